@@ -1,0 +1,132 @@
+"""The types that travel between the parts: numpy only, validated, shapes and units said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become the network's input; every weights file carries its own (they differ).
+
+    ``mean`` and ``std`` are in units of 0..255 and in the order of ``color_order``. An image is padded, never
+    resized: to ``height | pad_mask`` by ``width | pad_mask`` (480x640 with 127 becomes 511x767), image in the middle.
+    ``padding`` says with what: ``"mean"`` is 0 after normalising, ``"black"`` is 0 before it.
+    """
+
+    color_order: Literal["RGB", "BGR"] = "RGB"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    padding: Literal["mean", "black"] = "mean"
+    pad_mask: int = 127
+
+    def __post_init__(self) -> None:
+        if self.color_order not in ("RGB", "BGR"):
+            raise ValueError(f"color_order must be RGB or BGR, not {self.color_order!r}")
+        if self.padding not in ("mean", "black"):
+            raise ValueError(f"padding must be 'mean' or 'black', not {self.padding!r}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError("mean and std need three values each, std above 0")
+        if self.pad_mask < 0 or self.pad_mask & (self.pad_mask + 1):
+            raise ValueError(f"pad_mask must be a power of two less one, not {self.pad_mask}")
+
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the network's input for an image, in pixels."""
+        return height | self.pad_mask, width | self.pad_mask
+
+    def offset_of(self, height: int, width: int) -> tuple[int, int]:
+        """Where the image's top left pixel lies inside the padded input: (top, left), in pixels."""
+        padded_height, padded_width = self.padded_size(height, width)
+        return (padded_height // 2 - height // 2, padded_width // 2 - width // 2)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Paired corners of one image, before soft-NMS, best first.
+
+    ``boxes`` (N, 4) x1 y1 x2 y2 in pixels of the image; ``labels`` (N,); ``tl_scores`` and ``br_scores`` (N,) of the
+    two corners; ``tl_cells`` and ``br_cells`` (N, 2) as (row, column) of the heatmap; ``distances`` (N,) between the
+    corners' embeddings; ``views`` (N,) the index of the view (0 the image itself, 1 its mirror) that found it.
+    """
+
+    boxes: FloatArray
+    labels: IntArray
+    tl_scores: FloatArray
+    br_scores: FloatArray
+    tl_cells: IntArray
+    br_cells: IntArray
+    distances: FloatArray
+    views: IntArray
+
+    @property
+    def scores(self) -> FloatArray:
+        """(N,) mean of both corners' scores: paper, section 3.4."""
+        return (self.tl_scores + self.br_scores) / 2
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in one image.
+
+    ``boxes`` float32 (N, 4): x1 y1 x2 y2 in pixels of the original image, inside it. ``scores`` float32 (N,),
+    descending. ``labels`` int64 (N,), indices into ``class_names``. ``image_size`` is (height, width).
+    Raises ``ValueError`` where shapes or labels disagree.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    class_names: Sequence[str]
+    image_size: tuple[int, int]
+    candidates: Candidates | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "boxes", np.asarray(self.boxes, np.float32).reshape(-1, 4))
+        set_(self, "scores", np.asarray(self.scores, np.float32).reshape(-1))
+        set_(self, "labels", np.asarray(self.labels, np.int64).reshape(-1))
+        set_(self, "class_names", tuple(self.class_names))
+        if not len(self.boxes) == len(self.scores) == len(self.labels):
+            raise ValueError(
+                f"{len(self.boxes)} boxes, {len(self.scores)} scores and {len(self.labels)} labels do not match"
+            )
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise ValueError(f"a label lies outside the {len(self.class_names)} class names")
+        if np.any(np.diff(self.scores) > 0):
+            raise ValueError("scores must descend")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def above(self, threshold: float) -> Detections:
+        """Those with a score of at least ``threshold``."""
+        keep = self.scores >= threshold
+        return Detections(
+            self.boxes[keep], self.scores[keep], self.labels[keep], self.class_names, self.image_size, self.candidates
+        )
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """One JSON-ready dictionary a detection: ``box`` (x1 y1 x2 y2), ``score``, ``label``, ``class``."""
+        return [
+            {
+                "box": [round(float(v), 3) for v in box],
+                "score": round(float(score), 5),
+                "label": int(label),
+                "class": self.class_names[label],
+            }
+            for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True)
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +52,39 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Architecture:
+    """The network in numbers: everything needed to build it, and all of it follows from a weights file.
+
+    ``channels`` (depth + 1 of them) and ``blocks`` (likewise) go from the outermost level of an hourglass to the
+    innermost. The defaults are HourglassNet-104 of the paper (section 4.1); ``corner_channels`` is the width inside
+    a corner module's pooling paths, ``branch_channels`` that of the output branches' hidden layer.
+    """
+
+    num_stacks: int = 2
+    channels: tuple[int, ...] = (256, 256, 384, 384, 384, 512)
+    blocks: tuple[int, ...] = (2, 2, 2, 2, 2, 4)
+    feature_channels: int = 256
+    corner_channels: int = 128
+    branch_channels: int = 256
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        if len(self.channels) != len(self.blocks) or len(self.channels) < 2:
+            raise ValueError(
+                f"channels and blocks need one entry per level, at least two levels: {self.channels} and {self.blocks}"
+            )
+        numbers = (*self.channels, *self.blocks, self.num_stacks, self.feature_channels)
+        if min(*numbers, self.corner_channels, self.branch_channels) < 1 or self.channels[0] % 2:
+            raise ValueError(f"every number must be at least 1 and the first channel count even: {self}")
+
+    @property
+    def depth(self) -> int:
+        """Levels of an hourglass: how often it halves its input."""
+        return len(self.channels) - 1
+
+
+@dataclass(frozen=True)
 class Candidates:
     """Paired corners of one image, before soft-NMS, best first.
 
@@ -92,7 +125,6 @@ class Detections:
     labels: IntArray
     class_names: Sequence[str]
     image_size: tuple[int, int]
-    candidates: Candidates | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -115,9 +147,7 @@ class Detections:
     def above(self, threshold: float) -> Detections:
         """Those with a score of at least ``threshold``."""
         keep = self.scores >= threshold
-        return Detections(
-            self.boxes[keep], self.scores[keep], self.labels[keep], self.class_names, self.image_size, self.candidates
-        )
+        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep], self.class_names, self.image_size)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """One JSON-ready dictionary a detection: ``box`` (x1 y1 x2 y2), ``score``, ``label``, ``class``."""

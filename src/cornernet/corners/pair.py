@@ -1,0 +1,64 @@
+"""Corners into boxes: every top-left corner against every bottom-right one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cornernet.corners.peaks import Corners
+
+MAX_DISTANCE = 0.5  # between embeddings, paper section 4.2
+MAX_CANDIDATES = 1000
+
+
+class Pairs(NamedTuple):
+    """Candidate boxes of a batch, best first: (B, N, 4) boxes in pixels, everything else (B, N).
+
+    ``valid`` is False for rows that only fill up. ``tl`` and ``br`` index the corners that were given.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    valid: Tensor
+    tl: Tensor
+    br: Tensor
+
+
+def corner_positions(corners: Corners, offsets: Tensor, scale: tuple[float, float], shift: Tensor) -> Tensor:
+    """Corners' (x, y) in pixels of the image, (B, K, 2), not below 0.
+
+    ``offsets`` (B, K, 2) in cells; ``scale`` input / map size as (x, y), pixels per cell (511 / 128, not 4);
+    ``shift`` (B, 2) the image's left and top inside the input, in pixels.
+    """
+    cells = torch.stack((corners.columns, corners.rows), dim=-1).float() + offsets.float()
+    return (cells * cells.new_tensor(scale) - shift[:, None]).clamp_min(0)
+
+
+def pair_corners(
+    tl: Corners,
+    br: Corners,
+    tl_positions: Tensor,
+    br_positions: Tensor,
+    distance: Tensor,
+    *,
+    max_distance: float = MAX_DISTANCE,
+    limit: int = MAX_CANDIDATES,
+) -> Pairs:
+    """The best ``limit`` pairs of one class, near in ``distance`` (B, K, M), right of and below each other.
+
+    ``tl_positions`` (B, K, 2) and ``br_positions`` (B, M, 2) as x, y in pixels. A pair's score is the mean of its
+    corners' scores. Paper, sections 3.1 and 4.2.
+    """
+    batch, k, m = distance.shape
+    ordered = (br_positions[:, None] > tl_positions[:, :, None]).all(dim=-1)
+    stands = (tl.labels[:, :, None] == br.labels[:, None]) & (distance <= max_distance) & ordered
+    stands &= (tl.scores >= 0)[:, :, None] & (br.scores >= 0)[:, None]
+    scores = torch.where(stands, (tl.scores[:, :, None] + br.scores[:, None]) / 2, -1.0).flatten(1)
+    scores, index = scores.topk(min(limit, k * m), dim=1)
+    tl_index, br_index = index // max(m, 1), index % max(m, 1)
+    image = torch.arange(batch, device=index.device)[:, None]
+    boxes = torch.cat((tl_positions[image, tl_index], br_positions[image, br_index]), dim=-1)
+    return Pairs(boxes, scores, tl.labels[image, tl_index], scores >= 0, tl_index, br_index)

@@ -1,0 +1,86 @@
+"""Files written whole or not at all, and what went wrong said in one line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from cornernet.errors import InputError
+
+_MENDS = {
+    errno.ENOSPC: "free some space there, or write elsewhere",
+    errno.EDQUOT: "free some of your quota there, or write elsewhere",
+    errno.EACCES: "change its permissions, or write elsewhere",
+    errno.EPERM: "change its permissions, or write elsewhere",
+    errno.EROFS: "write elsewhere: this place is read-only",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a part of this path is a file: choose another folder",
+    errno.EEXIST: "a part of this path is a file: choose another folder",
+}
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder and its parents where they are missing; returns its path.
+
+    Raises ``InputError`` where that cannot be: a file is in the way, no permission, read-only, no space.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _cannot("make the folder", folder, error) from error
+    return folder
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write ``data`` to a file, whole or not at all; returns its path.
+
+    The bytes go to a hidden file in the same folder, which then takes the name, so that nobody ever reads half a file
+    and a failure leaves the old one as it was. Missing parents are created, a link keeps pointing where it did.
+    Raises ``InputError`` for a folder or device of that name, a missing permission, a full disk.
+    """
+    target = Path(path)
+    try:
+        real = target.resolve()
+        in_the_way = real.exists() and not real.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _cannot("write", target, error) from error
+    if in_the_way:
+        what = "a folder" if real.is_dir() else "a device, not a file"
+        raise InputError(f"cannot write {target}: it is {what}; give the name of a file")
+    make_folder(real.parent)
+    hidden = real.parent / f".{real.name[:32]}.{secrets.token_hex(4)}.tmp"
+    try:
+        # os.open rather than tempfile, whose files only their owner may read.
+        with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(hidden, real)
+    except (OSError, ValueError) as error:
+        raise _cannot("write", target, error) from error
+    finally:
+        hidden.unlink(missing_ok=True)
+    return target
+
+
+def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None = 2) -> Path:
+    """Write ``obj`` as UTF-8 JSON, whole or not at all; returns its path.
+
+    ``indent=None`` gives one compact line, for files of many thousand entries. Raises ``InputError`` as
+    ``atomic_write`` does, and ``ValueError`` or ``TypeError`` for what JSON cannot hold, NaN and infinity included.
+    """
+    separators = None if indent else (",", ":")
+    text = json.dumps(obj, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
+    return atomic_write(path, (text + "\n").encode())
+
+
+def _cannot(do: str, path: Path, error: Exception) -> InputError:
+    number = error.errno if isinstance(error, OSError) else None
+    reason = (os.strerror(number) if number else str(error)).lower()
+    mend = _MENDS.get(number, "choose another place") if number else "choose another name"
+    return InputError(f"cannot {do} {path}: {reason}; {mend}")

@@ -1,0 +1,70 @@
+"""The network: backbone and one corner head per stack."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from cornernet.network.head import CornerFeatures, CornerHead
+from cornernet.network.hourglass import HourglassNet
+from cornernet.structures import Architecture
+
+
+class StackOutput(NamedTuple):
+    """One stack's answer: heatmap logits (B, num_classes, H, W) and the corner features behind them.
+
+    Offsets and embeddings are read where they are needed: ``head.values_at(features, ...)``.
+    """
+
+    tl_heatmap: Tensor
+    br_heatmap: Tensor
+    features: CornerFeatures
+    head: CornerHead
+
+
+class DenseMaps(NamedTuple):
+    """All six raw maps of one stack: heatmap logits (B, C, H, W), embeddings (B, 1, H, W), offsets (B, 2, H, W)."""
+
+    tl_heatmap: Tensor
+    br_heatmap: Tensor
+    tl_embedding: Tensor
+    br_embedding: Tensor
+    tl_offset: Tensor
+    br_offset: Tensor
+
+
+class CornerNet(nn.Module):
+    """CornerNet (Law and Deng, ECCV 2018) of any hourglass size."""
+
+    def __init__(self, architecture: Architecture, num_classes: int) -> None:
+        super().__init__()
+        self.architecture, self.num_classes = architecture, num_classes
+        self.backbone = HourglassNet(architecture)
+        self.heads = nn.ModuleList(CornerHead(architecture, num_classes) for _ in range(architecture.num_stacks))
+
+    def forward(self, images: Tensor, *, last_only: bool = False) -> list[StackOutput]:
+        """Normalised images (B, 3, H, W) to one ``StackOutput`` per stack, or of the last stack alone (testing)."""
+        outputs = []
+        for feature, head in self._stacks(images, last_only):
+            features = head.corner_features(feature)
+            outputs.append(StackOutput(*head.heatmaps(features), features, head))
+        return outputs
+
+    def dense_maps(self, images: Tensor, *, last_only: bool = False) -> list[DenseMaps]:
+        """All six maps everywhere: for looking, comparing and exporting; detection reads far fewer places."""
+        return [
+            DenseMaps(
+                output.tl_heatmap,
+                output.br_heatmap,
+                output.head.pairing.tl(output.features.tl),
+                output.head.pairing.br(output.features.br),
+                output.head.tl_offset(output.features.tl),
+                output.head.br_offset(output.features.br),
+            )
+            for output in self(images, last_only=last_only)
+        ]
+
+    def _stacks(self, images: Tensor, last_only: bool) -> list[tuple[Tensor, CornerHead]]:
+        pairs = list(zip(self.backbone(images), self.heads, strict=True))
+        return pairs[-1:] if last_only else pairs  # type: ignore[return-value]

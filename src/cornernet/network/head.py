@@ -1,0 +1,138 @@
+"""From a backbone feature to the six maps: corner modules (paper, figure 7) and their output branches."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cornernet.network.corner_pool import bottom_pool, left_pool, right_pool, top_pool
+from cornernet.network.hourglass import ConvBN
+from cornernet.structures import Architecture
+
+HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
+
+
+class CornerModule(nn.Module):
+    """Corner pooling inside a residual block: ``corner`` is ``"tl"`` (top-left) or ``"br"`` (bottom-right)."""
+
+    def __init__(self, channels: int, corner_channels: int, corner: str) -> None:
+        super().__init__()
+        self.vertical = ConvBN(channels, corner_channels, 3)
+        self.horizontal = ConvBN(channels, corner_channels, 3)
+        self.merge = ConvBN(corner_channels, channels, 3, relu=False)
+        self.shortcut = ConvBN(channels, channels, 1, relu=False)
+        self.out = ConvBN(channels, channels, 3)
+        self.pools = (top_pool, left_pool) if corner == "tl" else (bottom_pool, right_pool)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Backbone feature (B, C, H, W) to corner feature of the same shape."""
+        pool_vertical, pool_horizontal = self.pools
+        pooled = pool_vertical(self.vertical(x)) + pool_horizontal(self.horizontal(x))
+        return self.out(F.relu(self.merge(pooled) + self.shortcut(x), inplace=True))
+
+
+def neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
+    """The 3x3 surroundings of chosen cells, zero outside the map, as a 3x3 convolution would see them.
+
+    ``features`` (B, C, H, W); ``cells`` (B, K) int64, row * W + column. Returns (B, K, 9, C), row-major. Costs K reads
+    where a convolution costs H * W; free of copies where ``features`` is channels-last.
+    """
+    batch, channels, height, width = features.shape
+    shifts = torch.arange(-1, 2, device=cells.device)
+    rows = (cells // width)[..., None, None] + shifts[:, None]
+    columns = (cells % width)[..., None, None] + shifts
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    image = torch.arange(batch, device=cells.device)[:, None, None, None]
+    index = torch.where(inside, (image * height + rows) * width + columns, 0)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    found = table.index_select(0, index.reshape(-1)).masked_fill(~inside.reshape(-1, 1), 0)
+    return found.reshape(*cells.shape, 9, channels)
+
+
+class Branch(nn.Module):
+    """3x3 convolution, ReLU, 1x1 convolution, both with bias: everywhere, or only at some cells."""
+
+    def __init__(self, channels: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.out = nn.Conv2d(hidden, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Corner feature (B, C, H, W) to maps (B, outputs, H, W)."""
+        return self.out(F.relu(self.conv(x), inplace=True))
+
+    def at(self, patches: Tensor) -> Tensor:
+        """``neighbourhoods`` (B, K, 9, C) to values (B, K, outputs): what ``forward`` gives at those cells."""
+        weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
+        hidden = F.relu(F.linear(patches.flatten(2), weight, self.conv.bias))
+        return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)
+
+
+class AssociativeEmbedding(nn.Module):
+    """Pairing by embedding (paper, section 3.4): corners of one object have nearly the same number.
+
+    It owns its branches and what they mean for a pair; its loss is ``corners.losses.pull_push_loss``.
+    """
+
+    outputs = 1
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.tl = Branch(channels, hidden, self.outputs)
+        self.br = Branch(channels, hidden, self.outputs)
+
+    @staticmethod
+    def distance(tl: Tensor, br: Tensor) -> Tensor:
+        """Embeddings (B, K, 1) of top-left and (B, M, 1) of bottom-right corners to (B, K, M) distances."""
+        return (tl.float() - br.float().transpose(1, 2)).abs()
+
+
+class CornerFeatures(NamedTuple):
+    """Features after corner pooling, (B, C, H, W) each."""
+
+    tl: Tensor
+    br: Tensor
+
+
+class CornerValues(NamedTuple):
+    """What the sparse branches say at chosen cells: offsets (B, K, 2) as x, y in cells; embeddings (B, K, 1)."""
+
+    tl_offsets: Tensor
+    br_offsets: Tensor
+    tl_embeddings: Tensor
+    br_embeddings: Tensor
+
+
+class CornerHead(nn.Module):
+    """Corner modules and branches of one stack; can be asked in parts, so that test and training pay for no more."""
+
+    def __init__(self, architecture: Architecture, num_classes: int) -> None:
+        super().__init__()
+        channels, hidden = architecture.feature_channels, architecture.branch_channels
+        self.tl = CornerModule(channels, architecture.corner_channels, "tl")
+        self.br = CornerModule(channels, architecture.corner_channels, "br")
+        self.tl_heatmap = Branch(channels, hidden, num_classes)
+        self.br_heatmap = Branch(channels, hidden, num_classes)
+        self.tl_offset = Branch(channels, hidden, 2)
+        self.br_offset = Branch(channels, hidden, 2)
+        self.pairing = AssociativeEmbedding(channels, hidden)
+        for heatmap in (self.tl_heatmap, self.br_heatmap):
+            nn.init.constant_(heatmap.out.bias, HEATMAP_BIAS)  # type: ignore[arg-type]
+
+    def corner_features(self, feature: Tensor) -> CornerFeatures:
+        """Backbone feature (B, C, H, W) to the two corner features."""
+        return CornerFeatures(self.tl(feature), self.br(feature))
+
+    def heatmaps(self, features: CornerFeatures) -> tuple[Tensor, Tensor]:
+        """Logits (B, num_classes, H, W) of the top-left and the bottom-right corners."""
+        return self.tl_heatmap(features.tl), self.br_heatmap(features.br)
+
+    def values_at(self, features: CornerFeatures, tl_cells: Tensor, br_cells: Tensor) -> CornerValues:
+        """Offsets and embeddings at cells (B, K) int64, row * W + column, only."""
+        tl, br = neighbourhoods(features.tl, tl_cells), neighbourhoods(features.br, br_cells)
+        return CornerValues(
+            self.tl_offset.at(tl), self.br_offset.at(br), self.pairing.tl.at(tl), self.pairing.br.at(br)
+        )

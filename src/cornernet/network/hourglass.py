@@ -1,0 +1,95 @@
+"""The backbone: stacked hourglasses (paper, section 4.1), without pooling, with stride-2 blocks instead."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cornernet.structures import Architecture
+
+
+class ConvBN(nn.Sequential):
+    """Convolution without bias and batch normalisation, then ReLU unless told otherwise; padding k // 2."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, relu: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+        if relu:
+            self.relu = nn.ReLU(inplace=True)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where stride or channels change."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = ConvBN(inputs, outputs, 3, stride)
+        self.conv2 = ConvBN(outputs, outputs, 3, relu=False)
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = ConvBN(inputs, outputs, 1, stride, relu=False) if changes else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv2(self.conv1(x)) + self.shortcut(x), inplace=True)
+
+
+def _widen_first(count: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(Residual(inputs, outputs, stride), *(Residual(outputs, outputs) for _ in range(count - 1)))
+
+
+def _narrow_last(count: int, inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(*(Residual(inputs, inputs) for _ in range(count - 1)), Residual(inputs, outputs))
+
+
+class Hourglass(nn.Module):
+    """One hourglass over ``channels`` and ``blocks`` (depth + 1 each): down, the next level, up, and a side branch."""
+
+    def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        outer, inner = channels[:2]
+        self.side = _widen_first(blocks[0], outer, outer, 1)
+        self.down = _widen_first(blocks[0], outer, inner, 2)
+        if len(channels) > 2:
+            self.inner: nn.Module = Hourglass(channels[1:], blocks[1:])
+        else:
+            self.inner = _widen_first(blocks[1], inner, inner, 1)
+        self.up = _narrow_last(blocks[0], inner, outer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same; odd sizes are fine, the lower branch is upsampled to the side branch's size."""
+        side = self.side(x)
+        lower = self.up(self.inner(self.down(x)))
+        return side + F.interpolate(lower, size=side.shape[-2:], mode="nearest")
+
+
+class HourglassNet(nn.Module):
+    """Stem of stride 4, then ``num_stacks`` hourglasses, each giving one supervised feature map.
+
+    A backbone is any module with ``stride``, ``channels`` and this ``forward``.
+    """
+
+    stride = 4
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        width, features = architecture.channels[0], architecture.feature_channels
+        self.channels = features
+        stacks = architecture.num_stacks
+        self.stem = nn.Sequential(ConvBN(3, width // 2, 7, 2), Residual(width // 2, width, 2))
+        self.hourglasses = nn.ModuleList(Hourglass(architecture.channels, architecture.blocks) for _ in range(stacks))
+        self.to_feature = nn.ModuleList(ConvBN(width, features, 3) for _ in range(stacks))
+        self.from_input = nn.ModuleList(ConvBN(width, width, 1, relu=False) for _ in range(stacks - 1))
+        self.from_feature = nn.ModuleList(ConvBN(features, width, 1, relu=False) for _ in range(stacks - 1))
+        self.between = nn.ModuleList(Residual(width, width) for _ in range(stacks - 1))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Normalised images (B, 3, H, W) to one feature map (B, channels, H / 4, W / 4), rounded up, per stack."""
+        x = self.stem(images)
+        features = []
+        for i, (hourglass, to_feature) in enumerate(zip(self.hourglasses, self.to_feature, strict=True)):
+            feature = to_feature(hourglass(x))
+            features.append(feature)
+            if i + 1 < len(self.hourglasses):
+                x = F.relu(self.from_input[i](x) + self.from_feature[i](feature), inplace=True)
+                x = self.between[i](x)
+        return features

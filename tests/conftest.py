@@ -1,0 +1,72 @@
+"""Shared fixtures: where the reference vectors and real images lie, and weights from a formula."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+SHARED = Path(os.environ.get("CORNERNET_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def shared_files(pattern: str) -> list[Any]:
+    """Parameters for a test over every shared file that matches: other vectors of the same kind are found too."""
+    found = sorted(SHARED.glob(pattern))
+    if found:
+        return [pytest.param(path, id=path.stem) for path in found]
+    reason = f"no {pattern} in {SHARED}: set CORNERNET_SHARED"
+    return [pytest.param(SHARED / pattern, marks=pytest.mark.skip(reason=reason), id="absent")]
+
+
+@pytest.fixture
+def shared() -> Callable[[str], Path]:
+    """``shared("data/coco_tiny")``: that path, or a skip that says what is absent."""
+
+    def find(relative: str) -> Path:
+        path = SHARED / relative
+        if not path.exists():
+            pytest.skip(f"{path} is absent: set CORNERNET_SHARED to the folder that holds {relative}")
+        return path
+
+    return find
+
+
+def formula_tensor(key: str, shape: list[int] | tuple[int, ...], seed: int) -> Tensor:
+    """A reference weight, made from its key (reference text, section 7)."""
+    rng = np.random.Generator(np.random.PCG64([zlib.crc32(key.encode()), seed]))
+    name = key.rsplit(".", 1)[-1]
+    if name == "num_batches_tracked":
+        return torch.zeros(shape, dtype=torch.int64)
+    if name == "running_mean":
+        values = 0.1 * rng.standard_normal(shape)
+    elif name == "running_var":
+        values = rng.uniform(0.5, 1.5, shape)
+    elif name == "weight" and len(shape) == 4:
+        values = rng.standard_normal(shape) * np.sqrt(1 / (shape[1] * shape[2] * shape[3]))
+    elif name == "weight":
+        values = rng.uniform(0.5, 1.0, shape)
+    else:
+        values = 0.1 * rng.standard_normal(shape)
+    return torch.from_numpy(np.asarray(values, np.float32))
+
+
+def formula_state(shapes: dict[str, list[int]], spec: dict[str, Any]) -> dict[str, Tensor]:
+    """The reference network's state dict under its own keys: the formula, then the scales and biases of ``spec``."""
+    state = {key: formula_tensor(key, shape, spec["seed"]) for key, shape in shapes.items()}
+    for key, scales in spec["weight_scales"].items():
+        state[key] = state[key] * torch.tensor(scales)[:, None, None, None]
+    for key, bias in spec["biases"].items():
+        state[key] = torch.tensor(bias)
+    return state
+
+
+def load_json(path: Path) -> Any:
+    return json.loads(path.read_text())

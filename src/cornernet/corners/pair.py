@@ -16,15 +16,19 @@ MAX_CANDIDATES = 1000
 class Pairs(NamedTuple):
     """Candidate boxes of a batch, best first: (B, N, 4) boxes in pixels, everything else (B, N).
 
-    ``valid`` is False for rows that only fill up. ``tl`` and ``br`` index the corners that were given.
+    ``valid`` is False for rows that only fill up. ``tl_cells`` and ``br_cells`` are row * W + column on the map;
+    ``distances`` lie between the two corners' embeddings.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     valid: Tensor
-    tl: Tensor
-    br: Tensor
+    tl_scores: Tensor
+    br_scores: Tensor
+    tl_cells: Tensor
+    br_cells: Tensor
+    distances: Tensor
 
 
 def corner_positions(corners: Corners, offsets: Tensor, scale: tuple[float, float], shift: Tensor) -> Tensor:
@@ -58,7 +62,16 @@ def pair_corners(
     stands &= (tl.scores >= 0)[:, :, None] & (br.scores >= 0)[:, None]
     scores = torch.where(stands, (tl.scores[:, :, None] + br.scores[:, None]) / 2, -1.0).flatten(1)
     scores, index = scores.topk(min(limit, k * m), dim=1)
-    tl_index, br_index = index // max(m, 1), index % max(m, 1)
+    i, j = index // max(m, 1), index % max(m, 1)
     image = torch.arange(batch, device=index.device)[:, None]
-    boxes = torch.cat((tl_positions[image, tl_index], br_positions[image, br_index]), dim=-1)
-    return Pairs(boxes, scores, tl.labels[image, tl_index], scores >= 0, tl_index, br_index)
+    return Pairs(
+        torch.cat((tl_positions[image, i], br_positions[image, j]), dim=-1),
+        scores,
+        tl.labels[image, i],
+        scores >= 0,
+        tl.scores[image, i],
+        br.scores[image, j],
+        tl.cells[image, i],
+        br.cells[image, j],
+        distance[image, i, j],
+    )

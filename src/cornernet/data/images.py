@@ -42,8 +42,8 @@ _OPENING = threading.Lock()
 def read_image(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> Pixels:
     """Pixels of an image file: uint8 (H, W, 3) RGB, contiguous and writable.
 
-    ``size`` is the (height, width) in pixels that the label file gives. Where only the file's unrotated size equals it,
-    EXIF rotation is not applied; where both sizes do (a square, a half turn), it is: labelling tools show images upright.
+    ``size`` is the (height, width) in pixels that the label file gives. Where only the file's unrotated size equals
+    it, EXIF rotation is not applied; where both do (a square, a half turn), it is: labelling tools show images upright.
     16-bit values are divided by 257 and rounded. Raises ``InputError`` for a file that is missing, unreadable, not an
     image, truncated, of another size, or too large for the memory there is (checked before decoding).
     """
@@ -51,7 +51,7 @@ def read_image(path: str | os.PathLike[str], *, size: tuple[int, int] | None = N
         orientation = _orientation(image)
         stored = _stored_size(image)
         upright = stored[::-1] if orientation >= 5 else stored
-        if size is not None and upright != tuple(size) != stored:
+        if size is not None and tuple(size) not in (upright, stored):
             raise InputError(
                 f"{path}: the image is {_text(upright)} (height x width), its label file says {_text(size)};"
                 " correct the label file, or give the image that was labelled"
@@ -233,7 +233,9 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it; change the file's permissions") from error
     except Exception as error:  # Pillow's plugins raise whatever their parsing of a broken header trips on
-        raise InputError(f"{path}: cannot be opened as an image ({_line(error)})") from error
+        raise InputError(
+            f"{path}: truncated or damaged ({_line(error)}); copy or download it again, or leave it out"
+        ) from error
     with image:
         yield image
 
@@ -258,7 +260,7 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 
 def _decode(image: Image.Image, path: str | os.PathLike[str]) -> Pixels:
     """(H, W, 3) of an opened file, as stored (a TIFF: upright)."""
-    is_deep_color = image.mode in ("LA", "RGB", "RGBA", "RGBX") and ";16" in str(image.tile)
+    is_deep_color = image.mode in ("LA", "RGB", "RGBA", "RGBX") and ";16" in str(getattr(image, "tile", ""))
     try:
         image.load()
         return _read_deep_color(path) if is_deep_color else _from_pillow(image)

@@ -2,12 +2,14 @@
 
 A scene is a 320 x 320 RGB picture with 3 to 12 objects of ten classes on a cluttered, textured background.
 
-- Classes are uniform and told apart by form alone: fills, outlines and colours come from one distribution for all of
-  them, shared with the background. Only `triangle`, `box` and `hourglass` reach into corners of their boxes; elsewhere
-  a box corner lies on background, which is what corner pooling is for.
+- Classes are uniform and told apart by form alone: fills, outlines and colours are drawn without regard to the class,
+  from one palette a scene that the background takes its colours from too. Of the box corners of `triangle`, `box` and
+  `hourglass`, 28%, 10% and 10% lie on the object; of the other seven classes' below 1%: what corner pooling is for.
 - The longest side is log-uniform over 12..220 px, the aspect ratio log-uniform over 1:4..4:1 as far as the shorter
   side stays at 12 px or more. An object for which the scene has no room is shrunk by steps of 0.75.
-- STATS_PLACEHOLDER
+- Drawn so (600 scenes, seed 3): 7.5 objects a scene, median longest side 54 px, each sixth of the log-size range holds
+  16% to 18% of the objects, 49% of the boxes meet another's box, 17% of the objects are partly covered, and by COCO's
+  areas 44% are small, 39% medium and 17% large.
 - Later objects cover earlier ones, within limits: at least 65% of every object stays visible, and covering moves no
   side of its box by more than 2 px or 4% of the box's width (height), whichever is more.
 - A box is the tight box of the object's visible pixels (coverage of half a pixel or more), in continuous coordinates:
@@ -104,10 +106,12 @@ def write_coco(
 
     Files: out/train/000000.png, out/val/000000.png, ..., out/annotations/instances_train.json and instances_val.json.
     Category ids are label + 1, an annotation's area is its box's area in square pixels. `progress(done, total)` is
-    called after each scene. Raises InputError where `out` is in use or cannot be written, or a count is negative.
+    called after each scene. Raises InputError where `out` is in use or cannot be written, or a number is out of range.
     """
     if train < 0 or val < 0:
         raise InputError(f"cannot write {train} train and {val} val scenes: give counts of 0 or more")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"cannot draw scenes from seed {seed}: give one in 0..2**32 - 1")
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder: give another path or remove it first")
@@ -389,7 +393,9 @@ def _paint(rng: np.random.Generator, palette: Colours, image: Image, alpha: Fiel
     around = window[band[top : top + window.shape[0], left : left + window.shape[1]]]
     around = around[:: max(1, len(around) // 64)].astype(np.float32)
 
-    base, _ = _stand_out(_pick(rng, palette, 12), around)
+    base, apart = _stand_out(_pick(rng, palette, 12), around)
+    if apart < _CONTRAST:
+        base, _ = _stand_out(palette, around)
     other, apart = _stand_out(base + (_pick(rng, palette, 8) - base) * rng.uniform(0.25, 0.5), around)
     kind, shade = rng.integers(4), np.zeros_like(alpha)
     if kind == 1:

@@ -109,12 +109,12 @@ def _(grad: Tensor, x: Tensor, out: Tensor, dim: int, reverse: bool) -> Tensor:
     return torch.empty_like(x)
 
 
-def _setup_context(ctx, inputs: tuple[Tensor, int, bool], output: Tensor) -> None:  # noqa: ANN001
+def _setup_context(ctx, inputs: tuple[Tensor, int, bool], output: Tensor) -> None:
     x, ctx.dim, ctx.reverse = inputs
     ctx.save_for_backward(x, output)
 
 
-def _backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN001
+def _backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
     x, out = ctx.saved_tensors
     return _corner_pool_backward(grad, x, out, ctx.dim, ctx.reverse), None, None
 

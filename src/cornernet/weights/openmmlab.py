@@ -82,4 +82,4 @@ def infer_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, int]:
         )
         return architecture, state["heads.0.tl_heatmap.out.weight"].shape[0]
     except KeyError as missing:
-        raise InputError(f"state dict: no {missing}; these are not the weights of a CornerNet with hourglasses") from None
+        raise InputError(f"state dict: no {missing}; not the weights of a CornerNet with hourglasses") from None

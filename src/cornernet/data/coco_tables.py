@@ -1,0 +1,168 @@
+"""The tables of a COCO JSON file, each value's type checked: images, annotations, categories."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cornernet.errors import InputError
+
+Table = list[dict[str, Any]]
+
+_SHOWN = 3  # how many of many problems one line shows
+_POLYGONS = re.compile(rb'"segmentation"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
+
+
+@dataclass(slots=True, eq=False)
+class Annotations:
+    """Columns of all annotations; ``boxes`` float64 (N, 4) x y width height in pixels, as in the file."""
+
+    ids: NDArray[np.int64]
+    image_ids: NDArray[np.int64]
+    category_ids: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[Any]) -> Annotations:
+        return Annotations(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The file's object, with lists of objects as images, annotations and categories."""
+    try:
+        content = path.read_bytes()
+        try:
+            # Most of COCO's file is polygons, which nothing here reads: parsed, they take 2 GB and half the time.
+            raw = json.loads(_POLYGONS.sub(b'"segmentation":null', content))
+        except ValueError:
+            raw = json.loads(content)  # for the line and column of the error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the path") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}; mend it or export it again"
+        ) from error
+    except (ValueError, RecursionError) as error:  # not text, a number of thousands of digits, or nested without end
+        raise InputError(f"{path}: not JSON: {error}; export it again") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: the top level must be an object, not {_kind(raw)}; export it as COCO JSON")
+    for key in ("images", "annotations", "categories"):
+        if key not in raw:
+            raise InputError(f"{path}: {key!r} is missing; export it as COCO JSON (object detection)")
+        if not isinstance(raw[key], list):
+            raise InputError(f"{path}: {key!r} must be a list, not {_kind(raw[key])}")
+        if key != "annotations" and not raw[key]:
+            raise InputError(f"{path}: {key!r} is empty; nothing can be read from this file")
+        for i, item in enumerate(raw[key]):
+            if not isinstance(item, dict):
+                raise InputError(f"{path}: {key}[{i}] must be an object, not {_kind(item)}")
+    return raw
+
+
+def read_categories(path: Path, raw: Table, expected: Sequence[str] | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Category ids and names, by id or in the expected names' order."""
+    ids = integers(path, "categories", "id", raw, unique=True).tolist()
+    names: list[str] = []
+    for i, item in enumerate(raw):
+        name = item.get("name")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{path}: categories[{i}].name must be a text, not {short(name)}")
+        if name in names:
+            raise InputError(f"{path}: categories[{i}].name {name!r} stands twice; rename or remove one")
+        names.append(name)
+    pairs = sorted(zip(ids, names, strict=True))
+    if expected is not None:
+        if sorted(expected) != sorted(names):
+            lacking = [name for name in expected if name not in names]
+            unknown = [name for name in names if name not in expected]
+            raise InputError(
+                f"{path}: its {len(names)} categories are not the {len(expected)} classes of the weights"
+                f" (missing here: {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')});"
+                " take weights trained on these classes, or rename the categories"
+            )
+        pairs.sort(key=lambda pair: list(expected).index(pair[1]))
+    return tuple(id_ for id_, _ in pairs), tuple(name for _, name in pairs)
+
+
+def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any]]:
+    """Columns, and what stands in place of a box where that is not four numbers, by row (NaN in the column)."""
+    ids = integers(path, "annotations", "id", raw, unique=True)
+    image_ids = integers(path, "annotations", "image_id", raw)
+    category_ids = integers(path, "annotations", "category_id", raw)
+    boxes = [item.get("bbox") for item in raw]
+    shapeless: dict[int, Any] = {}
+    if not all(type(box) is list and len(box) == 4 for box in boxes) or not _are_numbers(
+        list(chain.from_iterable(box for box in boxes if box is not None))
+    ):
+        for i, box in enumerate(boxes):
+            if not (type(box) is list and len(box) == 4 and _are_numbers(box)):
+                shapeless[i] = box
+                boxes[i] = [np.nan] * 4
+    columns = np.array(boxes, np.float64).reshape(-1, 4)
+
+    crowd = [item.get("iscrowd", 0) for item in raw]
+    areas = [item.get("area") for item in raw]
+    for i, flag in enumerate(crowd):
+        if flag not in (0, 1):
+            raise InputError(f"{path}: annotations[{i}].iscrowd must be 0 or 1, not {short(flag)} (id {ids[i]})")
+    if not _are_numbers([area for area in areas if area is not None]):
+        i = next(i for i, area in enumerate(areas) if area is not None and not _are_numbers([area]))
+        raise InputError(f"{path}: annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})")
+    area = np.array(areas, np.float64)  # None becomes NaN
+    with np.errstate(invalid="ignore", over="ignore"):
+        area = np.where(np.isfinite(area) & (area >= 0), area, columns[:, 2] * columns[:, 3])
+    return Annotations(ids, image_ids, category_ids, columns, area, np.array(crowd, np.bool_)), shapeless
+
+
+def integers(path: Path, table: str, key: str, raw: Table, *, unique: bool = False) -> NDArray[np.int64]:
+    """One column; missing, no integer, or (where ``unique``) there twice is an ``InputError``."""
+    values = [item.get(key) for item in raw]
+    if not _are_numbers(values) or float in set(map(type, values)):
+        for i, (item, value) in enumerate(zip(raw, values, strict=True)):
+            if key not in item:
+                raise InputError(f"{path}: {table}[{i}].{key} is missing; export it as COCO JSON (object detection)")
+            if type(value) is not int or not _are_numbers([value]):
+                raise InputError(f"{path}: {table}[{i}].{key} must be an integer, not {short(value)}; number them")
+    if unique and len(set(values)) < len(values):
+        seen = set()
+        twice = next(value for value in values if value in seen or seen.add(value))
+        raise InputError(f"{path}: {table} has the {key} {twice} twice; every one needs its own")
+    return np.array(values, np.int64)
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    """Whether all are int or float (True is neither), and the integers fit 64 bits."""
+    if not set(map(type, values)) <= {int, float}:
+        return False
+    return (
+        not values
+        or -(2**63) < min(values) <= max(values) < 2**63
+        or all(abs(v) < 2**63 for v in values if type(v) is int)
+    )
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def few(lines: Sequence[str], separator: str = "; ") -> str:
+    """The first few of them, on one line."""
+    more = f"{separator}and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return separator.join(lines[:_SHOWN]) + more if lines else "none"

@@ -1,0 +1,144 @@
+"""Training batches: every sample decided by (seed, epoch, index), so that a run can be repeated and resumed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from cornernet.data.augment import augment
+from cornernet.data.coco import CocoDataset
+from cornernet.data.images import read_image
+from cornernet.errors import InputError
+from cornernet.recipe import Recipe
+
+
+class Batch(NamedTuple):
+    """``images`` uint8 (B, 3, S, S) RGB, channels-last; ``boxes`` (B, N, 4) in pixels of the crop; ``labels`` (B, N),
+    -1 where an image has fewer than N; ``names`` the images' file names."""
+
+    images: Tensor
+    boxes: Tensor
+    labels: Tensor
+    names: list[str]
+
+
+class TrainingImages(Dataset[Any]):
+    """Augmented samples, asked for by (epoch, index). Crowd boxes are left out.
+
+    An image that cannot be used comes back as the ``InputError`` itself, so that it crosses processes whole.
+    """
+
+    def __init__(self, dataset: CocoDataset, recipe: Recipe) -> None:
+        self.images, self.recipe = dataset.images, recipe
+        preprocessing = recipe.preprocessing
+        mean = preprocessing.mean if preprocessing.color_order == "RGB" else preprocessing.mean[::-1]
+        self.fill = mean if preprocessing.padding == "mean" else (0.0, 0.0, 0.0)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, str] | InputError:
+        epoch, index = key
+        record = self.images[index]
+        rng = np.random.Generator(np.random.PCG64([self.recipe.seed, epoch, index]))
+        try:
+            image = read_image(record.path, size=(record.height, record.width))
+        except InputError as error:
+            return error
+        keep = ~record.crowd
+        settings = self.recipe.augmentation
+        sample = augment(image, record.boxes[keep], record.labels[keep], settings, self.fill, rng)
+        return *sample, record.file_name
+
+
+def collate(samples: list[Any]) -> Batch | InputError:
+    """Samples of one size into a batch; the first error among them instead, where there is one."""
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+    images, boxes, labels, names = zip(*samples, strict=True)
+    most = max(1, *(len(b) for b in boxes)) if len(boxes) > 1 else max(1, len(boxes[0]))
+    all_boxes = torch.zeros(len(boxes), most, 4)
+    all_labels = torch.full((len(boxes), most), -1)
+    for i, (b, label) in enumerate(zip(boxes, labels, strict=True)):
+        all_boxes[i, : len(b)] = torch.from_numpy(b)
+        all_labels[i, : len(b)] = torch.from_numpy(label)
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # channels-last without a copy
+    return Batch(pixels, all_boxes, all_labels, list(names))
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) in an order drawn from (seed, epoch); the last, incomplete batch is left out.
+
+    ``start`` batches at the front of the current epoch are skipped, after resuming. With several processes each takes
+    every ``world``-th image from ``rank`` on.
+    """
+
+    def __init__(self, images: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.images, self.seed, self.rank, self.world = images, seed, rank, world
+        self.batch_size = min(batch_size, max(1, images // world))
+        self.epoch = self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called at the start of every epoch."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        return self.images // self.world // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.images)
+        mine = order[self.rank :: self.world]
+        for batch in range(self.start, len(self)):
+            chosen = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield [(self.epoch, int(index)) for index in chosen]
+
+
+class TrainingLoader(DataLoader[Any]):
+    """Batches of an epoch; its place can be saved and found again to the batch.
+
+    Iterating raises ``InputError`` where an image of the batch cannot be used.
+    """
+
+    def __init__(self, dataset: CocoDataset, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
+        self.progress = {"epoch": 0, "batches": 0}
+        self.order = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
+        super().__init__(
+            TrainingImages(dataset, recipe),
+            batch_sampler=self.order,
+            num_workers=recipe.workers,
+            collate_fn=collate,
+            worker_init_fn=_start_worker,
+            persistent_workers=recipe.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in super().__iter__():
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch and batches trained on in it, as noted in ``progress`` by the training loop."""
+        return dict(self.progress)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after ``state``; an epoch that is over is followed by the next."""
+        over = state["batches"] >= len(self.order)
+        self.order.epoch = state["epoch"] + over
+        self.order.start = 0 if over else state["batches"]
+        self.progress = dict(state)
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process decides when to stop

@@ -1,0 +1,41 @@
+"""A detector over a whole data set: COCO results and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cornernet.data.coco import CocoDataset
+from cornernet.data.images import read_image
+from cornernet.detector import Detector
+from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
+
+
+def predict_dataset(
+    detector: Detector,
+    dataset: CocoDataset,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """COCO results of every image; ``progress(done, total)`` is called after each."""
+    results: list[dict[str, Any]] = []
+    images = (read_image(record.path, size=(record.height, record.width)) for record in dataset.images)
+    found = detector.stream(images, batch_size=batch_size)
+    for i, (record, detections) in enumerate(zip(dataset.images, found, strict=True), start=1):
+        results += to_coco_results(detections, record.id, dataset.category_ids)
+        if progress:
+            progress(i, len(dataset.images))
+    return results
+
+
+def evaluate_dataset(
+    detector: Detector,
+    dataset: CocoDataset,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Metrics, list[dict[str, Any]]]:
+    """COCO's figures on a data set whose classes are the detector's, and the results they were computed from."""
+    results = predict_dataset(detector, dataset, batch_size=batch_size, progress=progress)
+    return coco_metrics(dataset.coco_dict(), results), results

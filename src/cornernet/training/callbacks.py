@@ -1,0 +1,203 @@
+"""What happens beside the training step: log, checkpoints, validation, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch.utils.tensorboard import SummaryWriter
+
+from cornernet.data.coco import CocoDataset
+from cornernet.detector import Detector
+from cornernet.errors import InputError, InterruptedRun
+from cornernet.evaluation.ap import Metrics
+from cornernet.evaluation.run import evaluate_dataset
+from cornernet.files import atomic_write_json
+from cornernet.training.module import LOSSES, TrainingModule
+from cornernet.weights.store import Weights, save_weights, weights_of
+
+STATE_FILE, LOG_FILE = "state.ckpt", "log.jsonl"
+CHECKPOINT_SECONDS = 240.0  # well under the promised five minutes
+
+
+class RunLog(pl.Callback):
+    """``log.jsonl`` and TensorBoard: losses and rate every ``every`` steps, figures after each validation.
+
+    The JSON lines hold nothing that depends on the clock, so that a resumed run writes what an uninterrupted one does.
+    """
+
+    def __init__(self, folder: Path, every: int = 10) -> None:
+        self.path, self.every = folder / LOG_FILE, every
+        self.board = SummaryWriter(str(folder / "tensorboard"))
+        self.clock: tuple[float, int] | None = None
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Append one line; on disk before anything else happens."""
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot write the log ({error.strerror}); free some space") from None
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = trainer.global_step
+        if step % self.every or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        losses = {name: round(float(outputs[name]), 6) for name in ("loss", *LOSSES)}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.write({"kind": "train", "epoch": trainer.current_epoch, "step": step, "lr": rate, **losses})
+        for name, value in losses.items():
+            self.board.add_scalar(f"train/{name}", value, step)
+        self.board.add_scalar("train/lr", rate, step)
+        now = time.monotonic()
+        if self.clock:
+            images = (step - self.clock[1]) * module.recipe.batch_size * trainer.accumulate_grad_batches
+            self.board.add_scalar("train/images_per_second", images / (now - self.clock[0]), step)
+        self.clock = now, step
+
+    def validated(self, epoch: int, step: int, metrics: Metrics) -> None:
+        """Note the figures of a validation."""
+        self.write({"kind": "validation", "epoch": epoch, "step": step, **metrics.as_dict()["figures"]})
+        for name, value in metrics.figures.items():
+            self.board.add_scalar(f"validation/{name}", value, step)
+        self.board.flush()
+
+    def best(self) -> float:
+        """The best validation AP so far, -1 before the first."""
+        entries = [json.loads(line) for line in self.path.read_text().splitlines()]
+        return max((e["AP"] for e in entries if e["kind"] == "validation" and e["AP"] is not None), default=-1.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How long the log was when the checkpoint was written."""
+        return {"length": self.path.stat().st_size if self.path.exists() else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Forget what was logged after the checkpoint: it will happen again."""
+        if self.path.exists() and self.path.stat().st_size > state_dict["length"]:
+            os.truncate(self.path, state_dict["length"])
+
+
+class Keeper(pl.Callback):
+    """Full-state checkpoints, weights, validation, and an orderly end on Ctrl-C or SIGTERM."""
+
+    def __init__(
+        self,
+        folder: Path,
+        log: RunLog,
+        template: Weights,
+        validation: CocoDataset | None,
+        ema: EMAWeightAveraging | None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        self.folder, self.log, self.template, self.validation, self.ema = folder, log, template, validation, ema
+        self.checkpoint_seconds = checkpoint_seconds
+        self.signal_number = 0
+        self.saved_at = time.monotonic()
+        self.metrics: Metrics | None = None
+        self._handlers: dict[int, Any] = {}
+        self._validated_epoch = -1
+
+    # signals ---------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._on_signal)
+        if trainer.current_epoch > 0 and self._at_epoch_end:  # killed after the epoch's checkpoint, before its figures
+            self._finish_epoch(trainer, module, trainer.current_epoch - 1)
+
+    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self.log.board.close()
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.signal_number:  # asked twice: at once
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+    def _stop_if_asked(self) -> None:
+        if self.signal_number:
+            name = signal.Signals(self.signal_number).name
+            raise InterruptedRun(
+                f"{name}: stopped, state saved; go on with: cornernet train --resume {self.folder}", self.signal_number
+            )
+
+    # checkpoints -----------------------------------------------------------------------------------------------------
+
+    _at_epoch_end = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at_epoch_end": self._at_epoch_end}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._at_epoch_end = state_dict["at_epoch_end"]
+
+    def save_state(self, trainer: Any, module: TrainingModule) -> None:
+        """Everything needed to go on exactly, in one file, whole or not at all."""
+        module.check_weights()
+        target, hidden = self.folder / STATE_FILE, self.folder / f".{STATE_FILE}.tmp"
+        try:
+            trainer.save_checkpoint(hidden)
+            os.replace(hidden, target)
+        except (OSError, RuntimeError) as error:
+            hidden.unlink(missing_ok=True)
+            raise InputError(f"{target}: cannot write the state ({error}); the last one is as it was") from None
+        self.saved_at = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        trainer.train_dataloader.progress = {"epoch": trainer.current_epoch, "batches": batch_idx + 1}
+        is_last = batch_idx + 1 == trainer.num_training_batches
+        if is_last or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return  # the epoch's end saves anyway; gradients under way are in no checkpoint
+        if self.signal_number or time.monotonic() - self.saved_at >= self.checkpoint_seconds:
+            self._at_epoch_end = False
+            self.save_state(trainer, module)
+            self._stop_if_asked()
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        self._at_epoch_end = True
+        self.save_state(trainer, module)
+        self._finish_epoch(trainer, module, trainer.current_epoch)
+
+    # validation ------------------------------------------------------------------------------------------------------
+
+    def _finish_epoch(self, trainer: Any, module: TrainingModule, epoch: int) -> None:
+        """Weights and figures of a finished epoch; the moving average's, where there is one."""
+        self._stop_if_asked()
+        if self.ema:
+            self.ema.on_validation_epoch_start(trainer, module)
+        try:
+            weights = weights_of(module.model, self.template, epochs=epoch + 1, step=trainer.global_step)
+            save_weights(self.folder / "last.safetensors", weights)
+            is_due = (epoch + 1) % module.recipe.validate_every == 0 or epoch + 1 == module.recipe.epochs
+            if self.validation and is_due:
+                self._validate(trainer, module, epoch, weights)
+        finally:
+            if self.ema:
+                self.ema.on_validation_epoch_end(trainer, module)
+        self._stop_if_asked()
+
+    def _validate(self, trainer: Any, module: TrainingModule, epoch: int, weights: Weights) -> None:
+        assert self.validation is not None
+        precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(module.recipe.precision)
+        detector = Detector(module.model, weights.class_names, weights.preprocessing, precision=precision)
+        module.model.eval()
+        try:
+            self.metrics, results = evaluate_dataset(
+                detector, self.validation, progress=lambda done, total: self._stop_if_asked()
+            )
+        finally:
+            module.model.train()
+        is_best = self.metrics.figures["AP"] > self.log.best()
+        self.log.validated(epoch, trainer.global_step, self.metrics)
+        if is_best:
+            save_weights(self.folder / "best.safetensors", weights)
+        atomic_write_json(self.folder / "metrics.json", self.metrics.as_dict() | {"epoch": epoch})
+        atomic_write_json(self.folder / "predictions.json", results, indent=None)

@@ -1,0 +1,162 @@
+"""A training from its recipe to its run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+
+from cornernet.data.coco import CocoDataset, find_split, load_coco
+from cornernet.data.loading import TrainingLoader
+from cornernet.errors import InputError
+from cornernet.evaluation.ap import Metrics
+from cornernet.files import atomic_write, atomic_write_json, make_folder
+from cornernet.network.cornernet import CornerNet
+from cornernet.recipe import Recipe, load_recipe, recipe_yaml
+from cornernet.training.callbacks import CHECKPOINT_SECONDS, STATE_FILE, Keeper, RunLog
+from cornernet.training.module import TrainingModule
+from cornernet.weights.store import Weights
+
+RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
+
+
+@dataclass
+class DataSource:
+    """A folder with a data set and the names of its splits; no validation where ``val_split`` is ``None``."""
+
+    folder: str
+    train_split: str = "train"
+    val_split: str | None = "val"
+
+    def load(self, *, strict: bool = False) -> tuple[CocoDataset, CocoDataset | None]:
+        """The training and the validation split, with the same classes; ``InputError`` where one will not do."""
+        training = load_coco(*find_split(self.folder, self.train_split), strict=strict, check_files=True)
+        training.require_boxes()
+        if self.val_split is None:
+            return training, None
+        annotations, images = find_split(self.folder, self.val_split)
+        names = training.class_names
+        return training, load_coco(annotations, images, strict=strict, class_names=names, check_files=True)
+
+
+@dataclass
+class TrainingResult:
+    """The run's folder and the last validation's figures, if there was one."""
+
+    folder: Path
+    metrics: Metrics | None
+
+
+def train(
+    recipe: Recipe,
+    source: DataSource,
+    folder: Path,
+    *,
+    name: str = "",
+    strict: bool = False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> TrainingResult:
+    """Train a network by ``recipe`` on the data of ``source``; everything it leaves behind lies in ``folder``.
+
+    Raises ``InputError`` for data or folders that will not do, ``DivergedError`` where a loss stops being finite,
+    ``InterruptedRun`` on Ctrl-C or SIGTERM.
+    """
+    recipe.check()
+    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+        raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
+    data = source.load(strict=strict)
+    make_folder(folder)
+    if any(folder.iterdir()):
+        raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
+    training = data[0]
+    atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
+    run = {"name": name, "source": asdict(source), "class_names": training.class_names, "images": len(training.images)}
+    atomic_write_json(folder / RUN_FILE, run)
+    return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None)
+
+
+def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
+    """Go on with the run in ``folder`` from its last checkpoint, exactly; ``data`` where the data set has moved."""
+    for name in (RECIPE_FILE, RUN_FILE, STATE_FILE):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: no {name}; --resume needs the folder of a run that has saved its state")
+    recipe = load_recipe(str(folder / RECIPE_FILE))
+    try:
+        run = json.loads((folder / RUN_FILE).read_text())
+        source, name = DataSource(**run["source"]), str(run["name"])
+        classes, images = list(run["class_names"]), int(run["images"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / RUN_FILE}: damaged ({error!r}); start the run anew") from None
+    if data:
+        source.folder = data
+    training, validation = source.load()
+    if list(training.class_names) != classes or len(training.images) != images:
+        raise InputError(f"{training.json_path}: other classes or images than the run in {folder} began with")
+    return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=folder / STATE_FILE)
+
+
+def _fit(
+    recipe: Recipe,
+    training: CocoDataset,
+    validation: CocoDataset | None,
+    folder: Path,
+    name: str,
+    checkpoint_seconds: float,
+    state: Path | None,
+) -> TrainingResult:
+    pl.seed_everything(recipe.seed, verbose=False)
+    model = CornerNet(recipe.model, len(training.class_names)).to(memory_format=torch.channels_last)
+    loader = TrainingLoader(training, recipe)
+    module = TrainingModule(model, recipe, len(loader))
+    template = Weights({}, recipe.model, training.class_names, recipe.preprocessing, info={"recipe": name})
+    ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
+    log = RunLog(folder)
+    keeper = Keeper(folder, log, template, validation, ema, checkpoint_seconds)
+    with _quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            devices=1,
+            precision=recipe.precision,
+            max_epochs=recipe.epochs,
+            accumulate_grad_batches=recipe.accumulate,
+            callbacks=[*([ema] if ema else []), log, keeper, Bar()],  # averaged and logged before it is saved
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            benchmark=torch.cuda.is_available(),
+        )
+        trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
+    return TrainingResult(folder, keeper.metrics)
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar without the version number."""
+
+    def get_metrics(self, trainer: Any, model: Any) -> dict[str, Any]:
+        shown = super().get_metrics(trainer, model)
+        shown.pop("v_num", None)
+        return shown
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's notices and advice on the terminal."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        logger.setLevel(level)

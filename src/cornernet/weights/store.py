@@ -1,0 +1,117 @@
+"""Our weights files: safetensors whose header says everything that is needed to use them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from cornernet.errors import InputError
+from cornernet.files import atomic_write
+from cornernet.network.cornernet import CornerNet
+from cornernet.structures import Architecture, Preprocessing
+
+FORMAT, VERSION = "cornernet", 1
+
+
+@dataclass
+class Weights:
+    """A trained network and what it needs: ``state`` float32 tensors under ``CornerNet``'s keys.
+
+    ``threshold`` is the score from which a detection is shown; ``info`` says where the weights come from.
+    """
+
+    state: Mapping[str, Tensor]
+    architecture: Architecture
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    threshold: float = 0.3
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> CornerNet:
+        """The network with these weights, in eval mode; ``InputError`` listing keys or shapes that do not fit."""
+        model = CornerNet(self.architecture, len(self.class_names))
+        expected = model.state_dict()
+        missing, surplus = sorted(expected.keys() - self.state.keys()), sorted(self.state.keys() - expected.keys())
+        shapes = [k for k in expected.keys() & self.state.keys() if expected[k].shape != self.state[k].shape]
+        faults = {"missing": missing, "unexpected": surplus, "of another shape": sorted(shapes)}
+        if any(faults.values()):
+            listed = "; ".join(f"{len(keys)} {what}: {', '.join(keys[:5])}" for what, keys in faults.items() if keys)
+            raise InputError(f"weights do not fit the network: {listed}")
+        model.load_state_dict(self.state)
+        return model.eval()
+
+
+def save_weights(path: str | os.PathLike[str], weights: Weights, *, half: bool = False) -> Path:
+    """Write ``weights``, whole or not at all; ``half`` stores floats in 16 bits."""
+    tensors = {
+        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in weights.state.items()
+    }
+    header = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "architecture": json.dumps(asdict(weights.architecture)),
+        "class_names": json.dumps(weights.class_names),
+        "preprocessing": json.dumps(asdict(weights.preprocessing)),
+        "threshold": json.dumps(weights.threshold),
+        "info": json.dumps(weights.info),
+    }
+    return atomic_write(Path(path), save(tensors, metadata=header))
+
+
+def load_weights(path: str | os.PathLike[str]) -> Weights:
+    """Read a weights file; nothing in it can run. ``InputError`` where it is absent, damaged or something else."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dictionary
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({' '.join(str(error).split())})") from None
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path}: safetensors, but without CornerNet's header; only files this project wrote will do")
+    try:
+        version = int(header["version"])
+        if version > VERSION:
+            raise InputError(f"{path}: weights of format {version}, newer than this program ({VERSION}); upgrade it")
+        preprocessing = json.loads(header["preprocessing"])
+        preprocessing |= {name: tuple(preprocessing[name]) for name in ("mean", "std")}
+        return Weights(
+            {key: value.float() if value.is_floating_point() else value for key, value in state.items()},
+            Architecture(**json.loads(header["architecture"])),
+            tuple(_names(json.loads(header["class_names"]))),
+            Preprocessing(**preprocessing),
+            float(json.loads(header["threshold"])),
+            dict(json.loads(header["info"])),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: its header is damaged ({error!r}); fetch or train the file anew") from None
+
+
+def _names(value: Sequence[Any]) -> list[str]:
+    if not value or not all(isinstance(name, str) for name in value):
+        raise ValueError("class_names must be a list of names")
+    return list(value)
+
+
+def weights_of(model: torch.nn.Module, like: Weights, **info: Any) -> Weights:
+    """``like``, with the tensors of ``model`` and more ``info``."""
+    return Weights(
+        {key: value.detach().clone() for key, value in model.state_dict().items()},
+        like.architecture,
+        like.class_names,
+        like.preprocessing,
+        like.threshold,
+        like.info | info,
+    )

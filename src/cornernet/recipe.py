@@ -137,11 +137,16 @@ def load_recipe(name: str) -> Recipe:
     return recipe
 
 
+def plain_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested dictionaries and lists."""
+    return _plain(asdict(recipe))
+
+
 def recipe_yaml(recipe: Recipe) -> str:
     """The recipe as YAML, such that ``load_recipe`` reads it back."""
     import yaml
 
-    return yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False)
+    return yaml.safe_dump(plain_recipe(recipe), sort_keys=False, default_flow_style=None)
 
 
 def _plain(value: Any) -> Any:

@@ -55,7 +55,8 @@ def soft_nms(
         box = boxes[image, best][:, None]
         size = torch.minimum(high, box[..., 2:]) - torch.maximum(low, box[..., :2]) + plus_one
         overlap = size.clamp_min(0).prod(dim=-1)
-        iou = overlap / (area + area[image, best][:, None] - overlap)
+        union = area + area[image, best][:, None] - overlap
+        iou = overlap / union.clamp_min(1e-9)  # boxes without area, and fillers, must not become NaN
         same = labels == labels[image, best][:, None]
         remaining = remaining * torch.where(same, torch.exp(-(iou**2) / sigma), 1.0)
         remaining[image, best] = -1.0

@@ -1,0 +1,152 @@
+"""The command line: finds the command, hands its arguments to the parser, turns errors into one line and a code."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, get_type_hints
+
+from cornernet.errors import CornerNetError, InputError
+
+# name: module, function, one line for the overview
+COMMANDS = {
+    "demo": ("demo", "demo", "draw scenes, find the objects with the bundled weights, write pictures"),
+    "train": ("train", "train", "train a network by a recipe on your data"),
+    "evaluate": ("evaluate", "evaluate", "COCO AP of trained weights on a data set"),
+    "predict": ("predict", "predict", "boxes for images, folders or globs, as pictures and JSON"),
+    "data shapes": ("data", "shapes", "write the embedded data set as COCO, to try every command on"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 (a bug of ours), 2 (the input), 3 (diverged), 130 or 143."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [_underscored(word) for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except CornerNetError as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; nobody is left to tell
+        return 141
+    except MemoryError as error:
+        return _fail(f"out of memory ({error}); use smaller images (--max-size) or batches", 2)
+    except Exception as error:  # the last line of defence: everything expected is a CornerNetError
+        if debug:
+            raise
+        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+            return _fail("out of memory; use smaller images (--max-size) or batches", 2)
+        return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
+
+
+def _underscored(word: str) -> str:
+    """--max-size is --max_size, whatever follows the equals sign."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    if name in ("--print_config", "--print-config"):  # jsonargparse keeps that name for another meaning
+        name = "--show_config"
+    return f"--{name[2:].replace('-', '_')}{equals}{value}"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"cornernet: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        print(f"cornernet {version('cornernet')}")
+        return 0
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            module, function, _ = COMMANDS[name]
+            command = import_module(f"cornernet.commands.{module}")
+            values = _parse(getattr(command, function), f"cornernet {name}", words[length:])
+            return 0 if values is None else getattr(command, function)(**values) or 0
+    group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    if group:
+        raise InputError(f"{words[0]}: say which: {', '.join(group)}")
+    raise InputError(f"{words[0]}: no such command; there are {', '.join(COMMANDS)}")
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {summary}" for name, (_, _, summary) in COMMANDS.items()]
+    head = "usage: cornernet COMMAND ...\n\nObjects as pairs of keypoints (Law and Deng, 2018).\n\ncommands:"
+    return "\n".join([head, *lines, "", "cornernet COMMAND --help says more; --debug shows a traceback for any error"])
+
+
+def _parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[str, Any] | None:
+    """Values for a command's parameters; ``None`` after printing help.
+
+    Parameters before the star are positional (a list takes one or more), the others are options. A parameter whose
+    type is the ``Recipe`` is filled from the recipe named by the first positional, single fields by options.
+    """
+    from docstring_parser import parse as parse_docstring
+    from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+    from cornernet.recipe import Recipe, load_recipe, plain_recipe
+
+    hints = get_type_hints(function)
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    switches = [p.name for p in parameters if hints[p.name] is bool]
+    texts = {text.arg_name: text.description for text in parse_docstring(inspect.getdoc(function) or "").params}
+    recipe_name = next((p.name for p in parameters if hints[p.name] is Recipe), None)
+
+    summary = " ".join((inspect.getdoc(function) or "").split("Args:")[0].split())
+
+    def build(defaults: dict[str, Any] | None) -> ArgumentParser:
+        parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, allow_abbrev=False)
+        skip = {p.name for p in parameters if p in positional or p.name in (*switches, recipe_name)}
+        parser.add_function_arguments(function, as_group=False, skip=skip)
+        for p in positional:
+            count = {"nargs": "+"} if hints[p.name] == list[str] else {"nargs": "?"} if p.default is None else {}
+            parser.add_argument(p.name, **count)
+        for name in switches:
+            parser.add_argument(f"--{name}", action="store_true", help=texts.get(name))
+        if recipe_name:
+            parser.add_class_arguments(Recipe, as_group=False)
+            if defaults:
+                parser.set_defaults(defaults)
+        return parser
+
+    try:
+        values = build(None).parse_args(words)
+        if recipe_name and values[positional[0].name]:
+            chosen = plain_recipe(load_recipe(values[positional[0].name]))
+            values = build(_flat(chosen)).parse_args(words)
+    except SystemExit as stop:  # --help
+        if stop.code:
+            raise
+        return None
+    except ArgumentError as error:
+        raise InputError(f"{prog.removeprefix('cornernet ')}: {' '.join(str(error).split())}; see {prog} --help") from None
+    values = build(None).instantiate_classes(values)
+    result = {p.name: values[p.name] for p in parameters if p.name != recipe_name}
+    if recipe_name:
+        fields = Recipe.__dataclass_fields__
+        result[recipe_name] = Recipe(**{name: values[name] for name in fields})
+    return {name: value.as_dict() if isinstance(value, Namespace) else value for name, value in result.items()}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+

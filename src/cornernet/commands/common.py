@@ -1,0 +1,45 @@
+"""What several commands share: progress bars and the options of a detector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from cornernet.detector import Detector
+
+TTA = Literal["none", "flip"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class Bar:
+    """A progress bar to call with (done, total)."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.bar = what, None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=total, desc=self.what, unit="image", leave=False)
+        self.bar.update(done - self.bar.n)
+        if done >= total:
+            self.bar.close()
+
+
+def load_detector(weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None) -> Detector:
+    """``cornernet.load`` with a command's options; ``InputError`` for a device that is not there."""
+    import torch
+
+    from cornernet.detector import load
+    from cornernet.errors import InputError
+
+    if max_size is not None and max_size < 1:
+        raise InputError(f"--max-size {max_size}: give a number of pixels above 0")
+    try:
+        place = torch.device(device) if device else None
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); leave it out") from None
+    precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return load(weights, device=place, flip=tta == "flip", max_size=max_size, precision=precisions[precision])

@@ -1,0 +1,116 @@
+"""``cornernet demo``: everything at once, on scenes that the program draws itself."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cornernet.commands.common import Bar
+
+if TYPE_CHECKING:
+    from cornernet.data.coco import CocoDataset
+    from cornernet.detector import Detector
+
+SCENES = 200  # held back: the bundled weights were trained on others
+
+
+def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictures: int = 12, seed: int = 0) -> None:
+    """Draw 200 scenes, find the objects with the bundled weights, print COCO AP and write pictures.
+
+    Args:
+        out: Folder for the pictures.
+        train: First train a network on such scenes from nothing, and show what it finds beside the bundled weights.
+        minutes: Time for that training; evaluation and drawing come on top.
+        pictures: Scenes to write pictures of.
+        seed: Another seed draws other scenes.
+    """
+    from cornernet.data.coco import find_split, load_coco
+    from cornernet.data.shapes import write_coco
+    from cornernet.detector import load
+    from cornernet.evaluation.run import evaluate_dataset
+    from cornernet.files import make_folder
+    from cornernet.weights import BUNDLED
+
+    folder = make_folder(Path(out))
+    detectors = {"bundled weights": load(BUNDLED)}
+    with tempfile.TemporaryDirectory(prefix="cornernet-demo-") as scratch:
+        if train:
+            trained = _train(Path(scratch) / "training", minutes, seed)
+            shutil.copyfile(trained / "last.safetensors", folder / "trained.safetensors")
+            shutil.copyfile(trained / "log.jsonl", folder / "trained-log.jsonl")
+            detectors = {"just trained": load(folder / "trained.safetensors"), **detectors}
+        data = Path(scratch) / "scenes"
+        write_coco(data, 0, SCENES, seed, progress=Bar("drawing scenes"))
+        dataset = load_coco(*find_split(data, "val"))
+        for name, detector in detectors.items():
+            metrics, _ = evaluate_dataset(detector, dataset, progress=Bar(f"evaluating {name}"))
+            print(f"\n{name}, {SCENES} held-back scenes\n{metrics.table()}")
+        _draw(detectors, dataset, pictures, folder)
+    print(f"pictures: {folder.resolve()}")
+
+
+def _train(folder: Path, minutes: float, seed: int) -> Path:
+    """Train on as many fresh scenes as fit into ``minutes`` on this machine; the run's folder."""
+    from cornernet.data.shapes import write_coco
+    from cornernet.recipe import load_recipe
+    from cornernet.training import run
+
+    recipe = load_recipe("shapes-demo")
+    end = time.monotonic() + 60 * minutes
+    seconds = _seconds_per_image(recipe) + 0.03 / recipe.epochs  # drawn once, seen once an epoch
+    scenes = max(recipe.batch_size, int((end - time.monotonic()) / seconds / recipe.epochs))
+    print(f"training on {scenes} scenes, {recipe.epochs} times: about {minutes:g} minutes", file=sys.stderr)
+    write_coco(folder / "data", scenes, 0, seed, progress=Bar("drawing scenes"))
+    source = run.DataSource(str(folder / "data"), val_split=None)
+    return run.train(recipe, source, folder / "run", name="shapes-demo").folder
+
+
+def _seconds_per_image(recipe) -> float:  # noqa: ANN001
+    """How long this machine takes for one image of a training step: the best of a few."""
+    import torch
+
+    from cornernet.data.shapes import CLASS_NAMES
+    from cornernet.network.cornernet import CornerNet
+    from cornernet.training.module import batch_losses
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size, batch = recipe.augmentation.crop_size, recipe.batch_size
+    model = CornerNet(recipe.model, len(CLASS_NAMES)).to(device, memory_format=torch.channels_last)
+    images = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    boxes = torch.tensor([[[40.0, 40.0, 120.0, 160.0]]], device=device).repeat(batch, 8, 1)
+    labels = torch.zeros(batch, 8, dtype=torch.int64, device=device)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16):
+            losses = batch_losses(model, images, boxes, labels)
+        torch.stack(list(losses.values())).sum().backward()
+        float(losses["heatmap"])  # waits for a GPU
+        times.append(time.perf_counter() - start)
+    return sorted(times)[2] / batch * 1.15  # reading, optimiser, averaging
+
+
+def _draw(detectors: dict[str, Detector], dataset: CocoDataset, count: int, folder: Path) -> None:
+    from cornernet.commands.predict import draw_explanation
+    from cornernet.data.images import read_image
+    from cornernet.drawing import draw_boxes, draw_detections, save_image, side_by_side
+
+    bar = Bar("drawing pictures")
+    records = dataset.images[:count]
+    for done, record in enumerate(records, start=1):
+        image = read_image(record.path)
+        name = f"scene_{done:02d}"
+        panels = [draw_boxes(image, record.boxes, record.labels, dataset.class_names)]
+        titles = ["truth"]
+        for title, detector in detectors.items():
+            found = draw_detections(image, detector(image), detector.threshold)
+            panels.append(found)
+            titles.append(title)
+        save_image(folder / f"{name}.jpg", side_by_side(panels, titles))
+        bundled = detectors["bundled weights"]
+        draw_explanation(bundled, image, bundled.threshold, folder / name)
+        bar(done, len(records))

@@ -1,0 +1,59 @@
+"""``cornernet evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cornernet.commands.common import TTA, Bar, Precision, load_detector
+
+
+def evaluate(
+    *,
+    weights: str,
+    data: str,
+    split: str = "val",
+    tta: TTA = "none",
+    precision: Precision = "fp32",
+    max_size: int | None = None,
+    batch_size: int = 1,
+    device: str | None = None,
+    out: str = "evaluation",
+    strict: bool = False,
+) -> None:
+    """COCO's 12 figures and AP per class of trained weights on a data set.
+
+    Args:
+        weights: Weights file.
+        data: Folder of a COCO data set with the classes of the weights.
+        split: Split to evaluate on.
+        tta: Test-time augmentation: flip looks at every image's mirror too, as the published AP did.
+        precision: Arithmetic of the network; pairing is always in fp32.
+        max_size: Scale larger images down to this many pixels a side.
+        batch_size: Images of one size that share a pass.
+        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
+        out: Folder for metrics.json and predictions.json (COCO results).
+        strict: Refuse a data set with unusable boxes, instead of leaving them out.
+    """
+    from cornernet.data.coco import find_split, load_coco
+    from cornernet.evaluation.run import evaluate_dataset
+    from cornernet.files import atomic_write_json, make_folder
+
+    detector = load_detector(weights, device, tta, precision, max_size)
+    dataset = load_coco(*find_split(data, split), strict=strict, class_names=detector.class_names, check_files=True)
+    report_problems(dataset.problems)
+    folder = make_folder(Path(out))
+    metrics, results = evaluate_dataset(detector, dataset, batch_size=batch_size, progress=Bar("evaluating"))
+    print(metrics.table())
+    settings = {"weights": weights, "data": data, "split": split, "tta": tta, "precision": precision}
+    atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings | {"max_size": max_size}})
+    atomic_write_json(folder / "predictions.json", results, indent=None)
+    print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)
+
+
+def report_problems(problems: list[str], shown: int = 10) -> None:
+    """List a data set's problems on standard error, the first of them in full."""
+    for problem in problems[:shown]:
+        print(f"warning: {problem}", file=sys.stderr)
+    if len(problems) > shown:
+        print(f"warning: and {len(problems) - shown} more boxes; --strict refuses such a data set", file=sys.stderr)

@@ -1,0 +1,60 @@
+"""``cornernet train``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from cornernet.errors import InputError
+from cornernet.recipe import Recipe, recipe_names, recipe_yaml
+
+
+def train(
+    recipe: str | None = None,
+    *,
+    data: str | None = None,
+    out: str | None = None,
+    resume: str | None = None,
+    train_split: str = "train",
+    val_split: str = "val",
+    strict: bool = False,
+    show_config: bool = False,
+    checkpoint_seconds: float = 240.0,
+    settings: Recipe,
+) -> None:
+    """Train a network by RECIPE, a shipped recipe's name or a YAML file; every field of it can be overridden.
+
+    Args:
+        data: Folder of a COCO data set; with --resume only where it has moved.
+        out: Run folder for weights, log and checkpoints. Default: runs/RECIPE-DATE.
+        resume: Run folder to go on with, exactly where its last checkpoint was written.
+        train_split: Split to learn from.
+        val_split: Split to validate on; none for no validation.
+        strict: Refuse a data set with unusable boxes, instead of leaving them out.
+        show_config: (or --print_config) Print all settings as YAML and stop.
+        checkpoint_seconds: The full state is saved this often, and after every epoch.
+        settings: The recipe's fields.
+    """
+    if not recipe and not resume:
+        raise InputError(f"train: name a recipe ({', '.join(recipe_names())}), a YAML file, or a run with --resume")
+    if recipe and resume:
+        raise InputError("train: a resumed run keeps its recipe; leave the recipe out, or --resume")
+    settings.check()
+    if show_config:
+        print(recipe_yaml(settings), end="")
+        return
+    if not resume and not data:
+        raise InputError("train: say what to learn from with --data FOLDER")
+    from cornernet.training import run
+
+    if resume:
+        result = run.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
+    else:
+        name = Path(str(recipe)).stem
+        folder = Path(out) if out else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        source = run.DataSource(str(data), train_split, None if val_split == "none" else val_split)
+        result = run.train(settings, source, folder, name=name, strict=strict, checkpoint_seconds=checkpoint_seconds)
+    if result.metrics:
+        print(result.metrics.table())
+    print(f"weights, log and figures: {result.folder}", file=sys.stderr)

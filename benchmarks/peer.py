@@ -2,8 +2,8 @@
 
 Both have the network, batch, crop, optimiser and threads of recipe deeppcb-small, weights from scratch, and read
 their batches from the same folder in the training process. Each measurement is a process of its own, nothing else
-runs meanwhile, and the candidates take turns, round after round. The peer is timed in both memory layouts; the
-faster one counts. Close other programs first: what else runs is measured too.
+is started meanwhile, and the candidates take turns, round after round. The peer is timed in both memory layouts; the
+faster one counts. Close other programs first: what they take is measured too.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ TITLES = {
     "contiguous": "mmdetection, float32",
     "channels_last": "mmdetection, float32, channels-last",
 }
-OWN_VERSIONS = ("torch", "lightning", "numpy")
-PEER_VERSIONS = ("torch", "mmdet", "mmcv", "mmengine", "numpy")
-PEER_HINT = "make an environment with mmdet 3.3.0, mmcv 2.1.0 (with its compiled operators) and mmengine 0.10.7"
+OWN_VERSIONS, PEER_VERSIONS = ("torch", "lightning", "numpy"), ("torch", "mmdet", "mmcv", "mmengine", "numpy")
 
 
 def cpu_model() -> str:
     """The processor's name."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
 
@@ -55,8 +54,142 @@ def run(command: list[str], threads: int) -> Any:
 
 
 def versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
-    """Versions of packages in a python's environment, all of which must import."""
-    code = f"import json; from importlib import import_module as i; print(json.dumps({{n: i(n).__version__ for n in {names!r}}}))"  # noqa: E501
-    return {"python": platform.python_version() if python == sys.executable else _python(python)} | run(
-        [python, "-c", code], 1
+    """Version of a python and of packages in its environment, all of which must import."""
+    code = "import importlib, json, platform, sys; found = {n: importlib.import_module(n) for n in sys.argv[1:]}; "
+    code += "print(json.dumps({'python': platform.python_version()} | {n: m.__version__ for n, m in found.items()}))"
+    return run([python, "-c", code, *names], 1)
+
+
+def make_job(data: str, iterations: int, threads: int) -> dict[str, Any]:
+    """What every worker is told; the peer takes its sizes from the recipe, too."""
+    recipe = load_recipe(RECIPE)
+    annotations, images = find_split(data, "val")
+    table = json.loads(annotations.read_text())
+    sizes = {
+        "num_stacks": recipe.model.num_stacks,
+        "channels": recipe.model.channels,
+        "blocks": recipe.model.blocks,
+        "feature_channels": recipe.model.feature_channels,
+        "crop_size": recipe.augmentation.crop_size,
+        "scales": recipe.augmentation.scales,
+        "pad_mask": recipe.preprocessing.pad_mask,
+        "batch_size": recipe.batch_size,
+        "lr": recipe.optimization.lr * recipe.batch_size / recipe.optimization.base_batch_size,
+        "gradient_clip": recipe.optimization.gradient_clip,
+    }
+    return {
+        "recipe": RECIPE,
+        "data": str(Path(data).resolve()),
+        "image": str((images / table["images"][0]["file_name"]).resolve()),
+        "class_names": [category["name"] for category in table["categories"]],
+        "sizes": sizes,
+        "warmup": WARMUP,
+        "iterations": iterations,
+        "threads": threads,
+    }
+
+
+def measure(job: dict[str, Any], peer_python: str, rounds: int) -> dict[str, dict[str, Any]]:
+    """For each task and variant all seconds, and the largest of the processes' peaks of memory, in MiB."""
+    order = [(sys.executable, "own_worker.py", variant) for variant in OWN]
+    order += [(peer_python, "peer_worker.py", variant) for variant in PEER]
+    found: dict[str, dict[str, Any]] = {task: {} for task in ("train", "infer")}
+    for number in range(rounds):
+        for task, results in found.items():
+            for python, worker, variant in order:
+                print(f"round {number + 1} of {rounds}: {task}, {TITLES[variant]}", file=sys.stderr, flush=True)
+                told = json.dumps(job | {"task": task, "variant": variant})
+                answer = run([python, str(HERE / worker), told], job["threads"])
+                if answer["threads"] != job["threads"]:
+                    raise InputError(f"{worker} ran with {answer['threads']} threads, not {job['threads']}")
+                entry = results.setdefault(variant, {"seconds": [], "peak_mib": 0.0})
+                entry["parameters"] = answer["parameters"]
+                entry["seconds"] += answer["seconds"]
+                entry["peak_mib"] = max(entry["peak_mib"], answer["peak_mib"])
+    counts = {entry["parameters"] for results in found.values() for entry in results.values()}
+    if len(counts) > 1:
+        raise InputError(f"the networks differ: {sorted(counts)} parameters; the comparison would mean nothing")
+    return found
+
+
+def conclude(found: dict[str, dict[str, Any]]) -> None:
+    """Add medians, rates and speed relative to the peer's better layout to what ``measure`` found."""
+    for results in found.values():
+        for entry in results.values():
+            entry["median_seconds"] = median(entry["seconds"])
+            entry["per_second"] = 1 / entry["median_seconds"]
+        best = max(results[variant]["per_second"] for variant in PEER)
+        for entry in results.values():
+            entry["speed_relative_to_peer"] = entry["per_second"] / best
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """The figures as Markdown."""
+    lines = []
+    for task, title, unit in (
+        ("train", "training", "iterations/s"),
+        ("infer", "one image, pixels to boxes", "images/s"),
+    ):
+        lines += [
+            f"| {title} | median, ms | {unit} | relative to the peer | peak memory, MiB |",
+            "|---|--:|--:|--:|--:|",
+        ]
+        for variant, entry in found[task].items():
+            numbers = f"{entry['median_seconds'] * 1000:.1f} | {entry['per_second']:.3f}"
+            relative = f"{entry['speed_relative_to_peer']:.2f}x"
+            lines.append(f"| {TITLES[variant]} | {numbers} | {relative} | {entry['peak_mib']:.0f} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure, print, and write the JSON file where one is asked for."""
+    peer_python = shutil.which(options.peer_python)
+    if peer_python is None:
+        raise InputError(
+            f"--peer-python {options.peer_python}: no such program; make an environment with mmdet 3.3.0, mmengine"
+            " 0.10.7 and mmcv 2.1.0 with its compiled operators, and give its bin/python"
+        )
+    job = make_job(options.data, options.iterations, options.threads)
+    machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.platform(), "threads": options.threads}
+    machine["load_before"] = round(os.getloadavg()[0], 2)
+    packages = {"cornernet": versions(sys.executable, OWN_VERSIONS), "peer": versions(peer_python, PEER_VERSIONS)}
+    found = measure(job, peer_python, options.rounds)
+    conclude(found)
+    print(table(found))
+    print(
+        f"{machine['cpu']}, {machine['cores']} cores, {options.threads} threads; load before: {machine['load_before']}"
     )
+    for name, chosen in packages.items():
+        print(f"{name}: {', '.join(f'{package} {version}' for package, version in chosen.items())}")
+    count = options.rounds * options.iterations
+    print(f"medians of {count} steps in {options.rounds} rounds, {WARMUP} steps of warm-up before each")
+    if options.out:
+        report = {"machine": machine, "packages": packages, "rounds": options.rounds, "job": job, "results": found}
+        atomic_write_json(options.out, report)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", required=True, help="python of an environment with mmdet 3.3.0")
+    parser.add_argument("--data", required=True, help="folder with annotations/instances_{train,val}.json, train, val")
+    parser.add_argument("--iterations", type=positive, default=12, help="timed steps in each process")
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    try:
+        compare(parser.parse_args())
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -112,11 +112,11 @@ def _parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[st
 
     def build(defaults: dict[str, Any] | None) -> ArgumentParser:
         parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, allow_abbrev=False)
-        skip = {p.name for p in parameters if p in positional or p.name in (*switches, recipe_name)}
+        skip: set[str | int] = {p.name for p in parameters if p in positional or p.name in (*switches, recipe_name)}
         parser.add_function_arguments(function, as_group=False, skip=skip)
         for p in positional:
-            count = {"nargs": "+"} if hints[p.name] == list[str] else {"nargs": "?"} if p.default is None else {}
-            parser.add_argument(p.name, **count)
+            count = "+" if hints[p.name] == list[str] else "?" if p.default is None else None
+            parser.add_argument(p.name, nargs=count)
         for name in switches:
             parser.add_argument(f"--{name}", action="store_true", help=texts.get(name))
         if recipe_name:
@@ -135,7 +135,9 @@ def _parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[st
             raise
         return None
     except ArgumentError as error:
-        raise InputError(f"{prog.removeprefix('cornernet ')}: {' '.join(str(error).split())}; see {prog} --help") from None
+        raise InputError(
+            f"{prog.removeprefix('cornernet ')}: {' '.join(str(error).split())}; see {prog} --help"
+        ) from None
     values = build(None).instantiate_classes(values)
     result = {p.name: values[p.name] for p in parameters if p.name != recipe_name}
     if recipe_name:
@@ -149,4 +151,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return flat
-

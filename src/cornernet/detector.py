@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from cornernet.corners.pair import Pairs, corner_positions, pair_corners
@@ -17,7 +18,7 @@ from cornernet.corners.peaks import top_corners
 from cornernet.corners.soft_nms import soft_nms
 from cornernet.data.images import read_image, require_memory, shrink, to_rgb
 from cornernet.data.pad import to_input
-from cornernet.network.cornernet import CornerNet, StackOutput
+from cornernet.network.cornernet import CornerNet, StackOutput, channels_last
 from cornernet.structures import Candidates, Detections, Preprocessing
 from cornernet.weights.store import load_weights
 
@@ -63,18 +64,16 @@ class Detector:
         self.threshold, self.flip, self.max_size, self.precision = threshold, flip, max_size, precision
 
     @overload
-    def __call__(self, images: str | os.PathLike[str] | np.ndarray) -> Detections: ...
+    def __call__(self, images: list[Any]) -> list[Detections]: ...
     @overload
-    def __call__(self, images: Sequence[Any]) -> list[Detections]: ...
-    @overload
-    def __call__(self, images: Any) -> Any: ...
+    def __call__(self, images: str | os.PathLike[str] | np.ndarray | Image) -> Detections: ...
     def __call__(self, images: Any) -> Any:
         """Detections of one image, or a list of them for a list of images.
 
         An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. All 100
         best are returned; ``detections.above(detector.threshold)`` are those worth showing.
         """
-        if isinstance(images, (list, tuple)):
+        if isinstance(images, list):
             return list(self.stream(images))
         return next(self.stream([images]))
 
@@ -157,7 +156,7 @@ class Detector:
         kept = soft_nms(boxes, scores, labels, valid)
         found = []
         for i, (image, scale) in enumerate(zip(images, scales, strict=True)):
-            chosen = kept.index[i][kept.valid[i]]
+            chosen = kept.chosen[i][kept.valid[i]]
             height, width = image.shape[:2]
             limits = np.array([width, height, width, height], np.float32)
             inside = (boxes[i][chosen] / scale).cpu().numpy().clip(0, limits)
@@ -199,9 +198,8 @@ def load(
     Raises ``InputError`` where the file is absent, damaged or not weights.
     """
     stored = load_weights(Path(weights))
-    model = stored.build().to(
-        device or ("cuda" if torch.cuda.is_available() else "cpu"), memory_format=torch.channels_last
-    )
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = channels_last(stored.build().to(place))
     return Detector(
         model,
         stored.class_names,

@@ -41,6 +41,14 @@ class Preprocessing:
         if self.pad_mask < 0 or self.pad_mask & (self.pad_mask + 1):
             raise ValueError(f"pad_mask must be a power of two less one, not {self.pad_mask}")
 
+    @property
+    def fill_rgb(self) -> tuple[float, float, float]:
+        """The colour that padding stands for, as R, G, B in 0..255."""
+        if self.padding == "black":
+            return 0.0, 0.0, 0.0
+        first, second, third = self.mean
+        return (first, second, third) if self.color_order == "RGB" else (third, second, first)
+
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input for an image, in pixels."""
         return height | self.pad_mask, width | self.pad_mask

@@ -56,7 +56,7 @@ def test_candidates_and_detections(path):
         expected = [stored[f"{view}_cand_{name}"] for name in ("boxes", "scores", "labels")]
         match(as_numpy(pairs.boxes[0], pairs.scores[0], pairs.labels[0], pairs.valid[0]), expected, 0.01, 1e-5)
         kept = soft_nms(pairs.boxes, pairs.scores, pairs.labels, pairs.valid)
-        chosen = kept.index[0]
+        chosen = kept.chosen[0]
         expected = [stored[f"{view}_det_{name}"] for name in ("boxes", "scores", "labels")]
         found = as_numpy(pairs.boxes[0, chosen], kept.scores[0], pairs.labels[0, chosen], kept.valid[0])
         match(found, expected, 0.01, 1e-4)
@@ -67,7 +67,7 @@ def test_candidates_and_detections(path):
     both = [torch.cat((views["plain"].boxes, mirrored), dim=1)]
     both += [torch.cat((getattr(views["plain"], n), getattr(views["mirror"], n)), 1) for n in Pairs._fields[1:4]]
     kept = soft_nms(*both)
-    chosen = kept.index[0]
+    chosen = kept.chosen[0]
     found = as_numpy(both[0][0, chosen], kept.scores[0], both[2][0, chosen], kept.valid[0])
     match(found, [stored[f"flip_det_{name}"] for name in ("boxes", "scores", "labels")], 0.01, 1e-4)
 
@@ -85,5 +85,5 @@ def test_a_batch_gives_what_its_images_give_alone(path):
         torch.testing.assert_close(batch.boxes[i], pairs.boxes[0])
         torch.testing.assert_close(batch.scores[i], pairs.scores[0])
         single = soft_nms(pairs.boxes, pairs.scores, pairs.labels, pairs.valid)
-        assert torch.equal(kept.index[i][kept.valid[i]], single.index[0][single.valid[0]])
+        assert torch.equal(kept.chosen[i][kept.valid[i]], single.chosen[0][single.valid[0]])
         torch.testing.assert_close(kept.scores[i], single.scores[0])

@@ -69,17 +69,17 @@ def _train(folder: Path, minutes: float, seed: int) -> Path:
     return run.train(recipe, source, folder / "run", name="shapes-demo").folder
 
 
-def _seconds_per_image(recipe) -> float:  # noqa: ANN001
+def _seconds_per_image(recipe) -> float:
     """How long this machine takes for one image of a training step: the best of a few."""
     import torch
 
     from cornernet.data.shapes import CLASS_NAMES
-    from cornernet.network.cornernet import CornerNet
+    from cornernet.network.cornernet import CornerNet, channels_last
     from cornernet.training.module import batch_losses
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size, batch = recipe.augmentation.crop_size, recipe.batch_size
-    model = CornerNet(recipe.model, len(CLASS_NAMES)).to(device, memory_format=torch.channels_last)
+    model = channels_last(CornerNet(recipe.model, len(CLASS_NAMES)).to(device))
     images = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
     boxes = torch.tensor([[[40.0, 40.0, 120.0, 160.0]]], device=device).repeat(batch, 8, 1)
     labels = torch.zeros(batch, 8, dtype=torch.int64, device=device)

@@ -78,7 +78,7 @@ def picture_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def draw_explanation(detector, image, threshold: float, stem: Path) -> None:  # noqa: ANN001
+def draw_explanation(detector, image, threshold: float, stem: Path) -> None:
     """Write STEM_heatmaps.jpg and STEM_pairs.jpg of one image."""
     from cornernet.drawing import draw_heatmaps, draw_pairings, save_image
 

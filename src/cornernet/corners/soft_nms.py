@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class Kept(NamedTuple):
-    """What soft-NMS keeps, best first: ``index`` (B, K) into the candidates, ``scores`` (B, K) after decay, and
-    ``valid`` (B, K), False for rows that only fill up."""
+    """What soft-NMS keeps, best first, all (B, K): ``chosen`` indices into the candidates, ``scores`` after decay,
+    ``valid``, False for rows that only fill up."""
 
-    index: Tensor
+    chosen: Tensor
     scores: Tensor
     valid: Tensor
 

@@ -86,5 +86,5 @@ def _gaussians(
     spare = batch * num_classes  # one more plane takes the fillers
     plane = torch.where(valid, image * num_classes + labels, spare).reshape(-1)
     planes = bells.new_zeros(spare + 1, height * width)
-    planes.index_reduce_(0, plane, bells, "amax")
+    planes.scatter_reduce_(0, plane[:, None].expand_as(bells), bells, "amax")
     return planes[:spare].reshape(batch, num_classes, height, width)

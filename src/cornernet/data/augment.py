@@ -43,7 +43,7 @@ def augment(
         crop[:] = np.round(fill)
         crop[y1 - top : y2 - top, x1 - left : x2 - left] = region
     inside = _centres_inside(boxes, left, top, side)
-    boxes = (boxes[inside] - np.float32([left, top, left, top])).clip(0, side) * np.float32(size / side)
+    boxes = (boxes[inside] - np.array([left, top, left, top], np.float32)).clip(0, side) * np.float32(size / side)
     labels = labels[inside]
     if side != size:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR)

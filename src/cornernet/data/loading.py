@@ -37,9 +37,7 @@ class TrainingImages(Dataset[Any]):
 
     def __init__(self, dataset: CocoDataset, recipe: Recipe) -> None:
         self.images, self.recipe = dataset.images, recipe
-        preprocessing = recipe.preprocessing
-        mean = preprocessing.mean if preprocessing.color_order == "RGB" else preprocessing.mean[::-1]
-        self.fill = mean if preprocessing.padding == "mean" else (0.0, 0.0, 0.0)
+        self.fill = recipe.preprocessing.fill_rgb
 
     def __len__(self) -> int:
         return len(self.images)
@@ -64,7 +62,7 @@ def collate(samples: list[Any]) -> Batch | InputError:
         if isinstance(sample, InputError):
             return sample
     images, boxes, labels, names = zip(*samples, strict=True)
-    most = max(1, *(len(b) for b in boxes)) if len(boxes) > 1 else max(1, len(boxes[0]))
+    most = max(1, max(len(b) for b in boxes))
     all_boxes = torch.zeros(len(boxes), most, 4)
     all_labels = torch.full((len(boxes), most), -1)
     for i, (b, label) in enumerate(zip(boxes, labels, strict=True)):
@@ -102,7 +100,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
             yield [(self.epoch, int(index)) for index in chosen]
 
 
-class TrainingLoader(DataLoader[Any]):
+class TrainingLoader:
     """Batches of an epoch; its place can be saved and found again to the batch.
 
     Iterating raises ``InputError`` where an image of the batch cannot be used.
@@ -110,10 +108,10 @@ class TrainingLoader(DataLoader[Any]):
 
     def __init__(self, dataset: CocoDataset, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.progress = {"epoch": 0, "batches": 0}
-        self.order = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
-        super().__init__(
+        self.batch_sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
+        self._loader = DataLoader(
             TrainingImages(dataset, recipe),
-            batch_sampler=self.order,
+            batch_sampler=self.batch_sampler,
             num_workers=recipe.workers,
             collate_fn=collate,
             worker_init_fn=_start_worker,
@@ -121,8 +119,11 @@ class TrainingLoader(DataLoader[Any]):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def __iter__(self) -> Iterator[Any]:
-        for batch in super().__iter__():
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._loader:
             if isinstance(batch, InputError):
                 raise batch
             yield batch
@@ -133,9 +134,9 @@ class TrainingLoader(DataLoader[Any]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after ``state``; an epoch that is over is followed by the next."""
-        over = state["batches"] >= len(self.order)
-        self.order.epoch = state["epoch"] + over
-        self.order.start = 0 if over else state["batches"]
+        over = state["batches"] >= len(self.batch_sampler)
+        self.batch_sampler.epoch = state["epoch"] + over
+        self.batch_sampler.start = 0 if over else state["batches"]
         self.progress = dict(state)
 
 

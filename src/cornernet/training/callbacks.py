@@ -46,7 +46,7 @@ class RunLog(pl.Callback):
         except OSError as error:
             raise InputError(f"{self.path}: cannot write the log ({error.strerror}); free some space") from None
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
         if step % self.every or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
@@ -58,7 +58,7 @@ class RunLog(pl.Callback):
         self.board.add_scalar("train/lr", rate, step)
         now = time.monotonic()
         if self.clock:
-            images = (step - self.clock[1]) * module.recipe.batch_size * trainer.accumulate_grad_batches
+            images = (step - self.clock[1]) * pl_module.recipe.batch_size * trainer.accumulate_grad_batches
             self.board.add_scalar("train/images_per_second", images / (now - self.clock[0]), step)
         self.clock = now, step
 
@@ -106,13 +106,13 @@ class Keeper(pl.Callback):
 
     # signals ---------------------------------------------------------------------------------------------------------
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._on_signal)
         if trainer.current_epoch > 0 and self._at_epoch_end:  # killed after the epoch's checkpoint, before its figures
-            self._finish_epoch(trainer, module, trainer.current_epoch - 1)
+            self._finish_epoch(trainer, pl_module, trainer.current_epoch - 1)
 
-    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self.log.board.close()
@@ -151,20 +151,20 @@ class Keeper(pl.Callback):
             raise InputError(f"{target}: cannot write the state ({error}); the last one is as it was") from None
         self.saved_at = time.monotonic()
 
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         trainer.train_dataloader.progress = {"epoch": trainer.current_epoch, "batches": batch_idx + 1}
         is_last = batch_idx + 1 == trainer.num_training_batches
         if is_last or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return  # the epoch's end saves anyway; gradients under way are in no checkpoint
         if self.signal_number or time.monotonic() - self.saved_at >= self.checkpoint_seconds:
             self._at_epoch_end = False
-            self.save_state(trainer, module)
+            self.save_state(trainer, pl_module)
             self._stop_if_asked()
 
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self._at_epoch_end = True
-        self.save_state(trainer, module)
-        self._finish_epoch(trainer, module, trainer.current_epoch)
+        self.save_state(trainer, pl_module)
+        self._finish_epoch(trainer, pl_module, trainer.current_epoch)
 
     # validation ------------------------------------------------------------------------------------------------------
 

@@ -26,12 +26,20 @@ def batch_losses(model: CornerNet, images: Tensor, boxes: Tensor, labels: Tensor
     Offsets and embeddings are computed at the objects' corners alone, the only places where the losses read them.
     """
     outputs = model(images)
-    input_size, map_size = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
-    targets = make_targets(boxes, labels, model.num_classes, tuple(input_size), tuple(map_size))
+    (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
+    targets = make_targets(boxes, labels, model.num_classes, (height, width), (rows, columns))
     total: dict[str, Tensor] = {}
     for output in outputs:
         values = output.head.values_at(output.features, targets.tl_cells, targets.br_cells)
-        losses = corner_losses(output.tl_heatmap, output.br_heatmap, *values, targets)
+        losses = corner_losses(
+            output.tl_heatmap,
+            output.br_heatmap,
+            values.tl_offsets,
+            values.br_offsets,
+            values.tl_embeddings,
+            values.br_embeddings,
+            targets,
+        )
         total = {name: total.get(name, 0) + value for name, value in losses.items()}
     return total
 

@@ -20,7 +20,7 @@ from cornernet.data.loading import TrainingLoader
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics
 from cornernet.files import atomic_write, atomic_write_json, make_folder
-from cornernet.network.cornernet import CornerNet
+from cornernet.network.cornernet import CornerNet, channels_last
 from cornernet.recipe import Recipe, load_recipe, recipe_yaml
 from cornernet.training.callbacks import CHECKPOINT_SECONDS, STATE_FILE, Keeper, RunLog
 from cornernet.training.module import TrainingModule
@@ -114,7 +114,7 @@ def _fit(
     state: Path | None,
 ) -> TrainingResult:
     pl.seed_everything(recipe.seed, verbose=False)
-    model = CornerNet(recipe.model, len(training.class_names)).to(memory_format=torch.channels_last)
+    model = channels_last(CornerNet(recipe.model, len(training.class_names)))
     loader = TrainingLoader(training, recipe)
     module = TrainingModule(model, recipe, len(loader))
     template = Weights({}, recipe.model, training.class_names, recipe.preprocessing, info={"recipe": name})
@@ -142,8 +142,8 @@ def _fit(
 class Bar(TQDMProgressBar):
     """Lightning's bar without the version number."""
 
-    def get_metrics(self, trainer: Any, model: Any) -> dict[str, Any]:
-        shown = super().get_metrics(trainer, model)
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        shown = super().get_metrics(trainer, pl_module)
         shown.pop("v_num", None)
         return shown
 

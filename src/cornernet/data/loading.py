@@ -108,10 +108,10 @@ class TrainingLoader:
 
     def __init__(self, dataset: CocoDataset, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.progress = {"epoch": 0, "batches": 0}
-        self.batch_sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
+        self.sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
         self._loader = DataLoader(
             TrainingImages(dataset, recipe),
-            batch_sampler=self.batch_sampler,
+            batch_sampler=self.sampler,
             num_workers=recipe.workers,
             collate_fn=collate,
             worker_init_fn=_start_worker,
@@ -120,12 +120,14 @@ class TrainingLoader:
         )
 
     def __len__(self) -> int:
-        return len(self.batch_sampler)
+        return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._loader:
             if isinstance(batch, InputError):
-                raise batch
+                # anew: an error that lies in the frame it is raised from is a cycle, and workers freed with a cycle
+                # take five seconds to stop
+                raise InputError(str(batch)) from batch
             yield batch
 
     def state_dict(self) -> dict[str, int]:
@@ -134,9 +136,9 @@ class TrainingLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after ``state``; an epoch that is over is followed by the next."""
-        over = state["batches"] >= len(self.batch_sampler)
-        self.batch_sampler.epoch = state["epoch"] + over
-        self.batch_sampler.start = 0 if over else state["batches"]
+        over = state["batches"] >= len(self.sampler)
+        self.sampler.epoch = state["epoch"] + over
+        self.sampler.start = 0 if over else state["batches"]
         self.progress = dict(state)
 
 

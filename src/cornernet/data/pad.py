@@ -37,7 +37,8 @@ def to_input(
     shifts = []
     for row, image in zip(batch, images, strict=True):
         (h, w), (top, left) = image.shape[:2], preprocessing.offset_of(*image.shape[:2])
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)
+        # a copy: a mirror image one pixel wide counts as contiguous, its negative stride notwithstanding
+        pixels = torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)
         row[:, top : top + h, left : left + w] = normalize(pixels, preprocessing)
         shifts.append((left, top))
     return batch, torch.tensor(shifts, dtype=torch.float32, device=device)

@@ -67,7 +67,7 @@ class Branch(nn.Module):
     def at(self, patches: Tensor) -> Tensor:
         """``neighbourhoods`` (B, K, 9, C) to values (B, K, outputs): what ``forward`` gives at those cells."""
         weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
-        hidden = F.relu(F.linear(patches.flatten(2), weight, self.conv.bias))
+        hidden = F.relu(F.linear(patches.flatten(2).to(weight.dtype), weight, self.conv.bias))
         return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)
 
 

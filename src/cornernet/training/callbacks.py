@@ -90,13 +90,13 @@ class Keeper(pl.Callback):
     def __init__(
         self,
         folder: Path,
-        log: RunLog,
+        run_log: RunLog,
         template: Weights,
         validation: CocoDataset | None,
         ema: EMAWeightAveraging | None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
-        self.folder, self.log, self.template, self.validation, self.ema = folder, log, template, validation, ema
+        self.folder, self.run_log, self.template, self.validation, self.ema = folder, run_log, template, validation, ema
         self.checkpoint_seconds = checkpoint_seconds
         self.signal_number = 0
         self.saved_at = time.monotonic()
@@ -115,7 +115,7 @@ class Keeper(pl.Callback):
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self.log.board.close()
+        self.run_log.board.close()
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self.signal_number:  # asked twice: at once
@@ -195,8 +195,8 @@ class Keeper(pl.Callback):
             )
         finally:
             module.model.train()
-        is_best = self.metrics.figures["AP"] > self.log.best()
-        self.log.validated(epoch, trainer.global_step, self.metrics)
+        is_best = self.metrics.figures["AP"] > self.run_log.best()
+        self.run_log.validated(epoch, trainer.global_step, self.metrics)
         if is_best:
             save_weights(self.folder / "best.safetensors", weights)
         atomic_write_json(self.folder / "metrics.json", self.metrics.as_dict() | {"epoch": epoch})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from cornernet.files import atomic_write
 from cornernet.network.cornernet import CornerNet
 from cornernet.structures import Architecture, Preprocessing
 
-FORMAT, VERSION = "cornernet", 1
+HEADER, VERSION = "cornernet", 1
 
 
 @dataclass
@@ -56,15 +56,8 @@ def save_weights(path: str | os.PathLike[str], weights: Weights, *, half: bool =
         key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in weights.state.items()
     }
-    header = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "architecture": json.dumps(asdict(weights.architecture)),
-        "class_names": json.dumps(weights.class_names),
-        "preprocessing": json.dumps(asdict(weights.preprocessing)),
-        "threshold": json.dumps(weights.threshold),
-        "info": json.dumps(weights.info),
-    }
+    content = {"version": VERSION} | {name: value for name, value in vars(weights).items() if name != "state"}
+    header = {HEADER: json.dumps(content, default=asdict)}  # one entry: safetensors keeps several in no order
     return atomic_write(Path(path), save(tensors, metadata=header))
 
 
@@ -79,30 +72,30 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dictionary
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({' '.join(str(error).split())})") from None
-    if header.get("format") != FORMAT:
+    if HEADER not in header:
         raise InputError(f"{path}: safetensors, but without CornerNet's header; only files this project wrote will do")
     try:
-        version = int(header["version"])
-        if version > VERSION:
-            raise InputError(f"{path}: weights of format {version}, newer than this program ({VERSION}); upgrade it")
-        preprocessing = json.loads(header["preprocessing"])
+        content = json.loads(header[HEADER])
+        if int(content["version"]) > VERSION:
+            raise InputError(f"{path}: weights of format {content['version']}, newer than this program; upgrade it")
+        preprocessing = content["preprocessing"]
         preprocessing |= {name: tuple(preprocessing[name]) for name in ("mean", "std")}
         return Weights(
             {key: value.float() if value.is_floating_point() else value for key, value in state.items()},
-            Architecture(**json.loads(header["architecture"])),
-            tuple(_names(json.loads(header["class_names"]))),
+            Architecture(**content["architecture"]),
+            tuple(_names(content["class_names"])),
             Preprocessing(**preprocessing),
-            float(json.loads(header["threshold"])),
-            dict(json.loads(header["info"])),
+            float(content["threshold"]),
+            dict(content["info"]),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: its header is damaged ({error!r}); fetch or train the file anew") from None
 
 
-def _names(value: Sequence[Any]) -> list[str]:
-    if not value or not all(isinstance(name, str) for name in value):
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise ValueError("class_names must be a list of names")
-    return list(value)
+    return value
 
 
 def weights_of(model: torch.nn.Module, like: Weights, **info: Any) -> Weights:

@@ -1,0 +1,124 @@
+"""The house has floors: a file imports only from lower ones, and heavy packages stay where they are needed."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cornernet.structures
+
+ROOT = Path(cornernet.structures.__file__).parent
+FLOORS = [  # low to high; neighbours on one floor do not know each other
+    {"errors"},
+    {"files", "structures"},
+    {"recipe", "labels"},
+    {"network", "corners"},
+    {"data"},
+    {"weights"},
+    {"drawing"},
+    {"detector"},
+    {"evaluation"},
+    {"training"},
+    {"__init__"},  # what `import cornernet` offers
+    {"commands"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
+FILES = sorted(ROOT.rglob("*.py"))
+every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+STANDARD = sys.stdlib_module_names
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Every module that a file imports, anywhere in it, and whether that happens as soon as the file is imported."""
+    found = []
+
+    def walk(node: ast.AST, at_once: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            now = at_once and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+                now = False
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, at_once) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: imports say the whole name"
+                for alias in child.names:
+                    whole = f"{child.module}.{alias.name}"
+                    found.append((whole if whole in MODULES else str(child.module), at_once))
+            walk(child, now)
+
+    walk(ast.parse(path.read_text(encoding="utf-8")), True)
+    return found
+
+
+def ours(path: Path, *, at_once: bool = False) -> set[str]:
+    return {name for name, now in imports(path) if name.split(".")[0] == "cornernet" and (now or not at_once)}
+
+
+@every_file
+def test_imports_go_down(path):
+    own = part_of(path)
+    assert own in FLOOR_OF, f"{own}: give it a floor in this test"
+    for name in ours(path):
+        other = part_of(MODULES[name])
+        if other != own:
+            assert FLOOR_OF[other] < FLOOR_OF[own], f"{path.relative_to(ROOT)} imports {name}, which is not below it"
+
+
+def test_no_import_goes_in_a_circle():
+    graph = {name: ours(path, at_once=True) for name, path in MODULES.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@every_file
+def test_heavy_packages_stay_where_they_are_needed(path):
+    own = part_of(path)
+    foreign = {name.split(".")[0] for name, _ in imports(path)} - STANDARD - {"cornernet"}
+    pure = {"errors": set(), "files": set(), "structures": {"numpy"}, "network": {"torch"}, "corners": {"torch"}}
+    if own in pure:
+        assert foreign <= pure[own]
+    if own in ("network", "corners"):
+        assert {part_of(MODULES[name]) for name in ours(path)} <= {own, "structures", "errors"}
+    assert "torchvision" not in foreign
+    if own != "training":
+        assert "lightning" not in foreign
+    if own in ("commands", "cli", "__init__"):
+        at_once = {name.split(".")[0] for name, now in imports(path) if now}
+        assert not at_once & {"torch", "cv2", "PIL", "faster_coco_eval", "jsonargparse", "yaml"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import cornernet",
+        "from cornernet import Detections, Candidates, InputError",
+        "import cornernet.structures",
+        "import cornernet.recipe",
+        "import cornernet.cli",
+        "from cornernet.cli import main; main(['--help'])",
+        "from cornernet.cli import main; main(['no-such-command'])",
+        "import pkgutil, importlib, cornernet.commands as c; "
+        "[importlib.import_module(m.name) for m in pkgutil.iter_modules(c.__path__, 'cornernet.commands.')]",
+    ],
+)
+def test_answers_before_torch_is_loaded(code):
+    heavy = "sorted({'torch', 'lightning', 'cv2', 'faster_coco_eval'} & set(sys.modules))"
+    program = f"{code}\nimport sys\nprint({heavy}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -1,0 +1,115 @@
+"""A run that is killed, interrupted or resumed ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from small import cornernet, start, write_data, write_recipe
+
+STEPS_AN_EPOCH = 20
+
+
+def train_arguments(root: Path, name: str, **changes: object) -> list[object]:
+    recipe = write_recipe(root / name, **changes)
+    return ["train", recipe, "--data", root / "data", "--out", root / name / "run", "--checkpoint_seconds", 0]
+
+
+def stop_at(process, run: Path, step: int, how: signal.Signals) -> tuple[int, str]:
+    """Send a signal once the log has reached ``step``; the exit code and what was said."""
+    log, deadline = run / "log.jsonl", time.monotonic() + 120
+    while time.monotonic() < deadline:
+        lines = log.read_text().splitlines() if log.exists() else []
+        if any(json.loads(line).get("step", 0) >= step for line in lines if line.endswith("}")):
+            break
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    if how == signal.SIGKILL:
+        os.killpg(process.pid, how)
+    else:
+        process.send_signal(how)
+    said = process.communicate(timeout=60)[1]
+    return process.returncode, said
+
+
+def outcome(run: Path) -> tuple[str, bytes]:
+    return (run / "log.jsonl").read_text(), (run / "last.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("resume")
+    write_data(folder / "data", train=2 * STEPS_AN_EPOCH)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root) -> tuple[str, bytes]:
+    done = cornernet(*train_arguments(root, "undisturbed"))
+    assert done.returncode == 0, done.stderr
+    return outcome(root / "undisturbed" / "run")
+
+
+def test_the_log_and_the_tables_say_what_happened(undisturbed, root):
+    entries = [json.loads(line) for line in undisturbed[0].splitlines()]
+    steps = [entry["step"] for entry in entries if entry["kind"] == "train"]
+    assert steps == list(range(10, 3 * STEPS_AN_EPOCH + 1, 10))
+    assert [entry["epoch"] for entry in entries if entry["kind"] == "validation"] == [0, 1, 2]
+    assert entries[-2]["loss"] < entries[0]["loss"]
+    assert entries[-2]["lr"] == pytest.approx(2e-4)
+    names = {path.name for path in (root / "undisturbed" / "run").iterdir()}
+    assert names >= {"best.safetensors", "last.safetensors", "state.ckpt", "metrics.json", "recipe.yaml", "tensorboard"}
+    assert not any(name.endswith(".tmp") for name in names)
+
+
+@pytest.mark.parametrize("step", [10, 30], ids=["first epoch", "second epoch"])
+def test_sigkill_in_mid_epoch(root, undisturbed, step):
+    arguments = train_arguments(root, f"killed-{step}")
+    run = root / f"killed-{step}" / "run"
+    code, _ = stop_at(start(*arguments), run, step, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    resumed = cornernet("train", "--resume", run)
+    assert resumed.returncode == 0, resumed.stderr
+    assert outcome(run) == undisturbed
+
+
+@pytest.mark.parametrize(("how", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_saves_and_says_how_to_go_on(root, undisturbed, how, expected):
+    name = f"stopped-{expected}"
+    run = root / name / "run"
+    arguments = train_arguments(root, name)[:-1] + [3600]  # nothing but the signal makes it save
+    code, said = stop_at(start(*arguments), run, 10, how)
+    assert code == expected
+    assert f"--resume {run}" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    resumed = cornernet("train", "--resume", run)
+    assert resumed.returncode == 0, resumed.stderr
+    assert outcome(run) == undisturbed
+
+
+def test_moving_average_and_accumulation_resume_exactly(root):
+    changes = {"accumulate": 2, "optimization": {"lr": 0.002, "base_batch_size": 4, "ema": 0.9, "milestones": [2]}}
+    whole = cornernet(*train_arguments(root, "whole", **changes))
+    assert whole.returncode == 0, whole.stderr
+    run = root / "parts" / "run"
+    stop_at(start(*train_arguments(root, "parts", **changes)), run, 10, signal.SIGKILL)
+    resumed = cornernet("train", "--resume", run)
+    assert resumed.returncode == 0, resumed.stderr
+    assert outcome(run) == outcome(root / "whole" / "run")
+
+
+def test_what_cannot_be_resumed_is_refused(root, tmp_path):
+    assert cornernet("train", "--resume", tmp_path).returncode == 2
+    run = root / "undisturbed" / "run"
+    other = write_data(tmp_path / "data", train=6)
+    refused = cornernet("train", "--resume", run, "--data", other)
+    assert refused.returncode == 2
+    assert "other classes or images" in refused.stderr
+    again = cornernet(*train_arguments(root, "undisturbed"))
+    assert again.returncode == 2
+    assert "not empty" in again.stderr

@@ -1,0 +1,111 @@
+"""Training learns, notices when it goes wrong, and leaves nothing half done."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from cornernet.data.coco import find_split, load_coco
+from cornernet.errors import DivergedError, InputError
+from cornernet.evaluation.run import evaluate_dataset
+from cornernet.recipe import Optimization, load_recipe, recipe_names
+from cornernet.training.module import TrainingModule, rate_factor
+from cornernet.training.run import DataSource, train
+from cornernet.weights.store import load_weights
+from small import write_data, write_recipe
+
+
+def test_eight_images_are_learnt_by_heart(tmp_path):
+    data = write_data(tmp_path / "data", train=8, val=1)
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=150, validate_every=150, workers=0)))
+    recipe.model = type(recipe.model)(1, (16, 16, 32), (1, 1, 1), 16, 16, 32)
+    recipe.augmentation.scales = ()
+    recipe.augmentation.color_jitter = False
+    recipe.augmentation.crop_size = 65
+    recipe.optimization = Optimization(lr=0.003, base_batch_size=2, warmup_iterations=20, schedule="cosine")
+    result = train(recipe, DataSource(str(data), val_split="train"), tmp_path / "run", checkpoint_seconds=3600)
+    assert result.metrics is not None
+    assert result.metrics.figures["AP"] == pytest.approx(1.0)
+    # and the file that was written says the same as the network that was trained
+    from cornernet.detector import load
+
+    dataset = load_coco(*find_split(data, "train"))
+    metrics, _ = evaluate_dataset(load(tmp_path / "run" / "last.safetensors"), dataset)
+    assert metrics.figures == pytest.approx(result.metrics.figures, nan_ok=True)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_precisions(tmp_path, precision):
+    data = write_data(tmp_path / "data", train=4, val=2)
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=2, precision=precision, workers=0)))
+    train(recipe, DataSource(str(data)), tmp_path / "run")
+    weights = load_weights(tmp_path / "run" / "last.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.state.values())
+    assert weights.info["epochs"] == 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    data = write_data(tmp_path / "data", train=20)
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=2, workers=0)))
+    step = TrainingModule.training_step
+
+    def poisoned(self, batch, batch_idx):
+        if self.global_step == 14:  # in the second epoch
+            with torch.no_grad():
+                next(self.model.parameters()).fill_(float("nan"))
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TrainingModule, "training_step", poisoned)
+    with pytest.raises(DivergedError, match=r"step 14.*\d{3}\.png, \d{3}\.png") as stop:
+        train(recipe, DataSource(str(data)), tmp_path / "run", checkpoint_seconds=0)
+    assert stop.value.exit_code == 3
+    state = torch.load(tmp_path / "run" / "state.ckpt", weights_only=True)
+    assert state["global_step"] == 14
+    assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
+    assert all(torch.isfinite(v).all() for v in load_weights(tmp_path / "run" / "last.safetensors").state.values())
+
+
+def test_a_broken_image_ends_the_run_with_its_name(tmp_path):
+    data = write_data(tmp_path / "data", train=4)
+    (data / "train" / "003.png").write_bytes(b"no image")
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=1)))
+    with pytest.raises(InputError, match=r"003\.png"):
+        train(recipe, DataSource(str(data)), tmp_path / "run")
+
+
+def test_images_without_boxes_can_be_learnt_from(tmp_path):
+    data = write_data(tmp_path / "data", train=6)
+    path = data / "annotations" / "instances_train.json"
+    content = json.loads(path.read_text())
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] > 4]
+    path.write_text(json.dumps(content))
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=2, workers=0)))
+    train(recipe, DataSource(str(data)), tmp_path / "run")
+
+
+def test_rates():
+    settings = Optimization(warmup_iterations=10, warmup_factor=0.5, milestones=(2,))
+    factors = [rate_factor(step, settings, 20, 3) for step in range(60)]
+    assert factors[0] == 0.5
+    assert factors[10] == factors[39] == 1.0
+    assert factors[40] == pytest.approx(0.1)
+    cosine = Optimization(warmup_iterations=0, schedule="cosine")
+    factors = [rate_factor(step, cosine, 20, 3) for step in range(61)]
+    assert factors[0] == 1
+    assert factors[30] == pytest.approx(0.505)
+    assert factors[60] == pytest.approx(0.01)
+    assert np.all(np.diff(factors) < 0)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_builds(name):
+    from cornernet.network.cornernet import CornerNet
+
+    recipe = load_recipe(name)
+    with torch.device("meta"):
+        module = TrainingModule(CornerNet(recipe.model, 10), recipe, 100)
+    optimizer = module.configure_optimizers()["optimizer"]
+    assert optimizer.param_groups[0]["initial_lr"] > 0

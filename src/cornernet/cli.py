@@ -138,7 +138,7 @@ def _parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[st
         raise InputError(
             f"{prog.removeprefix('cornernet ')}: {' '.join(str(error).split())}; see {prog} --help"
         ) from None
-    values = build(None).instantiate_classes(values)
+    values = build(None).instantiate(values)
     result = {p.name: values[p.name] for p in parameters if p.name != recipe_name}
     if recipe_name:
         fields = Recipe.__dataclass_fields__

@@ -130,7 +130,7 @@ def load_recipe(name: str) -> Recipe:
     path, parser = find_recipe(name), recipe_parser()
     try:
         values = parser.parse_path(str(path))
-        recipe = Recipe(**dict(vars(parser.instantiate_classes(values))))
+        recipe = Recipe(**dict(vars(parser.instantiate(values))))
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"recipe {path}: {' '.join(str(error).split())}") from None
     recipe.check()

@@ -1,5 +1,6 @@
 """Peaks, pairs and soft-NMS against plain loops."""
 
+import itertools
 import math
 
 import pytest
@@ -59,7 +60,7 @@ def rows_of(pairs, image):
     columns = (pairs.scores, pairs.labels, pairs.tl_cells, pairs.br_cells, pairs.distances)
     boxes = map(tuple, pairs.boxes[image][valid].tolist())
     rows = list(zip(*(column[image][valid].tolist() for column in columns), boxes, strict=True))
-    assert all(a[0] >= b[0] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(a[0] >= b[0] for a, b in itertools.pairwise(rows))
     return sorted(rows, reverse=True)
 
 

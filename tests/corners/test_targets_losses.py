@@ -207,7 +207,7 @@ def test_losses_and_gradients(seed, counts):
 
 @pytest.mark.parametrize("extreme", [1e4, -1e4, 50.0, -50.0])
 def test_extreme_logits_give_finite_losses_that_still_teach(extreme):
-    predictions, targets = problem(0)
+    _, targets = problem(0)
     logits = torch.full_like(targets.tl_heatmap, extreme).requires_grad_()
     loss = focal_loss(logits, targets.tl_heatmap)
     loss.backward()

@@ -76,15 +76,16 @@ def test_flip_has_its_probability_and_mirrors_exactly(probability):
     assert {0.0: flips == 0, 0.5: 15 < flips < 45, 1.0: flips == 60}[probability]
 
 
-def test_a_crops_centre_keeps_away_from_the_edge():
-    """Pixels that hold their own place (x, y) show where the crop was taken."""
+@pytest.mark.parametrize(("border", "fits"), [(70, (70, 70)), (110, (55, 110)), (100, (50, 100)), (128, (64, 64))])
+def test_a_crops_centre_keeps_away_from_the_edge(border, fits):
+    """Pixels that hold their own place (x, y) show where the crop was taken; a border too wide is halved."""
     image = np.zeros((200, 250, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(250), np.arange(200)[:, None]
-    settings, nothing = plain(crop_size=32, scales=(1.0,), border=70, flip=0), np.zeros((0, 4), np.float32)
+    settings, nothing = plain(crop_size=32, scales=(1.0,), border=border, flip=0), np.zeros((0, 4), np.float32)
     corners = np.array([augment(image, nothing, np.zeros(0, int), settings, FILL, rng(s))[0][0, 0] for s in range(300)])
-    x, y = corners[:, 0].astype(int) + 16, corners[:, 1].astype(int) + 16
-    assert 70 <= x.min() < 80 < 170 < x.max() < 180
-    assert 70 <= y.min() < 80 < 120 < y.max() < 130
+    for places, length, margin in zip(corners[:, [1, 0]].astype(int).T + 16, (200, 250), fits, strict=True):
+        assert margin <= places.min() <= margin + 8
+        assert length - margin - 9 <= places.max() < length - margin
 
 
 def test_what_lies_outside_has_the_fill_colour_and_the_rest_is_the_image():

@@ -19,14 +19,14 @@ every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES.value
 
 def build(architecture=ARCHITECTURES["two stacks"], seed=0):
     """A network whose every number is drawn, so that no branch, bias or statistic is at a neutral value."""
-    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
     model = CornerNet(architecture, CLASSES)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
-                parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+                parameter += 0.2 * torch.randn(parameter.shape)
             else:
-                parameter.normal_(generator=generator).div_(parameter[0].numel() ** 0.5)
+                parameter.normal_().div_(parameter[0].numel() ** 0.5)
     return model.eval()
 
 

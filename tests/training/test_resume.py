@@ -82,7 +82,7 @@ def test_sigkill_in_mid_epoch(root, undisturbed, step):
 def test_interrupt_saves_and_says_how_to_go_on(root, undisturbed, how, expected):
     name = f"stopped-{expected}"
     run = root / name / "run"
-    arguments = train_arguments(root, name)[:-1] + [3600]  # nothing but the signal makes it save
+    arguments = [*train_arguments(root, name)[:-1], 3600]  # nothing but the signal makes it save
     code, said = stop_at(start(*arguments), run, 10, how)
     assert code == expected
     assert f"--resume {run}" in said.splitlines()[-1]

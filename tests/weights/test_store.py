@@ -7,16 +7,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet
 from cornernet.structures import Architecture, Preprocessing
-from cornernet.weights.store import Weights, load_weights, save_weights, weights_of
+from cornernet.weights.store import HEADER, Weights, load_weights, save_weights, weights_of
 
 TINY = Architecture(2, (4, 4), (1, 1), 3, 2, 2)
 NAMES = ("Müller’s", "犬", "two\nlines", '"quoted", comma')
 BLACK = Preprocessing("BGR", (104.01, 113.99, 119.91), (73.6, 69.9, 70.9), "black", 31)
+ABSENT = "absent from the file"
 
 
 @pytest.fixture
@@ -30,14 +32,15 @@ def weights():
     return weights_of(model, Weights({}, TINY, NAMES, BLACK, 0.41, {"recipe": "ä"}), epochs=3)
 
 
-def edit(path, header=None, tensors=None):
-    """Write the file anew with parts of its header (None: without) or its tensors exchanged."""
-    from safetensors import safe_open
-
+def edit(path, fields=None, tensors=None):
+    """Write the file anew with fields of its header (ABSENT: without) or tensors exchanged; a text is the header."""
     with safe_open(path, "pt") as file:
-        old = file.metadata()
-    new = {key: value for key, value in (old | (header or {})).items() if value is not None}
-    save_file(load_file(path) if tensors is None else tensors, path, metadata=new)
+        header = file.metadata()[HEADER]
+    if isinstance(fields, str):
+        header = fields
+    elif fields:
+        header = json.dumps({k: v for k, v in (json.loads(header) | fields).items() if v != ABSENT})
+    save_file(load_file(path) if tensors is None else tensors, path, metadata={HEADER: header})
 
 
 def refusal(path):
@@ -110,28 +113,30 @@ def test_safetensors_of_another_project_are_refused(tmp_path, metadata):
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path, weights):
     path = save_weights(tmp_path / "w", weights)
-    edit(path, {"version": "2", "architecture": None})
+    edit(path, {"version": 2, "architecture": ABSENT})
     assert "upgrade" in refusal(path)
 
 
+FIELDS = ("version", "architecture", "class_names", "preprocessing", "threshold", "info")
+
+
 @pytest.mark.parametrize(
-    "header",
-    [{"class_names": json.dumps(value)} for value in ([], "cat", [1, 2, 3, 4], None, {"a": 1})]
-    + [{key: None} for key in ("version", "architecture", "class_names", "preprocessing", "threshold", "info")]
-    + [{key: "{"} for key in ("version", "architecture", "class_names", "preprocessing", "threshold", "info")]
-    + [{key: "3"} for key in ("architecture", "class_names", "preprocessing", "info")]
-    + [{"architecture": json.dumps({"layers": 3})}, {"preprocessing": json.dumps({"mean": [1], "std": [1]})}],
+    "fields",
+    [{"class_names": value} for value in ([], "cat", [1, 2, 3, 4], None, {"a": 1})]
+    + [{name: value} for name in FIELDS for value in (ABSENT, None, "text", [3])]
+    + [{"architecture": {"layers": 3}}, {"preprocessing": {"mean": [1], "std": [1]}}]
+    + ["", "{", "[]", "3"],
     ids=str,
 )
-def test_a_damaged_header_is_refused(tmp_path, weights, header):
+def test_a_damaged_header_is_refused(tmp_path, weights, fields):
     path = save_weights(tmp_path / "w", weights)
-    edit(path, header)
+    edit(path, fields)
     assert "header" in refusal(path)
 
 
 def test_a_class_list_of_another_length_does_not_fit_the_network(tmp_path, weights):
     path = save_weights(tmp_path / "w", weights)
-    edit(path, {"class_names": json.dumps(["a", "b"])})
+    edit(path, {"class_names": ["a", "b"]})
     message = refusal(path)
     assert "another shape" in message
     assert "heatmap" in message

@@ -2,7 +2,8 @@
 
 A running maximum along one axis. ``torch.cummax`` computes it too, but carries indices and walks memory badly; here
 the loop runs over rows or columns, each step one vectorised maximum, so that memory is read in order. Where the axis
-is the innermost in memory, columns are strided and log2(n) doubling shifts are faster.
+is the innermost in memory, columns are strided: there log2(n) doubling shifts are faster, and in training, which
+uses channels-last, ``cummax`` itself will do.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ def corner_pool(x: Tensor, dim: int, *, reverse: bool) -> Tensor:
     """Running maximum of ``x`` (B, C, H, W) along ``dim`` (2 or 3, or -2, -1); same shape, dtype and layout.
 
     ``reverse=False`` takes the maximum over the cell and all before it (bottom pool, right pool); ``reverse=True``
-    over the cell and all after it (top pool, left pool). Where values tie, the gradient goes to the one met first.
+    over the cell and all after it (top pool, left pool). Where values tie, the gradient goes to one of them.
     Raises ``ValueError`` for another axis or number of axes.
     """
     if x.dim() != 4 or dim not in (2, 3, -2, -1):
         raise ValueError(f"corner_pool works on axis 2 or 3 of (B, C, H, W), not on axis {dim} of {tuple(x.shape)}")
-    return _corner_pool(x, dim % 4, reverse)
+    dim %= 4
+    if x.requires_grad and torch.is_grad_enabled() and x.stride(dim) == 1:  # a scan back over strided columns is slow
+        return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values
+    return _corner_pool(x, dim, reverse)
 
 
 def top_pool(x: Tensor) -> Tensor:
@@ -81,27 +85,21 @@ def _doubling(x: Tensor, dim: int, reverse: bool) -> Tensor:
 
 @custom_op("cornernet::corner_pool_backward", mutates_args=())
 def _corner_pool_backward(grad: Tensor, x: Tensor, out: Tensor, dim: int, reverse: bool) -> Tensor:
+    """From the far end of the scan back to its start: who did not raise the maximum passes its gradient on."""
+    rest = x.shape[dim] - 1
+    low, high = (0, 1) if reverse else (1, 0)
+    raised = torch.ones_like(x)
+    raised.narrow(dim, low, rest).copy_(x.narrow(dim, low, rest) > out.narrow(dim, high, rest))
     result = torch.empty_like(x)
-    if x.stride(dim) == 1:  # strided columns are slow to walk: swap the axes in memory once
-        axes = [0, 2, 3, 1] if dim == 3 else [0, 3, 2, 1]
-        back = [axes.index(i) for i in range(4)]
-        grad, x, out = (t.permute(axes).contiguous().permute(back) for t in (grad, x, out))
-    else:
-        grad, x, out = grad, x, out
-    target = torch.empty_like(x)
-    rows = list(zip(grad.unbind(dim), x.unbind(dim), out.unbind(dim), target.unbind(dim), strict=True))
+    rows = list(zip(grad.unbind(dim), raised.unbind(dim), result.unbind(dim), strict=True))
     if not reverse:
         rows.reverse()
-    # from the far end of the scan back to its start: whoever did not raise the maximum passes its gradient on
-    carried = None
-    for i, (grad_row, x_row, _, target_row) in enumerate(rows):
-        flow = grad_row if carried is None else grad_row + carried
-        if i + 1 == len(rows):
-            target_row.copy_(flow)
-            break
-        torch.mul(flow, x_row > rows[i + 1][2], out=target_row)
-        carried = flow - target_row
-    return result.copy_(target)
+    carried = torch.zeros_like(rows[0][1])
+    for grad_row, raised_row, result_row in rows:
+        carried.add_(grad_row)
+        torch.mul(carried, raised_row, out=result_row)
+        carried.sub_(result_row)
+    return result
 
 
 @_corner_pool_backward.register_fake

@@ -18,11 +18,10 @@ from cornernet.corners.peaks import top_corners
 from cornernet.corners.soft_nms import soft_nms
 from cornernet.data.images import read_image, require_memory, shrink, to_rgb
 from cornernet.data.pad import to_input
+from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet, StackOutput, channels_last
 from cornernet.structures import Candidates, Detections, Preprocessing
 from cornernet.weights.store import load_weights
-
-BYTES_PER_PIXEL = 700  # of HourglassNet-104's activations at test in float32; smaller networks need less
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Detector:
         max_size: int | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
-        self.model, self.class_names, self.preprocessing = model, tuple(class_names), preprocessing
+        self.model, self.class_names, self.preprocessing = model.eval(), tuple(class_names), preprocessing
         self.threshold, self.flip, self.max_size, self.precision = threshold, flip, max_size, precision
 
     @overload
@@ -71,7 +70,7 @@ class Detector:
         """Detections of one image, or a list of them for a list of images.
 
         An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. All 100
-        best are returned; ``detections.above(detector.threshold)`` are those worth showing.
+        best are returned; ``detections.above(detector.threshold)`` are those worth showing. ``stream`` shares passes.
         """
         if isinstance(images, list):
             return list(self.stream(images))
@@ -121,7 +120,7 @@ class Detector:
         parameter = next(self.model.parameters())
         padded = self.preprocessing.padded_size(*images[0].shape[:2])
         if parameter.device.type == "cpu":
-            require_memory(*padded, BYTES_PER_PIXEL * len(images), "image")
+            require_memory(*padded, self.model.bytes_per_pixel * len(images), "image")
         pixels, shifts = to_input(images, self.preprocessing, parameter.device)
         with (
             torch.inference_mode(),
@@ -198,8 +197,12 @@ def load(
     Raises ``InputError`` where the file is absent, damaged or not weights.
     """
     stored = load_weights(Path(weights))
+    try:
+        model = stored.build()
+    except InputError as error:
+        raise InputError(f"{weights}: {error}") from None
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = channels_last(stored.build().to(place))
+    model = channels_last(model.to(place))
     return Detector(
         model,
         stored.class_names,

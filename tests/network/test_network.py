@@ -10,8 +10,8 @@ from cornernet.training.module import batch_losses
 
 CLASSES = 3
 ARCHITECTURES = {
-    "shallow": Architecture(1, (4, 6), (1, 2), 5, 3, 4),
-    "two stacks": Architecture(2, (8, 8, 12), (1, 1, 1), 6, 4, 5),
+    "shallow": Architecture(1, (4, 6), (1, 2), 5, 3, 16),
+    "two stacks": Architecture(2, (8, 8, 12), (1, 1, 1), 6, 4, 16),
     "deep": Architecture(3, (4, 4, 4, 6, 6, 8), (2, 1, 1, 1, 1, 3), 4, 2, 3),
 }
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)

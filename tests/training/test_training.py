@@ -20,12 +20,12 @@ from small import write_data, write_recipe
 
 def test_eight_images_are_learnt_by_heart(tmp_path):
     data = write_data(tmp_path / "data", train=8, val=1)
-    recipe = load_recipe(str(write_recipe(tmp_path, epochs=150, validate_every=150, workers=0)))
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=300, validate_every=300, workers=0, batch_size=8)))
     recipe.model = type(recipe.model)(1, (16, 16, 32), (1, 1, 1), 16, 16, 32)
     recipe.augmentation.scales = ()
     recipe.augmentation.color_jitter = False
     recipe.augmentation.crop_size = 65
-    recipe.optimization = Optimization(lr=0.003, base_batch_size=2, warmup_iterations=20, schedule="cosine")
+    recipe.optimization = Optimization(lr=0.003, base_batch_size=8, warmup_iterations=20, schedule="cosine")
     result = train(recipe, DataSource(str(data), val_split="train"), tmp_path / "run", checkpoint_seconds=3600)
     assert result.metrics is not None
     assert result.metrics.figures["AP"] == pytest.approx(1.0)

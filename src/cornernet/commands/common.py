@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
+    from cornernet.data.coco import CocoDataset
     from cornernet.detector import Detector
 
 TTA = Literal["none", "flip"]
@@ -43,3 +45,13 @@ def load_detector(weights: str, device: str | None, tta: TTA, precision: Precisi
         raise InputError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); leave it out") from None
     precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     return load(weights, device=place, flip=tta == "flip", max_size=max_size, precision=precisions[precision])
+
+
+def report_problems(dataset: CocoDataset, shown: int = 10) -> None:
+    """Say on standard error which boxes were left out or clipped, the first of them in full."""
+    for problem in dataset.problems[:shown]:
+        print(f"warning: {problem}", file=sys.stderr)
+    if dataset.problems:
+        clipped = len(dataset.problems) - dataset.skipped
+        counts = f"{dataset.skipped} boxes left out, {clipped} clipped"
+        print(f"warning: {dataset.json_path}: {counts}; --strict refuses such a file", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cornernet.commands.common import TTA, Bar, Precision, load_detector
+from cornernet.commands.common import TTA, Bar, Precision, load_detector, report_problems
 
 
 def evaluate(
@@ -41,7 +41,7 @@ def evaluate(
 
     detector = load_detector(weights, device, tta, precision, max_size)
     dataset = load_coco(*find_split(data, split), strict=strict, class_names=detector.class_names, check_files=True)
-    report_problems(dataset.problems)
+    report_problems(dataset)
     folder = make_folder(Path(out))
     metrics, results = evaluate_dataset(detector, dataset, batch_size=batch_size, progress=Bar("evaluating"))
     print(metrics.table())
@@ -49,11 +49,3 @@ def evaluate(
     atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings | {"max_size": max_size}})
     atomic_write_json(folder / "predictions.json", results, indent=None)
     print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)
-
-
-def report_problems(problems: list[str], shown: int = 10) -> None:
-    """List a data set's problems on standard error, the first of them in full."""
-    for problem in problems[:shown]:
-        print(f"warning: {problem}", file=sys.stderr)
-    if len(problems) > shown:
-        print(f"warning: and {len(problems) - shown} more boxes; --strict refuses such a data set", file=sys.stderr)

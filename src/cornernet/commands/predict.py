@@ -49,7 +49,7 @@ def predict(
             image = read_image(path)
             found = detector(image).above(lowest)
         except InputError as error:  # one bad file does not cost the others their boxes
-            failures.append(str(error))
+            failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
         else:
             save_image(folder / f"{name}.jpg", draw_detections(image, found, lowest))
             if heatmaps:

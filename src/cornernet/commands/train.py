@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from cornernet.commands.common import report_problems
 from cornernet.errors import InputError
 from cornernet.recipe import Recipe, recipe_names, recipe_yaml
 
@@ -54,7 +55,15 @@ def train(
         name = Path(str(recipe)).stem
         folder = Path(out) if out else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         source = run.DataSource(str(data), train_split, None if val_split == "none" else val_split)
-        result = run.train(settings, source, folder, name=name, strict=strict, checkpoint_seconds=checkpoint_seconds)
+        result = run.train(
+            settings,
+            source,
+            folder,
+            name=name,
+            strict=strict,
+            checkpoint_seconds=checkpoint_seconds,
+            report=report_problems,
+        )
     if result.metrics:
         print(result.metrics.table())
     print(f"weights, log and figures: {result.folder}", file=sys.stderr)

@@ -44,6 +44,14 @@ class CornerNet(nn.Module):
         self.backbone = HourglassNet(architecture)
         self.heads = nn.ModuleList(CornerHead(architecture, num_classes) for _ in range(architecture.num_stacks))
 
+    @property
+    def bytes_per_pixel(self) -> float:
+        """About how much memory a pixel of input takes at test, in float32: what is alive at the widest places."""
+        a = self.architecture
+        stem = 3 * (a.channels[0] / 2)  # of stride 2, 4 bytes for 4 pixels
+        wide = 6 * max(a.channels[0], a.feature_channels) + 4 * a.corner_channels
+        return stem + (wide + 2 * a.branch_channels + 4 * self.num_classes) / 4  # of stride 4
+
     def forward(self, images: Tensor, *, last_only: bool = False) -> list[StackOutput]:
         """Normalised images (B, 3, H, W) to one ``StackOutput`` per stack, or of the last stack alone (testing)."""
         outputs = []

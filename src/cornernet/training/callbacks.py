@@ -35,6 +35,7 @@ class RunLog(pl.Callback):
 
     def __init__(self, folder: Path, every: int = 10) -> None:
         self.path, self.every = folder / LOG_FILE, every
+        self.path.touch()
         self.board = SummaryWriter(str(folder / "tensorboard"))
         self.clock: tuple[float, int] | None = None
 
@@ -76,11 +77,11 @@ class RunLog(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """How long the log was when the checkpoint was written."""
-        return {"length": self.path.stat().st_size if self.path.exists() else 0}
+        return {"length": self.path.stat().st_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Forget what was logged after the checkpoint: it will happen again."""
-        if self.path.exists() and self.path.stat().st_size > state_dict["length"]:
+        if self.path.stat().st_size > state_dict["length"]:
             os.truncate(self.path, state_dict["length"])
 
 
@@ -188,7 +189,6 @@ class Keeper(pl.Callback):
         assert self.validation is not None
         precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(module.recipe.precision)
         detector = Detector(module.model, weights.class_names, weights.preprocessing, precision=precision)
-        module.model.eval()
         try:
             self.metrics, results = evaluate_dataset(
                 detector, self.validation, progress=lambda done, total: self._stop_if_asked()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,16 +64,19 @@ def train(
     name: str = "",
     strict: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    report: Callable[[CocoDataset], None] = lambda dataset: None,
 ) -> TrainingResult:
     """Train a network by ``recipe`` on the data of ``source``; everything it leaves behind lies in ``folder``.
 
-    Raises ``InputError`` for data or folders that will not do, ``DivergedError`` where a loss stops being finite,
-    ``InterruptedRun`` on Ctrl-C or SIGTERM.
+    ``report`` is shown each data set as it was read, with its problems. Raises ``InputError`` for data or folders that
+    will not do, ``DivergedError`` where a loss stops being finite, ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
     recipe.check()
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
         raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
+    for dataset in filter(None, data):
+        report(dataset)
     make_folder(folder)
     if any(folder.iterdir()):
         raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")

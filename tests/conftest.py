@@ -23,7 +23,8 @@ def shared_files(pattern: str) -> list[Any]:
     if found:
         return [pytest.param(path, id=path.stem) for path in found]
     reason = f"no {pattern} in {SHARED}: set CORNERNET_SHARED"
-    return [pytest.param(SHARED / pattern, marks=pytest.mark.skip(reason=reason), id="absent")]
+    marks = () if os.environ.get("CI") else pytest.mark.skip(reason=reason)  # CI must have them, and fails here
+    return [pytest.param(SHARED / pattern, marks=marks, id="absent")]
 
 
 @pytest.fixture

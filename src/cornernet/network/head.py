@@ -119,6 +119,15 @@ class CornerHead(nn.Module):
         self.tl_offset = Branch(channels, hidden, 2)
         self.br_offset = Branch(channels, hidden, 2)
         self.pairing = AssociativeEmbedding(channels, hidden)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """As OpenMMLab's networks began: the branches' last layers as PyTorch does, all others by He, fan out."""
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.Conv2d) and not (name.endswith(".out") and layer.kernel_size == (1, 1)):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         for heatmap in (self.tl_heatmap, self.br_heatmap):
             nn.init.constant_(heatmap.out.bias, HEATMAP_BIAS)  # type: ignore[arg-type]
 

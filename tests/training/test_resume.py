@@ -103,6 +103,33 @@ def test_moving_average_and_accumulation_resume_exactly(root):
     assert outcome(run) == outcome(root / "whole" / "run")
 
 
+@pytest.mark.parametrize("epoch", [1, 2], ids=["second epoch", "last epoch"])
+@pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "average"])
+def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
+    from cornernet.recipe import load_recipe
+    from cornernet.training import callbacks, run
+
+    recipe = load_recipe(str(write_recipe(tmp_path, workers=0)))
+    recipe.optimization.ema = ema
+    source = run.DataSource(str(root / "data"))
+    run.train(recipe, source, tmp_path / "whole", name="small")
+    evaluate, calls = callbacks.evaluate_dataset, []
+
+    def dies(*arguments, **options):
+        calls.append(1)
+        if len(calls) == epoch + 1:
+            raise SystemExit("killed")
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(callbacks, "evaluate_dataset", dies)
+    with pytest.raises(SystemExit):
+        run.train(recipe, source, tmp_path / "parts", name="small")
+    run.resume(tmp_path / "parts")
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    best = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "parts")]
+    assert best[0] == best[1]
+
+
 def test_what_cannot_be_resumed_is_refused(root, tmp_path):
     assert cornernet("train", "--resume", tmp_path).returncode == 2
     run = root / "undisturbed" / "run"

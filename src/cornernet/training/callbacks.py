@@ -103,7 +103,8 @@ class Keeper(pl.Callback):
         self.saved_at = time.monotonic()
         self.metrics: Metrics | None = None
         self._handlers: dict[int, Any] = {}
-        self._validated_epoch = -1
+        self._at_epoch_end = False
+        self._finished_epoch = -1
 
     # signals ---------------------------------------------------------------------------------------------------------
 
@@ -131,8 +132,6 @@ class Keeper(pl.Callback):
             )
 
     # checkpoints -----------------------------------------------------------------------------------------------------
-
-    _at_epoch_end = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"at_epoch_end": self._at_epoch_end}
@@ -169,6 +168,12 @@ class Keeper(pl.Callback):
 
     # validation ------------------------------------------------------------------------------------------------------
 
+    def finish(self, trainer: Any, module: TrainingModule) -> None:
+        """After the last epoch: its weights and figures, where the run was killed before them."""
+        last = module.recipe.epochs - 1
+        if self._finished_epoch < last:
+            self._finish_epoch(trainer, module, last)
+
     def _finish_epoch(self, trainer: Any, module: TrainingModule, epoch: int) -> None:
         """Weights and figures of a finished epoch; the moving average's, where there is one."""
         self._stop_if_asked()
@@ -183,6 +188,7 @@ class Keeper(pl.Callback):
         finally:
             if self.ema:
                 self.ema.on_validation_epoch_end(trainer, module)
+        self._finished_epoch = epoch
         self._stop_if_asked()
 
     def _validate(self, trainer: Any, module: TrainingModule, epoch: int, weights: Weights) -> None:

@@ -139,6 +139,7 @@ def _fit(
             benchmark=torch.cuda.is_available(),
         )
         trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
+        keeper.finish(trainer, module)
     return TrainingResult(folder, keeper.metrics)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -179,16 +180,18 @@ class Keeper(pl.Callback):
         self._stop_if_asked()
         if self.ema:
             self.ema.on_validation_epoch_start(trainer, module)
+        is_due = (epoch + 1) % module.recipe.validate_every == 0 or epoch + 1 == module.recipe.epochs
         try:
             weights = weights_of(module.model, self.template, epochs=epoch + 1, step=trainer.global_step)
             save_weights(self.folder / "last.safetensors", weights)
-            is_due = (epoch + 1) % module.recipe.validate_every == 0 or epoch + 1 == module.recipe.epochs
             if self.validation and is_due:
                 self._validate(trainer, module, epoch, weights)
         finally:
             if self.ema:
                 self.ema.on_validation_epoch_end(trainer, module)
         self._finished_epoch = epoch
+        figure = f", AP {self.metrics.figures['AP']:.3f}" if self.metrics and is_due else ""
+        print(f"epoch {epoch + 1} of {module.recipe.epochs} done{figure}", file=sys.stderr)
         self._stop_if_asked()
 
     def _validate(self, trainer: Any, module: TrainingModule, epoch: int, weights: Weights) -> None:

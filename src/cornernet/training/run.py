@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,6 +125,11 @@ def _fit(
     ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
     log = RunLog(folder)
     keeper = Keeper(folder, log, template, validation, ema, checkpoint_seconds)
+    callbacks: list[pl.Callback] = [log, keeper]  # logged before it is saved
+    if ema:
+        callbacks.insert(0, ema)  # and averaged before that
+    if sys.stdout.isatty():
+        callbacks.append(Bar())
     with _quiet_lightning():
         trainer = pl.Trainer(
             accelerator="cuda" if torch.cuda.is_available() else "cpu",
@@ -131,10 +137,11 @@ def _fit(
             precision=recipe.precision,
             max_epochs=recipe.epochs,
             accumulate_grad_batches=recipe.accumulate,
-            callbacks=[*([ema] if ema else []), log, keeper, Bar()],  # averaged and logged before it is saved
+            callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
+            enable_progress_bar=sys.stdout.isatty(),  # a file wants lines, not bars
             use_distributed_sampler=False,
             benchmark=torch.cuda.is_available(),
         )

@@ -73,10 +73,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 
 def test_a_broken_image_ends_the_run_with_its_name(tmp_path):
     data = write_data(tmp_path / "data", train=4)
+    whole = (data / "train" / "003.png").read_bytes()
     (data / "train" / "003.png").write_bytes(b"no image")
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=1)))
     with pytest.raises(InputError, match=r"003\.png"):
         train(recipe, DataSource(str(data)), tmp_path / "run")
+    (data / "train" / "003.png").write_bytes(whole)  # mended, the same command works
+    assert train(recipe, DataSource(str(data)), tmp_path / "run").metrics is not None
 
 
 def test_images_without_boxes_can_be_learnt_from(tmp_path):

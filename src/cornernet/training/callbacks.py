@@ -24,7 +24,7 @@ from cornernet.files import atomic_write_json
 from cornernet.training.module import LOSSES, TrainingModule
 from cornernet.weights.store import Weights, save_weights, weights_of
 
-STATE_FILE, LOG_FILE = "state.ckpt", "log.jsonl"
+STATE_FILE, LOG_FILE, BOARD_FOLDER = "state.ckpt", "log.jsonl", "tensorboard"
 CHECKPOINT_SECONDS = 240.0  # well under the promised five minutes
 
 
@@ -37,7 +37,7 @@ class RunLog(pl.Callback):
     def __init__(self, folder: Path, every: int = 10) -> None:
         self.path, self.every = folder / LOG_FILE, every
         self.path.touch()
-        self.board = SummaryWriter(str(folder / "tensorboard"))
+        self.board = SummaryWriter(str(folder / BOARD_FOLDER))
         self.clock: tuple[float, int] | None = None
 
     def write(self, entry: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from cornernet.evaluation.ap import Metrics
 from cornernet.files import atomic_write, atomic_write_json, make_folder
 from cornernet.network.cornernet import CornerNet, channels_last
 from cornernet.recipe import Recipe, load_recipe, recipe_yaml
-from cornernet.training.callbacks import CHECKPOINT_SECONDS, STATE_FILE, Keeper, RunLog
+from cornernet.training.callbacks import BOARD_FOLDER, CHECKPOINT_SECONDS, LOG_FILE, STATE_FILE, Keeper, RunLog
 from cornernet.training.module import TrainingModule
 from cornernet.weights.store import Weights
 
@@ -79,6 +80,7 @@ def train(
     for dataset in filter(None, data):
         report(dataset)
     make_folder(folder)
+    _clear_false_start(folder)
     if any(folder.iterdir()):
         raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
     training = data[0]
@@ -148,6 +150,14 @@ def _fit(
         trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
         keeper.finish(trainer, module)
     return TrainingResult(folder, keeper.metrics)
+
+
+def _clear_false_start(folder: Path) -> None:
+    """Remove what a run left that ended before its first checkpoint, so that it can begin again."""
+    if {path.name for path in folder.iterdir()} <= {RECIPE_FILE, RUN_FILE, LOG_FILE, BOARD_FOLDER}:
+        shutil.rmtree(folder / BOARD_FOLDER, ignore_errors=True)
+        for path in folder.iterdir():
+            path.unlink()
 
 
 class Bar(TQDMProgressBar):

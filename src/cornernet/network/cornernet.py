@@ -46,10 +46,13 @@ class CornerNet(nn.Module):
 
     @property
     def bytes_per_pixel(self) -> float:
-        """About how much memory a pixel of input takes at test, in float32: what is alive at the widest places."""
+        """About how much memory a pixel of input takes at test, in float32: what is alive at the widest places.
+
+        Measured: 582 for HourglassNet-104, for which this says 720; decoding takes some of the rest.
+        """
         a = self.architecture
-        stem = 3 * (a.channels[0] / 2)  # of stride 2, 4 bytes for 4 pixels
-        wide = 6 * max(a.channels[0], a.feature_channels) + 4 * a.corner_channels
+        stem = 2 * (a.channels[0] / 2)  # of stride 2, 4 bytes for 4 pixels
+        wide = 3 * max(a.channels[0], a.feature_channels) + 2 * a.corner_channels
         return stem + (wide + 2 * a.branch_channels + 4 * self.num_classes) / 4  # of stride 4
 
     def forward(self, images: Tensor, *, last_only: bool = False) -> list[StackOutput]:

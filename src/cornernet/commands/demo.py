@@ -112,5 +112,5 @@ def _draw(detectors: dict[str, Detector], dataset: CocoDataset, count: int, fold
             titles.append(title)
         save_image(folder / f"{name}.jpg", side_by_side(panels, titles))
         bundled = detectors["bundled weights"]
-        draw_explanation(bundled, image, bundled.threshold, folder / name)
+        draw_explanation(image, bundled.explain(image), bundled.threshold, folder / name)
         bar(done, len(records))

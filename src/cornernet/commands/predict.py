@@ -5,8 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cornernet.commands.common import TTA, Bar, Precision, load_detector
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cornernet.detector import Explanation
 
 
 def predict(
@@ -47,13 +53,14 @@ def predict(
     for done, (path, name) in enumerate(zip(paths, picture_names(paths), strict=True), start=1):
         try:
             image = read_image(path)
-            found = detector(image).above(lowest)
+            seen = detector.explain(image) if heatmaps else None
+            found = (seen.detections if seen else detector(image)).above(lowest)
         except InputError as error:  # one bad file does not cost the others their boxes
             failures.append(str(error) if str(path) in str(error) else f"{path}: {error}")
         else:
             save_image(folder / f"{name}.jpg", draw_detections(image, found, lowest))
-            if heatmaps:
-                draw_explanation(detector, image, lowest, folder / name)
+            if seen:
+                draw_explanation(image, seen, lowest, folder / name)
             height, width = found.image_size
             written.append({"file": str(path), "height": height, "width": width, "detections": found.as_dicts()})
         bar(done, len(paths))
@@ -78,11 +85,10 @@ def picture_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def draw_explanation(detector, image, threshold: float, stem: Path) -> None:
+def draw_explanation(image: np.ndarray, seen: Explanation, threshold: float, stem: Path) -> None:
     """Write STEM_heatmaps.jpg and STEM_pairs.jpg of one image."""
     from cornernet.drawing import draw_heatmaps, draw_pairings, save_image
 
-    seen = detector.explain(image)
     heatmaps = draw_heatmaps(image, seen.tl_heatmap, seen.br_heatmap, seen.offset, seen.padded_size)
     save_image(stem.with_name(f"{stem.name}_heatmaps.jpg"), heatmaps)
     pairs = draw_pairings(image, seen.candidates, seen.detections, threshold)

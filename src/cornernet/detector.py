@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -16,11 +16,11 @@ from torch import Tensor
 from cornernet.corners.pair import Pairs, corner_positions, pair_corners
 from cornernet.corners.peaks import top_corners
 from cornernet.corners.soft_nms import soft_nms
-from cornernet.data.images import read_image, require_memory, shrink, to_rgb
+from cornernet.data.images import read_image, require_memory, resize, scaled_size, shrink, to_rgb
 from cornernet.data.pad import to_input
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet, StackOutput, channels_last
-from cornernet.structures import Candidates, Detections, Preprocessing
+from cornernet.structures import Candidates, Decoding, Detections, Preprocessing
 from cornernet.weights.store import load_weights
 
 
@@ -40,12 +40,22 @@ class Explanation:
     padded_size: tuple[int, int]
 
 
+class Look(NamedTuple):
+    """One view of a batch: pairs in pixels of the images, and where they come from."""
+
+    pairs: Pairs
+    output: StackOutput
+    shifts: Tensor
+    padded_size: tuple[int, int]
+
+
 class Detector:
     """A trained network with its preprocessing and class names: call it with images.
 
-    ``flip=True`` looks at the mirror image too, one soft-NMS over both. ``max_size`` scales larger images down to that
-    many pixels a side, and the boxes back. ``precision`` may be ``torch.bfloat16`` or ``float16``: the network then
-    computes in it, pairing does not.
+    ``flip=True`` looks at the mirror image too, one soft-NMS over both; several ``scales`` look at the image in those
+    sizes (each with its mirror where ``flip`` is set), and that soft-NMS merges the boxes. ``max_size`` scales larger
+    images down to that many pixels a side, and the boxes back. ``precision`` may be ``torch.bfloat16`` or ``float16``:
+    the network then computes in it, pairing does not.
     """
 
     def __init__(
@@ -54,13 +64,16 @@ class Detector:
         class_names: Sequence[str],
         preprocessing: Preprocessing,
         *,
+        decoding: Decoding = Decoding(),
         threshold: float = 0.3,
         flip: bool = False,
+        scales: Sequence[float] = (1.0,),
         max_size: int | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
         self.model, self.class_names, self.preprocessing = model.eval(), tuple(class_names), preprocessing
-        self.threshold, self.flip, self.max_size, self.precision = threshold, flip, max_size, precision
+        self.decoding, self.threshold = decoding, threshold
+        self.flip, self.scales, self.max_size, self.precision = flip, tuple(scales), max_size, precision
 
     @overload
     def __call__(self, images: list[Any]) -> list[Detections]: ...
@@ -81,7 +94,7 @@ class Detector:
         batch: list[np.ndarray] = []
         for item in images:
             image = _pixels(item)
-            same = batch and self._padded_size(image) == self._padded_size(batch[0])
+            same = batch and self._padded_sizes(image) == self._padded_sizes(batch[0])
             if batch and (len(batch) == batch_size or not same):
                 yield from self._detect(batch)
                 batch = []
@@ -89,49 +102,69 @@ class Detector:
         if batch:
             yield from self._detect(batch)
 
+    @torch.inference_mode()
     def explain(self, image: Any) -> Explanation:
-        """Detections of one image with heatmaps and candidates, for looking."""
+        """Detections of one image with heatmaps and candidates, for looking; heatmaps are those of the first view."""
         pixels = _pixels(image)
-        small, scale = shrink(pixels, self.max_size)
-        output, shifts, padded = self._forward([small])
-        pairs = self._pair(output, shifts, padded)
-        heatmaps = [heat[0].float().sigmoid().amax(0).cpu().numpy() for heat in (output.tl_heatmap, output.br_heatmap)]
-        left, top = (int(v) for v in shifts[0].tolist())
-        views = [pairs, self._mirrored([small])] if self.flip else [pairs]
-        detections = self._suppress(views, [pixels], [scale])[0]
-        candidates = _candidates(views, scale, heatmaps[0].shape[1])
-        return Explanation(detections, candidates, heatmaps[0], heatmaps[1], (top, left), padded)
+        small, shrunk = shrink(pixels, self.max_size)
+        looks = [self._look([small], *view) for view in self._views]
+        first = looks[0]
+        heatmaps = [
+            h[0].float().sigmoid().amax(0).cpu().numpy() for h in (first.output.tl_heatmap, first.output.br_heatmap)
+        ]
+        left, top = (int(v) for v in first.shifts[0].tolist())
+        detections = self._suppress([look.pairs for look in looks], [pixels], [shrunk])[0]
+        return Explanation(
+            detections, _candidates(looks, shrunk), heatmaps[0], heatmaps[1], (top, left), first.padded_size
+        )
 
-    def _padded_size(self, image: np.ndarray) -> tuple[int, int]:
+    @property
+    def _views(self) -> list[tuple[float, bool]]:
+        """Scale and whether mirrored, of all views of an image."""
+        return [(scale, mirrored) for scale in self.scales for mirrored in ((False, True) if self.flip else (False,))]
+
+    def _padded_sizes(self, image: np.ndarray) -> list[tuple[int, int]]:
+        """The input's (height, width) in all scales; images that agree in them can share a batch."""
         height, width = image.shape[:2]
-        scale = min(1.0, self.max_size / max(height, width)) if self.max_size else 1.0
-        return self.preprocessing.padded_size(round(height * scale), round(width * scale))
+        shrunk = min(1.0, self.max_size / max(height, width)) if self.max_size else 1.0
+        small = round(height * shrunk), round(width * shrunk)
+        return [self.preprocessing.padded_size(*scaled_size(*small, scale)) for scale in self.scales]
 
     @torch.inference_mode()
     def _detect(self, images: list[np.ndarray]) -> list[Detections]:
-        small, scales = zip(*(shrink(image, self.max_size) for image in images), strict=True)
-        views = [self._pair(*self._forward(small))]
-        if self.flip:
-            views.append(self._mirrored(small))
-        return self._suppress(views, images, scales)
+        small, shrunk = zip(*(shrink(image, self.max_size) for image in images), strict=True)
+        return self._suppress([self._look(small, *view).pairs for view in self._views], images, shrunk)
 
-    def _forward(self, images: Sequence[np.ndarray]) -> tuple[StackOutput, Tensor, tuple[int, int]]:
-        """The last stack's output, the images' (left, top) in the input, and the input's (height, width)."""
+    def _look(self, images: Sequence[np.ndarray], scale: float, mirrored: bool) -> Look:
+        """The network's answer to one view of images, and its pairs in pixels of the images."""
+        pixels = [resize(image, scale) for image in images]
+        sizes = [image.shape[1::-1] for image in pixels]
+        if mirrored:
+            pixels = [image[:, ::-1] for image in pixels]
+        padded = self.preprocessing.padded_size(*pixels[0].shape[:2])
+        output, shifts = self._forward(pixels, padded)
+        pairs = self._pair(output, shifts, padded)
+        boxes, limits = pairs.boxes, pairs.boxes.new_tensor(sizes)[:, None]
+        if mirrored:
+            width, (x1, y1, x2, y2) = limits[..., 0], boxes.unbind(-1)
+            boxes = torch.stack((width - x2, y1, width - x1, y2), dim=-1)
+        if self.decoding.clip:
+            boxes = torch.minimum(boxes.clamp_min(0), limits.repeat(1, 1, 2))
+        return Look(pairs._replace(boxes=boxes / scale), output, shifts, padded)
+
+    def _forward(self, images: Sequence[np.ndarray], padded: tuple[int, int]) -> tuple[StackOutput, Tensor]:
+        """The last stack's output, and the images' (left, top) in the input of ``padded`` (height, width) pixels."""
         parameter = next(self.model.parameters())
-        padded = self.preprocessing.padded_size(*images[0].shape[:2])
         if parameter.device.type == "cpu":
             require_memory(*padded, self.model.bytes_per_pixel * len(images), "image")
         pixels, shifts = to_input(images, self.preprocessing, parameter.device)
-        with (
-            torch.inference_mode(),
-            torch.autocast(parameter.device.type, self.precision, enabled=self.precision is not None),
-        ):
-            return self.model(pixels, last_only=True)[-1], shifts, padded
+        with torch.autocast(parameter.device.type, self.precision, enabled=self.precision is not None):
+            return self.model(pixels, last_only=True)[-1], shifts
 
-    @torch.inference_mode()
     def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
-        """Peaks, embeddings and offsets at the peaks alone, pairs; boxes in pixels of the (scaled) image."""
-        tl, br = top_corners(output.tl_heatmap), top_corners(output.br_heatmap)
+        """Peaks, embeddings and offsets at the peaks alone, pairs; boxes in pixels of the view."""
+        count = self.decoding.num_corners
+        tl, br = top_corners(output.tl_heatmap, count), top_corners(output.br_heatmap, count)
         values = output.head.values_at(output.features, tl.cells, br.cells)
         rows, columns = output.tl_heatmap.shape[-2:]
         scale = (padded[1] / columns, padded[0] / rows)
@@ -141,27 +174,25 @@ class Detector:
             corner_positions(tl, values.tl_offsets, scale, shifts),
             corner_positions(br, values.br_offsets, scale, shifts),
             output.head.pairing.distance(values.tl_embeddings, values.br_embeddings),
+            max_distance=self.decoding.max_distance,
+            limit=self.decoding.num_candidates,
         )
 
-    def _mirrored(self, images: Sequence[np.ndarray]) -> Pairs:
-        """Pairs found in the images' mirrors, mapped back."""
-        pairs = self._pair(*self._forward([image[:, ::-1] for image in images]))
-        widths = pairs.boxes.new_tensor([[image.shape[1]] for image in images])
-        x1, y1, x2, y2 = pairs.boxes.unbind(-1)
-        return pairs._replace(boxes=torch.stack((widths - x2, y1, widths - x1, y2), dim=-1))
-
     def _suppress(self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float]) -> list[Detections]:
-        boxes, scores, labels, valid = (torch.cat([getattr(v, n) for v in views], 1) for n in Pairs._fields[:4])
-        kept = soft_nms(boxes, scores, labels, valid)
+        """One soft-NMS over the pairs of all views; boxes / scales are in pixels of the images."""
+        names = ("boxes", "scores", "labels", "valid", "tl_scores", "br_scores")
+        boxes, scores, labels, valid, *corners = (torch.cat([getattr(v, n) for v in views], 1) for n in names)
+        merge = (corners[0], corners[1]) if len(self.scales) > 1 else None
+        kept = soft_nms(boxes, scores, labels, valid, plus_one=float(self.decoding.plus_one), corner_scores=merge)
         found = []
         for i, (image, scale) in enumerate(zip(images, scales, strict=True)):
-            chosen = kept.chosen[i][kept.valid[i]]
+            keep = kept.valid[i]
             height, width = image.shape[:2]
             limits = np.array([width, height, width, height], np.float32)
-            inside = (boxes[i][chosen] / scale).cpu().numpy().clip(0, limits)
+            inside = (kept.boxes[i][keep] / scale).cpu().numpy().clip(0, limits)
             solid = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
-            score = kept.scores[i][kept.valid[i]].cpu().numpy()
-            label = labels[i][chosen].cpu().numpy()
+            score = kept.scores[i][keep].cpu().numpy()
+            label = labels[i][kept.chosen[i][keep]].cpu().numpy()
             found.append(Detections(inside[solid], score[solid], label[solid], self.class_names, (height, width)))
         return found
 
@@ -170,15 +201,16 @@ def _pixels(image: Any) -> np.ndarray:
     return read_image(image) if isinstance(image, (str, os.PathLike)) else to_rgb(image)
 
 
-def _candidates(views: list[Pairs], scale: float, map_width: int) -> Candidates:
+def _candidates(looks: list[Look], shrunk: float) -> Candidates:
     """All valid pairs of the first image, of all views, best first."""
     columns = []
-    for number, pairs in enumerate(views):
+    for number, look in enumerate(looks):
+        pairs, map_width = look.pairs, look.output.tl_heatmap.shape[-1]
         found = {name: getattr(pairs, name)[0][pairs.valid[0]].cpu().numpy() for name in Pairs._fields}
         cells = [np.stack(np.divmod(found[name], map_width), axis=1) for name in ("tl_cells", "br_cells")]
         view = np.full(len(found["labels"]), number)
         scores = found["tl_scores"], found["br_scores"]
-        columns.append((found["boxes"] / scale, found["labels"], *scores, *cells, found["distances"], view))
+        columns.append((found["boxes"] / shrunk, found["labels"], *scores, *cells, found["distances"], view))
     merged = Candidates(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
     order = np.argsort(-merged.scores, kind="stable")
     return Candidates(*(getattr(merged, field.name)[order] for field in fields(Candidates)))
@@ -189,6 +221,7 @@ def load(
     *,
     device: str | torch.device | None = None,
     flip: bool = False,
+    scales: Sequence[float] = (1.0,),
     max_size: int | None = None,
     precision: torch.dtype | None = None,
 ) -> Detector:
@@ -207,8 +240,10 @@ def load(
         model,
         stored.class_names,
         stored.preprocessing,
+        decoding=stored.decoding,
         threshold=stored.threshold,
         flip=flip,
+        scales=scales,
         max_size=max_size,
         precision=precision,
     )

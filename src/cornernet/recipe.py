@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cornernet.errors import InputError
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.structures import Architecture, LossWeights, Preprocessing
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
 
@@ -61,6 +61,8 @@ class Recipe:
     """Colour order, mean and deviation, padding."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Crop, flip, colour."""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """What each part of the loss counts."""
     optimization: Optimization = field(default_factory=Optimization)
     """Rate, schedule, clipping."""
     batch_size: int = 6

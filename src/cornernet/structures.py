@@ -60,6 +60,40 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How maps become boxes; every weights file carries its own (they differ). Defaults: paper, section 4.2.
+
+    The best ``num_corners`` of each kind are paired where their embeddings differ by at most ``max_distance``; the
+    best ``num_candidates`` pairs go on to soft-NMS. The authors' code clips candidates to the image before that
+    (``clip``) and counts overlaps in boxes one pixel wider and higher (``plus_one``).
+    """
+
+    num_corners: int = 100
+    num_candidates: int = 1000
+    max_distance: float = 0.5
+    clip: bool = False
+    plus_one: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_corners < 1 or self.num_candidates < 1 or self.max_distance < 0:
+            raise ValueError(f"decoding needs at least one corner and candidate and no negative distance: {self}")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each part of the loss counts in the sum that is minimised; the defaults are the paper's (section 4.1)."""
+
+    heatmap: float = 1.0
+    offset: float = 1.0
+    pull: float = 0.1
+    push: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.heatmap, self.offset, self.pull, self.push) < 0:
+            raise ValueError("loss weights must be 0 or more")
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The network in numbers: everything needed to build it, and all of it follows from a weights file.
 
@@ -98,7 +132,8 @@ class Candidates:
 
     ``boxes`` (N, 4) x1 y1 x2 y2 in pixels of the image; ``labels`` (N,); ``tl_scores`` and ``br_scores`` (N,) of the
     two corners; ``tl_cells`` and ``br_cells`` (N, 2) as (row, column) of the heatmap; ``distances`` (N,) between the
-    corners' embeddings; ``views`` (N,) the index of the view (0 the image itself, 1 its mirror) that found it.
+    corners' embeddings; ``views`` (N,) the index of the view that found it: 0 the image itself, with flip 1 its
+    mirror, with several scales two for each scale.
     """
 
     boxes: FloatArray

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.structures import Architecture, Decoding, Preprocessing
 from cornernet.weights.store import HEADER, Weights, load_weights, save_weights, weights_of
 
 TINY = Architecture(2, (4, 4), (1, 1), 3, 2, 2)
@@ -29,7 +29,9 @@ def weights():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
         model.backbone.stem[0].bn.num_batches_tracked += 2**40
-    return weights_of(model, Weights({}, TINY, NAMES, BLACK, 0.41, {"recipe": "ä"}), epochs=3)
+    return weights_of(
+        model, Weights({}, TINY, NAMES, BLACK, Decoding(20, 100, 0.4, plus_one=True), 0.41, {"recipe": "ä"}), epochs=3
+    )
 
 
 def edit(path, fields=None, tensors=None):

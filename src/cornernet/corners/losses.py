@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cornernet.corners.targets import Targets
+from cornernet.structures import LossWeights
 
 ALPHA, BETA = 2.0, 4.0
-PULL_WEIGHT = PUSH_WEIGHT = 0.1
 MARGIN = 1.0
 
 
@@ -53,6 +53,7 @@ def corner_losses(
     tl_embeddings: Tensor,
     br_embeddings: Tensor,
     targets: Targets,
+    weights: LossWeights = LossWeights(),
 ) -> dict[str, Tensor]:
     """One stack's weighted losses: ``heatmap``, ``offset``, ``pull``, ``push``; their sum is what is minimised.
 
@@ -63,8 +64,8 @@ def corner_losses(
     br_offset = offset_loss(br_offsets, targets.br_offsets, targets.br_owns)
     pull, push = pull_push_loss(tl_embeddings, br_embeddings, targets.valid)
     return {
-        "heatmap": heatmap,
-        "offset": (tl_offset + br_offset) / 2,
-        "pull": PULL_WEIGHT * pull,
-        "push": PUSH_WEIGHT * push,
+        "heatmap": weights.heatmap * heatmap,
+        "offset": weights.offset * (tl_offset + br_offset) / 2,
+        "pull": weights.pull * pull,
+        "push": weights.push * push,
     }

@@ -9,9 +9,6 @@ from torch import Tensor
 
 from cornernet.corners.peaks import Corners
 
-MAX_DISTANCE = 0.5  # between embeddings, paper section 4.2
-MAX_CANDIDATES = 1000
-
 
 class Pairs(NamedTuple):
     """Candidate boxes of a batch, best first: (B, N, 4) boxes in pixels, everything else (B, N).
@@ -48,8 +45,8 @@ def pair_corners(
     br_positions: Tensor,
     distance: Tensor,
     *,
-    max_distance: float = MAX_DISTANCE,
-    limit: int = MAX_CANDIDATES,
+    max_distance: float = 0.5,
+    limit: int = 1000,
 ) -> Pairs:
     """The best ``limit`` pairs of one class, near in ``distance`` (B, K, M), right of and below each other.
 

@@ -125,6 +125,19 @@ def shrink(image: Pixels, max_size: int | None) -> tuple[Pixels, float]:
     return np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
+def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Height and width, in pixels, of an image seen in another scale; at least 1."""
+    return max(1, int(height * scale)), max(1, int(width * scale))
+
+
+def resize(image: Pixels, scale: float) -> Pixels:
+    """The image in another scale, bilinear: for testing in several. Boxes found in it / scale = original."""
+    if scale == 1:
+        return image
+    height, width = scaled_size(*image.shape[:2], scale)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def find_images(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Image files named by files, folders (searched to the bottom) and globs (``**`` too), in that order, each once.
 

@@ -16,11 +16,14 @@ from cornernet.data.pad import normalize
 from cornernet.errors import DivergedError
 from cornernet.network.cornernet import CornerNet
 from cornernet.recipe import Optimization, Recipe
+from cornernet.structures import LossWeights
 
 LOSSES = ("heatmap", "offset", "pull", "push")
 
 
-def batch_losses(model: CornerNet, images: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def batch_losses(
+    model: CornerNet, images: Tensor, boxes: Tensor, labels: Tensor, weights: LossWeights = LossWeights()
+) -> dict[str, Tensor]:
     """The four weighted losses, summed over all stacks, of normalised images (B, 3, S, S) and their objects.
 
     Offsets and embeddings are computed at the objects' corners alone, the only places where the losses read them.
@@ -39,6 +42,7 @@ def batch_losses(model: CornerNet, images: Tensor, boxes: Tensor, labels: Tensor
             values.tl_embeddings,
             values.br_embeddings,
             targets,
+            weights,
         )
         total = {name: total.get(name, 0) + value for name, value in losses.items()}
     return total
@@ -69,7 +73,7 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Losses of one batch; Lightning minimises ``loss``."""
-        losses = batch_losses(self.model, batch.images, batch.boxes, batch.labels)
+        losses = batch_losses(self.model, batch.images, batch.boxes, batch.labels, self.recipe.loss)
         loss = torch.stack(list(losses.values())).sum()
         self.unchecked.append((loss.detach(), self.global_step, batch.names))
         if self.device.type == "cpu" or len(self.unchecked) >= 16:  # reading a GPU's memory stalls it

@@ -17,7 +17,7 @@ from torch import Tensor
 from cornernet.errors import InputError
 from cornernet.files import atomic_write
 from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.structures import Architecture, Decoding, Preprocessing
 
 HEADER, VERSION = "cornernet", 1
 
@@ -33,6 +33,7 @@ class Weights:
     architecture: Architecture
     class_names: tuple[str, ...]
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    decoding: Decoding = field(default_factory=Decoding)
     threshold: float = 0.3
     info: dict[str, Any] = field(default_factory=dict)
 
@@ -85,6 +86,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
             Architecture(**content["architecture"]),
             tuple(_names(content["class_names"])),
             Preprocessing(**preprocessing),
+            Decoding(**content["decoding"]),
             float(content["threshold"]),
             dict(content["info"]),
         )
@@ -105,6 +107,7 @@ def weights_of(model: torch.nn.Module, like: Weights, **info: Any) -> Weights:
         like.architecture,
         like.class_names,
         like.preprocessing,
+        like.decoding,
         like.threshold,
         like.info | info,
     )

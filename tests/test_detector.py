@@ -2,17 +2,19 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from cornernet.corners.soft_nms import soft_nms
 from cornernet.data.images import shrink
 from cornernet.data.pad import to_input
 from cornernet.detector import Detector, load
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Detections, Preprocessing
+from cornernet.structures import Architecture, Decoding, Detections, Preprocessing
 from cornernet.weights.store import Weights, save_weights, weights_of
 
 TINY, NAMES = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8), ("a", "b", "c")
@@ -90,9 +92,51 @@ def test_all_kinds_of_input_give_the_same(model, tmp_path, flip):
 
 
 @pytest.mark.parametrize("flip", [False, True])
+def test_several_scales_are_one_merging_soft_nms_over_all_views(model, flip):
+    image, scales = picture(75, 101), (0.5, 1.0, 1.3)
+    plain = Detector(model, NAMES, RGB)
+    views = []
+    for scale in scales:
+        small = image if scale == 1 else cv2.resize(image, (int(101 * scale), int(75 * scale)))
+        views.append((plain.explain(small).candidates, scale, None))
+        if flip:
+            views.append((plain.explain(small[:, ::-1]).candidates, scale, small.shape[1]))
+    boxes = [c.boxes if w is None else (c.boxes - [w, 0, w, 0])[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] for c, _, w in views]
+    boxes = np.concatenate([b / scale for b, (_, scale, _) in zip(boxes, views, strict=True)])
+    columns = [
+        np.concatenate([getattr(c, name) for c, _, _ in views])
+        for name in ("scores", "labels", "tl_scores", "br_scores")
+    ]
+    scores, labels, tl, br = (torch.as_tensor(column)[None] for column in columns)
+    kept = soft_nms(torch.as_tensor(boxes, dtype=torch.float32)[None], scores, labels, corner_scores=(tl, br))
+    expected = kept.boxes[0].numpy().clip(0, [101, 75, 101, 75])
+    solid = (expected[:, 2:] > expected[:, :2]).all(axis=1)  # the others lie outside
+    detector = Detector(model, NAMES, RGB, flip=flip, scales=scales)
+    found = detector(image)
+    np.testing.assert_allclose(found.scores, kept.scores[0][solid], atol=1e-5)
+    np.testing.assert_allclose(found.boxes, expected[solid], atol=1e-2)
+    seen = detector.explain(image)
+    assert set(seen.candidates.views) == set(range(len(views)))
+    np.testing.assert_array_equal(seen.detections.boxes, found.boxes)
+
+
+def test_candidates_can_be_clipped_and_counted_one_pixel_wider(model):
+    image = picture(75, 101)
+    clipped = Detector(model, NAMES, RGB, decoding=Decoding(clip=True)).explain(image).candidates.boxes
+    free = Detector(model, NAMES, RGB).explain(image).candidates.boxes
+    assert (free[:, 2:] > [101, 75]).any()
+    np.testing.assert_array_equal(clipped, free.clip(0, [101, 75, 101, 75]))
+    few = Detector(model, NAMES, RGB, decoding=Decoding(num_candidates=7)).explain(image)
+    assert len(few.candidates) == 7
+    wider = Detector(model, NAMES, RGB, decoding=Decoding(plus_one=True))(image)
+    assert not np.array_equal(wider.scores, Detector(model, NAMES, RGB)(image).scores)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.6, 1.0)])
+@pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("batch_size", [2, 3, 8])
-def test_a_batch_gives_what_its_images_give_alone_and_keeps_their_order(model, flip, batch_size):
-    detector = Detector(model, NAMES, RGB, flip=flip)
+def test_a_batch_gives_what_its_images_give_alone_and_keeps_their_order(model, flip, batch_size, scales):
+    detector = Detector(model, NAMES, RGB, flip=flip, scales=scales)
     sizes = [(75, 101), (90, 97), (64, 127), (33, 40), (75, 101), (75, 101)]  # the first three are padded alike
     images = [picture(*size, seed=i) for i, size in enumerate(sizes)]
     found = list(detector.stream(iter(images), batch_size))

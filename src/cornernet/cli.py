@@ -18,6 +18,11 @@ COMMANDS = {
     "train": ("train", "train", "train a network by a recipe on your data"),
     "evaluate": ("evaluate", "evaluate", "COCO AP of trained weights on a data set"),
     "predict": ("predict", "predict", "boxes for images, folders or globs, as pictures and JSON"),
+    "weights list": ("weights", "list_releases", "the released networks and what is here of them"),
+    "weights info": ("weights", "info", "what a weights file holds"),
+    "weights fetch": ("weights", "fetch", "download released networks"),
+    "weights convert": ("weights", "convert", "make a checkpoint of OpenMMLab or of the authors one of ours"),
+    "weights verify": ("weights", "verify", "check that a weights file is whole"),
     "data shapes": ("data", "shapes", "write the embedded data set as COCO, to try every command on"),
 }
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -21,7 +20,7 @@ from cornernet.data.pad import to_input
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet, StackOutput, channels_last
 from cornernet.structures import Candidates, Decoding, Detections, Preprocessing
-from cornernet.weights.store import load_weights
+from cornernet.weights.zoo import open_weights
 
 
 @dataclass(frozen=True)
@@ -224,12 +223,15 @@ def load(
     scales: Sequence[float] = (1.0,),
     max_size: int | None = None,
     precision: torch.dtype | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Detector:
-    """A ``Detector`` from a weights file alone; on the GPU where there is one, unless ``device`` says otherwise.
+    """A ``Detector`` from a weights file of any dialect alone, or from a release's name.
 
+    On the GPU where there is one, unless ``device`` says otherwise. A release is fetched on first use, ``progress``
+    told (done, total) in bytes. The other options are ``Detector``'s.
     Raises ``InputError`` where the file is absent, damaged or not weights.
     """
-    stored = load_weights(Path(weights))
+    stored = open_weights(weights, progress=progress)
     try:
         model = stored.build()
     except InputError as error:

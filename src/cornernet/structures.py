@@ -99,7 +99,8 @@ class Architecture:
 
     ``channels`` (depth + 1 of them) and ``blocks`` (likewise) go from the outermost level of an hourglass to the
     innermost. The defaults are HourglassNet-104 of the paper (section 4.1); ``corner_channels`` is the width inside
-    a corner module's pooling paths, ``branch_channels`` that of the output branches' hidden layer.
+    a corner module's pooling paths, ``branch_channels`` that of the output branches' hidden layer and
+    ``branch_kernel`` the size of its convolution. ``backbone`` ``"squeeze"`` is CornerNet-Squeeze's.
     """
 
     num_stacks: int = 2
@@ -108,10 +109,14 @@ class Architecture:
     feature_channels: int = 256
     corner_channels: int = 128
     branch_channels: int = 256
+    branch_kernel: Literal[1, 3] = 3
+    backbone: Literal["hourglass", "squeeze"] = "hourglass"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
         object.__setattr__(self, "blocks", tuple(self.blocks))
+        if self.backbone not in ("hourglass", "squeeze") or self.branch_kernel not in (1, 3):
+            raise ValueError(f"backbone must be hourglass or squeeze and branch_kernel 1 or 3: {self}")
         if len(self.channels) != len(self.blocks) or len(self.channels) < 2:
             raise ValueError(
                 f"channels and blocks need one entry per level, at least two levels: {self.channels} and {self.blocks}"

@@ -11,7 +11,8 @@ from cornernet.data.images import read_image
 from cornernet.data.pad import to_input
 from cornernet.network.cornernet import CornerNet
 from cornernet.structures import Architecture, Preprocessing
-from cornernet.weights.openmmlab import convert_state_dict, infer_architecture
+from cornernet.weights.openmmlab import RENAMING
+from cornernet.weights.renaming import infer_architecture
 
 NAMES = {
     "tl_heat": "tl_heatmap",
@@ -55,7 +56,7 @@ def test_hourglass104(path, shared):
     spec = load_json(path)
     architecture = spec_architecture(spec["spec"])
     assert architecture == Architecture()
-    state = convert_state_dict(formula_state(load_json(shared("reference/keys_mmdet.json")), spec))
+    state = RENAMING.state(formula_state(load_json(shared("reference/keys_mmdet.json")), spec))
     assert infer_architecture(state) == (architecture, spec["spec"]["classes"])
     model = CornerNet(architecture, spec["spec"]["classes"])
     model.load_state_dict(state)
@@ -69,7 +70,7 @@ def test_hourglass104(path, shared):
 def test_small_hourglass_from_a_released_style_checkpoint(path):
     spec = load_json(path)
     checkpoint = torch.load(path.with_suffix(".pth"), map_location="cpu", weights_only=True)
-    state = convert_state_dict(checkpoint["state_dict"])
+    state = RENAMING.state(checkpoint["state_dict"])
     architecture, classes = infer_architecture(state)
     assert (architecture, classes) == (spec_architecture(spec["spec"]), spec["spec"]["classes"])
     model = CornerNet(architecture, classes)

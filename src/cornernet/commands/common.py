@@ -11,19 +11,22 @@ if TYPE_CHECKING:
     from cornernet.data.coco import CocoDataset
     from cornernet.detector import Detector
 
-TTA = Literal["none", "flip"]
+TTA = Literal["none", "flip", "multiscale"]
+MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5)  # paper, section 4.2
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class Bar:
-    """A progress bar to call with (done, total)."""
+    """A progress bar to call with (done, total); ``unit`` ``"B"`` counts bytes."""
 
-    def __init__(self, what: str) -> None:
-        self.what, self.bar = what, None
+    def __init__(self, what: str, unit: str = "image") -> None:
+        self.what, self.unit, self.bar = what, unit, None
 
     def __call__(self, done: int, total: int) -> None:
         if self.bar is None:
-            self.bar = tqdm(total=total, desc=self.what, unit="image", leave=False)
+            scaled = self.unit == "B"
+            self.bar = tqdm(total=total, desc=self.what, unit=self.unit, unit_scale=scaled, leave=False)
+        self.bar.total = total
         self.bar.update(done - self.bar.n)
         if done >= total:
             self.bar.close()
@@ -44,7 +47,16 @@ def load_detector(weights: str, device: str | None, tta: TTA, precision: Precisi
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); leave it out") from None
     precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    return load(weights, device=place, flip=tta == "flip", max_size=max_size, precision=precisions[precision])
+    scales = MULTISCALE if tta == "multiscale" else (1.0,)
+    return load(
+        weights,
+        device=place,
+        flip=tta != "none",
+        scales=scales,
+        max_size=max_size,
+        precision=precisions[precision],
+        progress=Bar("fetching", "B"),
+    )
 
 
 def report_problems(dataset: CocoDataset, shown: int = 10) -> None:

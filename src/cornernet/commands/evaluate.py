@@ -24,10 +24,11 @@ def evaluate(
     """COCO's 12 figures and AP per class of trained weights on a data set.
 
     Args:
-        weights: Weights file.
+        weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
         data: Folder of a COCO data set with the classes of the weights.
         split: Split to evaluate on.
-        tta: Test-time augmentation: flip looks at every image's mirror too, as the published AP did.
+        tta: Test-time augmentation: flip looks at every image's mirror too, as the published AP did; multiscale at
+            0.5, 0.75, 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.
         precision: Arithmetic of the network; pairing is always in fp32.
         max_size: Scale larger images down to this many pixels a side.
         batch_size: Images of one size that share a pass.

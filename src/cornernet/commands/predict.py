@@ -30,10 +30,11 @@ def predict(
     """Find objects in SOURCES, images, folders or globs: annotated pictures and detections.json.
 
     Args:
-        weights: Weights file.
+        weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
         out: Folder for the pictures and detections.json.
         threshold: Lowest score shown and written. Default: the one stored in the weights.
-        tta: Test-time augmentation: flip looks at every image's mirror too.
+        tta: Test-time augmentation: flip looks at every image's mirror too, as the published AP did; multiscale at
+            0.5, 0.75, 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.
         precision: Arithmetic of the network; pairing is always in fp32.
         max_size: Scale larger images down to this many pixels a side; boxes are scaled back.
         device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.

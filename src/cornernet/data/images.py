@@ -134,7 +134,7 @@ def resize(image: Pixels, scale: float) -> Pixels:
     """The image in another scale, bilinear: for testing in several. Boxes found in it / scale = original."""
     if scale == 1:
         return image
-    height, width = scaled_size(*image.shape[:2], scale)
+    height, width = scaled_size(image.shape[0], image.shape[1], scale)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from cornernet.network.head import CornerFeatures, CornerHead
 from cornernet.network.hourglass import HourglassNet
+from cornernet.network.squeeze import SqueezeNet
 from cornernet.structures import Architecture
+
+BACKBONES = {"hourglass": HourglassNet, "squeeze": SqueezeNet}
 
 
 class StackOutput(NamedTuple):
@@ -41,7 +44,7 @@ class CornerNet(nn.Module):
     def __init__(self, architecture: Architecture, num_classes: int) -> None:
         super().__init__()
         self.architecture, self.num_classes = architecture, num_classes
-        self.backbone = HourglassNet(architecture)
+        self.backbone = BACKBONES[architecture.backbone](architecture)
         self.heads = nn.ModuleList(CornerHead(architecture, num_classes) for _ in range(architecture.num_stacks))
 
     @property
@@ -53,7 +56,7 @@ class CornerNet(nn.Module):
         a = self.architecture
         stem = 2 * (a.channels[0] / 2)  # of stride 2, 4 bytes for 4 pixels
         wide = 3 * max(a.channels[0], a.feature_channels) + 2 * a.corner_channels
-        return stem + (wide + 2 * a.branch_channels + 4 * self.num_classes) / 4  # of stride 4
+        return stem + 4 * (wide + 2 * a.branch_channels + 4 * self.num_classes) / self.backbone.stride**2
 
     def forward(self, images: Tensor, *, last_only: bool = False) -> list[StackOutput]:
         """Normalised images (B, 3, H, W) to one ``StackOutput`` per stack, or of the last stack alone (testing)."""

@@ -53,11 +53,11 @@ def neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
 
 
 class Branch(nn.Module):
-    """3x3 convolution, ReLU, 1x1 convolution, both with bias: everywhere, or only at some cells."""
+    """Convolution of ``kernel`` 3 (or 1), ReLU, 1x1 convolution, both with bias: everywhere, or only at some cells."""
 
-    def __init__(self, channels: int, hidden: int, outputs: int) -> None:
+    def __init__(self, channels: int, hidden: int, outputs: int, kernel: int = 3) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.conv = nn.Conv2d(channels, hidden, kernel, padding=kernel // 2)
         self.out = nn.Conv2d(hidden, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +67,8 @@ class Branch(nn.Module):
     def at(self, patches: Tensor) -> Tensor:
         """``neighbourhoods`` (B, K, 9, C) to values (B, K, outputs): what ``forward`` gives at those cells."""
         weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
-        hidden = F.relu(F.linear(patches.flatten(2).to(weight.dtype), weight, self.conv.bias))
+        seen = patches.flatten(2) if self.conv.kernel_size == (3, 3) else patches[:, :, 4]
+        hidden = F.relu(F.linear(seen.to(weight.dtype), weight, self.conv.bias))
         return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)
 
 
@@ -79,10 +80,10 @@ class AssociativeEmbedding(nn.Module):
 
     outputs = 1
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, kernel: int = 3) -> None:
         super().__init__()
-        self.tl = Branch(channels, hidden, self.outputs)
-        self.br = Branch(channels, hidden, self.outputs)
+        self.tl = Branch(channels, hidden, self.outputs, kernel)
+        self.br = Branch(channels, hidden, self.outputs, kernel)
 
     @staticmethod
     def distance(tl: Tensor, br: Tensor) -> Tensor:
@@ -114,11 +115,12 @@ class CornerHead(nn.Module):
         channels, hidden = architecture.feature_channels, architecture.branch_channels
         self.tl = CornerModule(channels, architecture.corner_channels, "tl")
         self.br = CornerModule(channels, architecture.corner_channels, "br")
-        self.tl_heatmap = Branch(channels, hidden, num_classes)
-        self.br_heatmap = Branch(channels, hidden, num_classes)
-        self.tl_offset = Branch(channels, hidden, 2)
-        self.br_offset = Branch(channels, hidden, 2)
-        self.pairing = AssociativeEmbedding(channels, hidden)
+        kernel = architecture.branch_kernel
+        self.tl_heatmap = Branch(channels, hidden, num_classes, kernel)
+        self.br_heatmap = Branch(channels, hidden, num_classes, kernel)
+        self.tl_offset = Branch(channels, hidden, 2, kernel)
+        self.br_offset = Branch(channels, hidden, 2, kernel)
+        self.pairing = AssociativeEmbedding(channels, hidden, kernel)
         self._initialize()
 
     def _initialize(self) -> None:

@@ -33,33 +33,38 @@ class Residual(nn.Module):
         return F.relu(self.conv2(self.conv1(x)) + self.shortcut(x), inplace=True)
 
 
-def _widen_first(count: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(Residual(inputs, outputs, stride), *(Residual(outputs, outputs) for _ in range(count - 1)))
-
-
-def _narrow_last(count: int, inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(*(Residual(inputs, inputs) for _ in range(count - 1)), Residual(inputs, outputs))
-
-
 class Hourglass(nn.Module):
     """One hourglass over ``channels`` and ``blocks`` (depth + 1 each): down, the next level, up, and a side branch."""
+
+    block: type[nn.Module] = Residual
 
     def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
         outer, inner = channels[:2]
-        self.side = _widen_first(blocks[0], outer, outer, 1)
-        self.down = _widen_first(blocks[0], outer, inner, 2)
+        self.side = self._widen_first(blocks[0], outer, outer, 1)
+        self.down = self._widen_first(blocks[0], outer, inner, 2)
         if len(channels) > 2:
-            self.inner: nn.Module = Hourglass(channels[1:], blocks[1:])
+            self.inner: nn.Module = type(self)(channels[1:], blocks[1:])
         else:
-            self.inner = _widen_first(blocks[1], inner, inner, 1)
-        self.up = _narrow_last(blocks[0], inner, outer)
+            self.inner = self._widen_first(blocks[1], inner, inner, 1)
+        self.up = self._narrow_last(blocks[0], inner, outer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same; odd sizes are fine, the lower branch is upsampled to the side branch's size."""
+        """(B, C, H, W) to the same; odd sizes are fine, the lower branch is brought to the side branch's size."""
         side = self.side(x)
         lower = self.up(self.inner(self.down(x)))
-        return side + F.interpolate(lower, size=side.shape[-2:], mode="nearest")
+        return side + self.enlarge(lower, side.shape[-2], side.shape[-1])
+
+    def enlarge(self, lower: Tensor, height: int, width: int) -> Tensor:
+        """A map of half the size, rounded up, brought to ``height`` and ``width``: its nearest neighbours."""
+        return F.interpolate(lower, size=(height, width), mode="nearest")
+
+    def _widen_first(self, count: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
+        more = (self.block(outputs, outputs) for _ in range(count - 1))
+        return nn.Sequential(self.block(inputs, outputs, stride), *more)
+
+    def _narrow_last(self, count: int, inputs: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(*(self.block(inputs, inputs) for _ in range(count - 1)), self.block(inputs, outputs))
 
 
 class HourglassNet(nn.Module):
@@ -69,6 +74,7 @@ class HourglassNet(nn.Module):
     """
 
     stride = 4
+    hourglass: type[Hourglass] = Hourglass
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -76,7 +82,8 @@ class HourglassNet(nn.Module):
         self.channels = features
         stacks = architecture.num_stacks
         self.stem = nn.Sequential(ConvBN(3, width // 2, 7, 2), Residual(width // 2, width, 2))
-        self.hourglasses = nn.ModuleList(Hourglass(architecture.channels, architecture.blocks) for _ in range(stacks))
+        levels = architecture.channels, architecture.blocks
+        self.hourglasses = nn.ModuleList(self.hourglass(*levels) for _ in range(stacks))
         self.to_feature = nn.ModuleList(ConvBN(width, features, 3) for _ in range(stacks))
         self.from_input = nn.ModuleList(ConvBN(width, width, 1, relu=False) for _ in range(stacks - 1))
         self.from_feature = nn.ModuleList(ConvBN(features, width, 1, relu=False) for _ in range(stacks - 1))

@@ -37,16 +37,21 @@ class Weights:
     threshold: float = 0.3
     info: dict[str, Any] = field(default_factory=dict)
 
-    def build(self) -> CornerNet:
-        """The network with these weights, in eval mode; ``InputError`` listing keys or shapes that do not fit."""
-        model = CornerNet(self.architecture, len(self.class_names))
-        expected = model.state_dict()
+    def check(self) -> None:
+        """Raise ``InputError`` listing the keys or shapes that do not fit the network."""
+        with torch.device("meta"):
+            expected = CornerNet(self.architecture, len(self.class_names)).state_dict()
         missing, surplus = sorted(expected.keys() - self.state.keys()), sorted(self.state.keys() - expected.keys())
         shapes = [k for k in expected.keys() & self.state.keys() if expected[k].shape != self.state[k].shape]
         faults = {"missing": missing, "unexpected": surplus, "of another shape": sorted(shapes)}
         if any(faults.values()):
             listed = "; ".join(f"{len(keys)} {what}: {', '.join(keys[:5])}" for what, keys in faults.items() if keys)
             raise InputError(f"weights do not fit the network: {listed}")
+
+    def build(self) -> CornerNet:
+        """The network with these weights, in eval mode; raises ``InputError`` as ``check`` does."""
+        self.check()
+        model = CornerNet(self.architecture, len(self.class_names))
         model.load_state_dict(self.state)
         return model.eval()
 

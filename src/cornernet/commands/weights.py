@@ -1,0 +1,138 @@
+"""``cornernet weights``: the released networks, and files of other programs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cornernet.commands.common import Bar
+
+if TYPE_CHECKING:
+    from cornernet.weights.zoo import Release
+
+
+def list_releases() -> None:
+    """The released networks, with their published figures, and which of them are in the cache."""
+    from cornernet.weights.zoo import RELEASES, cache_folder
+
+    folder = cache_folder()
+    width = max(len(release.alias) for release in RELEASES)
+    print(f"{'name':{width}}  {'GPUs x images':40}  box AP (published)  here")
+    for release in RELEASES:
+        here = "yes" if (folder / release.file).is_file() else "no"
+        print(f"{release.alias:{width}}  {release.setting:40}  {release.ap:<18}  {here}")
+    print(f"{'shapes':{width}}  {'drawn scenes, bundled':40}  {'':18}  yes")
+    print(f"cache: {folder}")
+
+
+def info(weights: str) -> None:
+    """What a weights file holds: network, classes, preprocessing, decoding, where it comes from.
+
+    Args:
+        weights: Weights file of any dialect, or the name of a release.
+    """
+    from cornernet.weights.zoo import open_weights
+
+    stored = open_weights(weights, progress=Bar("fetching", "B"))
+    a, p, d = stored.architecture, stored.preprocessing, stored.decoding
+    count = sum(value.numel() for value in stored.state.values() if value.is_floating_point())
+    names = ", ".join(stored.class_names[:8]) + (" ..." if len(stored.class_names) > 8 else "")
+    depth = f"{a.num_stacks} stacks of depth {a.depth}, channels {' '.join(map(str, a.channels))}"
+    rows = {
+        "network": f"{a.backbone}, {depth}, blocks {' '.join(map(str, a.blocks))}",
+        "head": f"feature {a.feature_channels}, corners {a.corner_channels}, branches {a.branch_channels}",
+        "numbers": f"{count / 1e6:.2f} M",
+        "classes": f"{len(stored.class_names)}: {names}",
+        "pixels": f"{p.color_order}, mean {_short(p.mean)}, std {_short(p.std)}",
+        "padding": f"{p.padding}, size | {p.pad_mask}",
+        "decoding": f"{d.num_corners} corners, {d.num_candidates} pairs, distance {d.max_distance:g}"
+        + (", clipped to the image" if d.clip else "")
+        + (", overlap + 1 pixel" if d.plus_one else ""),
+        "threshold": f"{stored.threshold:g}",
+    } | {name: str(value) for name, value in stored.info.items()}
+    for name, value in rows.items():
+        print(f"{name:12}{value}")
+
+
+def fetch(names: list[str], *, mirror: str | None = None, cache: str | None = None, log: bool = False) -> None:
+    """Download released networks into the cache; a download that was cut goes on.
+
+    Args:
+        names: Releases, by full or short name.
+        mirror: Address that stands for https://download.openmmlab.com/mmdetection/v2.0/cornernet. Default:
+            $CORNERNET_MIRROR, or that.
+        cache: Folder to keep them in. Default: $CORNERNET_CACHE, or cornernet in the user's cache folder.
+        log: The log of the training too.
+    """
+    from cornernet.weights.zoo import fetch as fetch_release
+
+    for release in map(_release, names):
+        folder = Path(cache) if cache else None
+        print(fetch_release(release, mirror=mirror, folder=folder, progress=Bar(release.alias, "B")))
+        if log:
+            print(fetch_release(release, log=True, mirror=mirror, folder=folder))
+
+
+def convert(source: str, out: str, *, class_names: str | None = None, half: bool = False) -> None:
+    """Make a checkpoint of OpenMMLab or of the authors one of ours: safetensors, with all it needs.
+
+    Args:
+        source: Checkpoint (.pth, .pkl), or the name of a release.
+        out: File to write, .safetensors.
+        class_names: Names of the classes, joined by commas, where the checkpoint has none.
+        half: Store the numbers in 16 bits.
+    """
+    from cornernet.errors import InputError
+    from cornernet.weights.store import save_weights
+    from cornernet.weights.zoo import open_weights
+
+    if not out.endswith(".safetensors"):
+        raise InputError(f"{out}: give the new file a name that ends in .safetensors")
+    given = [name.strip() for name in class_names.split(",")] if class_names else None
+    stored = open_weights(source, class_names=given, progress=Bar("fetching", "B"))
+    save_weights(out, stored, half=half)
+    if stored.class_names[0] == "class 1":
+        print(f"{source} names no classes: numbered them; --class-names a,b,c names them", file=sys.stderr)
+    print(f"{len(stored.state)} tensors, {len(stored.class_names)} classes: {out}")
+
+
+def verify(weights: str) -> None:
+    """Whether a weights file is whole: every tensor present and finite, and a release's SHA-256 as published.
+
+    Args:
+        weights: Weights file of any dialect, or the name of a release in the cache.
+    """
+    from cornernet.errors import InputError
+    from cornernet.weights.zoo import cache_folder, find_release, open_weights, sha256
+
+    release = find_release(Path(weights).name)
+    path = Path(weights)
+    if release and not path.is_file():
+        path = cache_folder() / release.file
+        if not path.is_file():
+            raise InputError(f"{weights}: not in {path.parent}; cornernet weights fetch {release.alias} gets it")
+    found = sha256(path) if path.is_file() else ""
+    if release and not found.startswith(release.sha256):
+        raise InputError(f"{path}: its SHA-256 begins {found[:8]}, not {release.sha256}; remove it and fetch it anew")
+    stored = open_weights(path)
+    stored.check()
+    bad = [key for key, value in stored.state.items() if not bool(value.isfinite().all())]
+    if bad:
+        raise InputError(f"{path}: {len(bad)} tensors are not finite ({bad[0]} is the first); train or fetch it anew")
+    told = f"SHA-256 {found[:8]}, as published" if release else f"SHA-256 {found[:8]}"
+    print(f"{path}: {len(stored.state)} tensors, all present and finite; {told}")
+
+
+def _release(name: str) -> Release:
+    from cornernet.errors import InputError
+    from cornernet.weights.zoo import RELEASES, find_release
+
+    release = find_release(name)
+    if release is None:
+        raise InputError(f"{name}: no such release; there are {', '.join(r.alias for r in RELEASES)}")
+    return release
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

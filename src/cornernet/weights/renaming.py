@@ -1,0 +1,78 @@
+"""What both foreign dialects share: renaming keys by rules, and reading the architecture off the shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from cornernet.errors import InputError
+from cornernet.structures import Architecture
+
+Rules = Sequence[tuple[str, str]]
+
+# hourglass levels and residual blocks are spelt alike by both; applied in this order, each on the result before
+HOURGLASS_RULES: Rules = [
+    (r"\.up1(?=\.)", ".side"),
+    (r"\.low1(?=\.)", ".down"),
+    (r"\.low3(?=\.)", ".up"),
+    (r"\.low2(?=\.)", ".inner"),
+    (r"^(backbone\..*)\.(conv[12])\.(weight)$", r"\1.\2.conv.\3"),
+    (r"^(backbone\..*)\.bn([12])\.(\w+)$", r"\1.conv\2.bn.\3"),
+]
+
+
+class Renaming:
+    """Keys of one dialect to ours, by regular expressions applied one after another."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+
+    def key(self, key: str) -> str:
+        """One key as this project spells it."""
+        for pattern, replacement in self.rules:
+            key = pattern.sub(replacement, key)
+        return key
+
+    def state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A whole state dict, renamed; raises ``InputError`` where two keys become one."""
+        converted = {self.key(key): value for key, value in state.items()}
+        if len(converted) != len(state):
+            raise InputError("state dict: two keys have the same meaning; is it two networks in one file?")
+        return converted
+
+
+def infer_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, int]:
+    """Architecture and number of classes, read off the shapes of a converted state dict."""
+
+    def count(prefix: str) -> int:
+        pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
+        return len({match[1] for key in state if (match := pattern.match(key))})
+
+    squeeze = any(".squeeze." in key for key in state)
+    last = "bn.weight" if squeeze else "conv2.bn.weight"
+    try:
+        prefix, channels, blocks = "backbone.hourglasses.0.", [], []
+        while f"{prefix}side.0.{last}" in state:
+            channels.append(state[f"{prefix}side.0.{last}"].shape[0])
+            blocks.append(count(f"{prefix}side."))
+            prefix += "inner."
+        channels.append(state[f"{prefix}0.{last}"].shape[0])
+        blocks.append(count(prefix))
+        branch = state["heads.0.tl_heatmap.conv.weight"].shape
+        architecture = Architecture(
+            num_stacks=count("backbone.hourglasses."),
+            channels=tuple(channels),
+            blocks=tuple(blocks),
+            feature_channels=state["backbone.to_feature.0.conv.weight"].shape[0],
+            corner_channels=state["heads.0.tl.vertical.conv.weight"].shape[0],
+            branch_channels=branch[0],
+            branch_kernel=branch[-1],  # type: ignore[arg-type] - checked by Architecture
+            backbone="squeeze" if squeeze else "hourglass",
+        )
+        return architecture, state["heads.0.tl_heatmap.out.weight"].shape[0]
+    except KeyError as missing:
+        raise InputError(f"state dict: no {missing}; not the weights of a CornerNet with hourglasses") from None
+    except ValueError as error:
+        raise InputError(f"state dict: not the shapes of a CornerNet ({error})") from None

@@ -1,0 +1,217 @@
+"""The released networks by name: where they lie, what was published of them, and fetching them."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cornernet.errors import InputError
+from cornernet.files import make_folder
+from cornernet.weights import BUNDLED
+from cornernet.weights.foreign import load_foreign
+from cornernet.weights.store import Weights, load_weights
+
+MIRROR = "https://download.openmmlab.com/mmdetection/v2.0/cornernet"
+CACHE_VARIABLE, MIRROR_VARIABLE = "CORNERNET_CACHE", "CORNERNET_MIRROR"
+_CHUNK = 1 << 20
+_ATTEMPTS = 5  # in a row without a new byte
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A released checkpoint and the row of the model zoo's table that it stands for (published figures).
+
+    ``memory`` in GB is training's, ``fps`` images a second at test, ``ap`` COCO box AP with flip, on val2017.
+    """
+
+    name: str
+    file: str
+    setting: str
+    memory: float
+    fps: float
+    ap: float
+
+    @property
+    def alias(self) -> str:
+        """The name up to its first dash."""
+        return self.name.split("-")[0]
+
+    @property
+    def folder(self) -> str:
+        """Where the file lies below a mirror's address: its name without date and hash."""
+        return self.file.rsplit("_", 2)[0]
+
+    @property
+    def sha256(self) -> str:
+        """The first eight characters of the file's SHA-256."""
+        return self.file.removesuffix(".pth").rsplit("-", 1)[1]
+
+    @property
+    def log(self) -> str:
+        """Name of the training's log, beside the checkpoint."""
+        return self.file.rsplit("-", 1)[0] + ".log.json"
+
+
+RELEASES = (
+    Release(
+        "cornernet_hourglass104_10xb5-crop511-210e-mstest_coco",
+        "cornernet_hourglass104_mstest_10x5_210e_coco_20200824_185720-5fefbf1c.pth",
+        "10 x 5, the paper's",
+        13.9,
+        4.2,
+        41.2,
+    ),
+    Release(
+        "cornernet_hourglass104_8xb6-210e-mstest_coco",
+        "cornernet_hourglass104_mstest_8x6_210e_coco_20200825_150618-79b44c30.pth",
+        "8 x 6, one node, near the paper's batch",
+        15.9,
+        4.2,
+        41.2,
+    ),
+    Release(
+        "cornernet_hourglass104_32xb3-210e-mstest_coco",
+        "cornernet_hourglass104_mstest_32x3_210e_coco_20200819_203110-1efaea91.pth",
+        "32 x 3, four nodes",
+        9.5,
+        3.9,
+        40.4,
+    ),
+)
+
+
+def find_release(name: str) -> Release | None:
+    """The release of a full or short name, or of its file's name."""
+    return next((release for release in RELEASES if name in (release.name, release.alias, release.file)), None)
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: $CORNERNET_CACHE, or cornernet in the user's cache folder."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cornernet"
+
+
+def open_weights(
+    source: str | os.PathLike[str], *, class_names: Sequence[str] | None = None, progress: Progress | None = None
+) -> Weights:
+    """Weights from a file of any dialect, ``shapes`` (bundled), or a release by name, which is fetched on first use.
+
+    ``class_names`` replace those of a foreign file. Raises ``InputError`` where nothing usable is there.
+    """
+    path, name = Path(source), str(source)
+    if not path.exists():
+        release = find_release(name)
+        if release:
+            path = fetch(release, progress=progress)
+        elif name == BUNDLED.stem:
+            path = BUNDLED
+        else:
+            names = ", ".join([BUNDLED.stem, *(r.alias for r in RELEASES)])
+            raise InputError(f"{source}: no such weights file, and none of the names {names}")
+    if not path.is_file():
+        raise InputError(f"{path}: not a file; name the weights file itself")
+    if _is_pickle(path):
+        return load_foreign(path, class_names)
+    return load_weights(path)
+
+
+def fetch(
+    release: Release,
+    *,
+    log: bool = False,
+    mirror: str | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """The release's file (its training log with ``log``) in the cache, downloaded where it is not there yet.
+
+    ``mirror`` (or $CORNERNET_MIRROR) stands for OpenMMLab's address, ``folder`` for the cache. A download that was cut
+    goes on where it ended, also in a later call; a file takes its name only when it is whole and its SHA-256 begins as
+    it should. Raises ``InputError`` naming the file, its address and the place to put it.
+    """
+    name = release.log if log else release.file
+    target = (folder or cache_folder()) / name
+    if target.is_file():
+        return target
+    make_folder(target.parent)
+    part = target.with_name(name + ".part")
+    base = mirror or os.environ.get(MIRROR_VARIABLE) or MIRROR
+    url = f"{base.rstrip('/')}/{release.folder}/{name}"
+    try:
+        _download(url, part, progress or (lambda done, total: None))
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise InputError(
+            f"{name}: cannot be fetched from {url} ({reason}); fetch it by other means and put it into {target.parent}"
+        ) from None
+    found = sha256(part)
+    if not log and not found.startswith(release.sha256):
+        part.unlink()
+        raise InputError(
+            f"{name}: what {url} sent is another file (its SHA-256 begins {found[:8]}, not {release.sha256}); it was"
+            f" removed; try --mirror, or put the right file into {target.parent}"
+        )
+    part.replace(target)
+    return target
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(url: str, part: Path, progress: Progress) -> None:
+    """Everything behind ``url`` into ``part``, going on after what is there; an error after attempts in vain."""
+    failures = 0
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            if _append(url, part, before, progress):
+                return
+            problem: Exception = ConnectionError("the connection ends before the file does")
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and before:  # nothing beyond what is here: whole, or longer than it should be
+                return
+            if error.code < 500:
+                raise
+            problem = error
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            problem = error
+        now = part.stat().st_size if part.exists() else 0
+        failures = 0 if now > before else failures + 1
+        if failures == _ATTEMPTS or (failures and isinstance(problem, urllib.error.URLError)):
+            raise problem
+
+
+def _append(url: str, part: Path, start: int, progress: Progress) -> bool:
+    """One request; whether the file is now as long as the server says, as far as it says."""
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        resumed = answer.status == 206
+        start = start if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = start + int(length) if length else 0
+        with part.open("ab" if resumed else "wb") as file:
+            done = start
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, max(total, done))
+    return done >= total
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file is what ``torch.save`` writes, or is named so; a safetensors file is not."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    return head[:1] == b"\x80" or head == b"PK\x03\x04" or path.suffix in (".pth", ".pkl", ".pt", ".ckpt")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cornernet.errors import InputError
-from cornernet.structures import Architecture, LossWeights, Preprocessing
+from cornernet.structures import Architecture, Decoding, LossSettings, Preprocessing
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
 
@@ -49,6 +49,8 @@ class Optimization:
     """Largest norm of the gradient."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights that is validated and kept; 0 for none."""
+    sync_batchnorm: bool = False
+    """Batch normalisation over all devices' images together (GPUs only)."""
 
 
 @dataclass
@@ -59,9 +61,11 @@ class Recipe:
     """The network's size."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     """Colour order, mean and deviation, padding."""
+    decoding: Decoding = field(default_factory=Decoding)
+    """How maps become boxes."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Crop, flip, colour."""
-    loss: LossWeights = field(default_factory=LossWeights)
+    loss: LossSettings = field(default_factory=LossSettings)
     """What each part of the loss counts."""
     optimization: Optimization = field(default_factory=Optimization)
     """Rate, schedule, clipping."""
@@ -107,10 +111,16 @@ def recipe_names() -> list[str]:
 
 
 def find_recipe(name: str) -> Path:
-    """The YAML file of a shipped recipe's name, or of a path; ``InputError`` with the known names otherwise."""
+    """The YAML file of a shipped recipe's name, or of a path; ``InputError`` with the known names otherwise.
+
+    A name may stop at its first dash: cornernet_hourglass104_8xb6 is cornernet_hourglass104_8xb6-210e-mstest_coco.
+    """
     shipped, given = RECIPE_FOLDER / f"{name}.yaml", Path(name)
     if shipped.is_file():
         return shipped
+    short = [known for known in recipe_names() if known.split("-")[0] == name]
+    if len(short) == 1:
+        return RECIPE_FOLDER / f"{short[0]}.yaml"
     if given.suffix in (".yaml", ".yml") and given.is_file():
         return given
     raise InputError(f"recipe {name}: no such recipe or YAML file; shipped are {', '.join(recipe_names())}")

@@ -80,15 +80,23 @@ class Decoding:
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """What each part of the loss counts in the sum that is minimised; the defaults are the paper's (section 4.1)."""
+class LossSettings:
+    """What each part of the loss counts in the sum that is minimised; the defaults are the paper's (section 4.1).
+
+    ``normalize`` says what the parts are divided by. ``"device"``, the classic way: by the corners in each device's own
+    batch, and pull and push are summed over its images, so that they depend on how images are spread over devices.
+    ``"world"``: by the corners, and for pull and push the images, of all devices together.
+    """
 
     heatmap: float = 1.0
     offset: float = 1.0
     pull: float = 0.1
     push: float = 0.1
+    normalize: Literal["device", "world"] = "device"
 
     def __post_init__(self) -> None:
+        if self.normalize not in ("device", "world"):
+            raise ValueError(f"normalize must be device or world, not {self.normalize!r}")
         if min(self.heatmap, self.offset, self.pull, self.push) < 0:
             raise ValueError("loss weights must be 0 or more")
 

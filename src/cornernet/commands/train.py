@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ def train(
     train_split: str = "train",
     val_split: str = "val",
     strict: bool = False,
+    devices: int = 1,
     show_config: bool = False,
     checkpoint_seconds: float = 240.0,
     settings: Recipe,
@@ -33,6 +35,8 @@ def train(
         train_split: Split to learn from.
         val_split: Split to validate on; none for no validation.
         strict: Refuse a data set with unusable boxes, instead of leaving them out.
+        devices: Processes on this machine, each with a GPU of its own where there are GPUs. For several machines:
+            torchrun or srun, see docs/many-gpus.md.
         show_config: (or --print_config) Print all settings as YAML and stop.
         checkpoint_seconds: The full state is saved this often, and after every epoch.
         settings: The recipe's fields.
@@ -47,13 +51,21 @@ def train(
         return
     if not resume and not data:
         raise InputError("train: say what to learn from with --data FOLDER")
+    if devices < 1:
+        raise InputError(f"--devices {devices}: at least 1")
     from cornernet.training import run
+    from cornernet.training.distributed import find_world, launch
 
+    world = find_world()
+    name = Path(str(recipe)).stem
+    stamp = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("SLURM_JOB_ID") if world.size > 1 else None
+    folder = Path(out) if out else Path("runs") / f"{name}-{stamp or time.strftime('%Y%m%d-%H%M%S')}"
+    if devices > 1 and world.size == 1:
+        launch(devices, [*sys.argv[1:], *([] if out or resume else ["--out", str(folder)])])
+        return
     if resume:
         result = run.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
     else:
-        name = Path(str(recipe)).stem
-        folder = Path(out) if out else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         source = run.DataSource(str(data), train_split, None if val_split == "none" else val_split)
         result = run.train(
             settings,
@@ -64,6 +76,8 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
             report=report_problems,
         )
+    if not world.is_first:
+        return
     if result.metrics:
         print(result.metrics.table())
     print(f"weights, log and figures: {result.folder}", file=sys.stderr)

@@ -1,32 +1,54 @@
-"""The four losses (paper, sections 3.2 to 3.4), from logits and in float32 whatever the network computes in."""
+"""The four losses (paper, sections 3.2 to 3.4), from logits and in float32 at least."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cornernet.corners.targets import Targets
-from cornernet.structures import LossWeights
+from cornernet.structures import LossSettings
 
 ALPHA, BETA = 2.0, 4.0
 MARGIN = 1.0
 
 
-def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Equation 1: scalar, summed over (B, C, H, W), divided by the number of cells whose target is 1 (at least 1)."""
-    logits = logits.float()
+class Counts(NamedTuple):
+    """What the losses of a batch are divided by, scalars: cells of each corner whose target is 1, cells that hold a
+    corner of any class, and for pull and push (summed over images where it is 1) the images."""
+
+    tl_peaks: Tensor
+    br_peaks: Tensor
+    tl_cells: Tensor
+    br_cells: Tensor
+    images: Tensor
+
+
+def count_targets(targets: Targets) -> Counts:
+    """The counts of one batch, float32, not yet at least 1; they may be summed over devices."""
+    images = torch.as_tensor(float(len(targets.valid)), device=targets.valid.device)
+    peaks = [(heatmap == 1).sum().float() for heatmap in (targets.tl_heatmap, targets.br_heatmap)]
+    return Counts(peaks[0], peaks[1], targets.tl_owns.sum().float(), targets.br_owns.sum().float(), images)
+
+
+def focal_loss(logits: Tensor, target: Tensor, count: Tensor | None = None) -> Tensor:
+    """Equation 1: scalar, summed over (B, C, H, W), divided by ``count`` (cells whose target is 1, at least 1)."""
+    logits = _precise(logits)
     probability = logits.sigmoid()
     positive = target == 1
     at_corner = (1 - probability) ** ALPHA * F.logsigmoid(logits)
     elsewhere = (1 - target) ** BETA * probability**ALPHA * F.logsigmoid(-logits)
-    return -torch.where(positive, at_corner, elsewhere).sum() / positive.sum().clamp_min(1)
+    count = positive.sum().clamp_min(1) if count is None else count
+    return -torch.where(positive, at_corner, elsewhere).sum() / count
 
 
-def offset_loss(offsets: Tensor, target: Tensor, owns: Tensor) -> Tensor:
-    """Equation 3: scalar smooth-L1 of (B, N, 2) in cells, summed over x and y, per cell that holds a corner."""
-    error = F.smooth_l1_loss(offsets.float(), target, reduction="none").sum(dim=-1)
-    return torch.where(owns, error, 0.0).sum() / owns.sum().clamp_min(1)
+def offset_loss(offsets: Tensor, target: Tensor, owns: Tensor, count: Tensor | None = None) -> Tensor:
+    """Equation 3: scalar smooth-L1 of (B, N, 2) in cells, summed over x and y, divided by ``count`` (cells that hold a
+    corner, at least 1)."""
+    error = F.smooth_l1_loss(_precise(offsets), target, reduction="none").sum(dim=-1)
+    return torch.where(owns, error, 0.0).sum() / (owns.sum().clamp_min(1) if count is None else count)
 
 
 def pull_push_loss(tl: Tensor, br: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,7 +56,7 @@ def pull_push_loss(tl: Tensor, br: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
 
     Both are unweighted. Images with no object give no pull, with fewer than two no push.
     """
-    tl, br = tl.float().squeeze(-1), br.float().squeeze(-1)
+    tl, br = _precise(tl).squeeze(-1), _precise(br).squeeze(-1)
     count = valid.sum(dim=1)
     mean = (tl + br) / 2
     pull = torch.where(valid, (tl - mean) ** 2 + (br - mean) ** 2, 0.0).sum(dim=1) / count.clamp_min(1)
@@ -45,6 +67,11 @@ def pull_push_loss(tl: Tensor, br: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
     return pull.sum(), push.sum()
 
 
+def _precise(values: Tensor) -> Tensor:
+    """In float32 at least: half precision cannot tell 1 from 1 - 1e-4."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def corner_losses(
     tl_heatmap: Tensor,
     br_heatmap: Tensor,
@@ -53,16 +80,21 @@ def corner_losses(
     tl_embeddings: Tensor,
     br_embeddings: Tensor,
     targets: Targets,
-    weights: LossWeights = LossWeights(),
+    weights: LossSettings = LossSettings(),
+    counts: Counts | None = None,
 ) -> dict[str, Tensor]:
     """One stack's weighted losses: ``heatmap``, ``offset``, ``pull``, ``push``; their sum is what is minimised.
 
+    Divided by ``counts``, or in the classic way: by the batch's own, pull and push summed over images.
     Heatmaps are logits (B, C, H, W); offsets (B, N, 2) and embeddings (B, N, 1) are those read at the targets' cells.
     """
-    heatmap = (focal_loss(tl_heatmap, targets.tl_heatmap) + focal_loss(br_heatmap, targets.br_heatmap)) / 2
-    tl_offset = offset_loss(tl_offsets, targets.tl_offsets, targets.tl_owns)
-    br_offset = offset_loss(br_offsets, targets.br_offsets, targets.br_owns)
-    pull, push = pull_push_loss(tl_embeddings, br_embeddings, targets.valid)
+    tl_peaks, br_peaks, tl_cells, br_cells, images = counts or (None, None, None, None, 1)
+    tl_focal = focal_loss(tl_heatmap, targets.tl_heatmap, tl_peaks)
+    br_focal = focal_loss(br_heatmap, targets.br_heatmap, br_peaks)
+    heatmap = (tl_focal + br_focal) / 2
+    tl_offset = offset_loss(tl_offsets, targets.tl_offsets, targets.tl_owns, tl_cells)
+    br_offset = offset_loss(br_offsets, targets.br_offsets, targets.br_owns, br_cells)
+    pull, push = (loss / images for loss in pull_push_loss(tl_embeddings, br_embeddings, targets.valid))
     return {
         "heatmap": weights.heatmap * heatmap,
         "offset": weights.offset * (tl_offset + br_offset) / 2,

@@ -16,16 +16,19 @@ def predict_dataset(
     dataset: CocoDataset,
     *,
     batch_size: int = 1,
+    rank: int = 0,
+    world: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """COCO results of every image; ``progress(done, total)`` is called after each."""
+    """COCO results of every image, or of every ``world``-th from ``rank`` on; ``progress(done, total)`` after each."""
     results: list[dict[str, Any]] = []
-    images = (read_image(record.path, size=(record.height, record.width)) for record in dataset.images)
+    records = dataset.images[rank::world]
+    images = (read_image(record.path, size=(record.height, record.width)) for record in records)
     found = detector.stream(images, batch_size=batch_size)
-    for i, (record, detections) in enumerate(zip(dataset.images, found, strict=True), start=1):
+    for i, (record, detections) in enumerate(zip(records, found, strict=True), start=1):
         results += to_coco_results(detections, record.id, dataset.category_ids)
         if progress:
-            progress(i, len(dataset.images))
+            progress(i, len(records))
     return results
 
 

@@ -18,8 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 from cornernet.data.coco import CocoDataset
 from cornernet.detector import Detector
 from cornernet.errors import InputError, InterruptedRun
-from cornernet.evaluation.ap import Metrics
-from cornernet.evaluation.run import evaluate_dataset
+from cornernet.evaluation.ap import Metrics, coco_metrics
+from cornernet.evaluation.run import predict_dataset
 from cornernet.files import atomic_write_json
 from cornernet.training.module import LOSSES, TrainingModule
 from cornernet.weights.store import Weights, save_weights, weights_of
@@ -37,7 +37,7 @@ class RunLog(pl.Callback):
     def __init__(self, folder: Path, every: int = 10) -> None:
         self.path, self.every = folder / LOG_FILE, every
         self.path.touch()
-        self.board = SummaryWriter(str(folder / BOARD_FOLDER))
+        self.board: SummaryWriter | None = SummaryWriter(str(folder / BOARD_FOLDER))
         self.clock: tuple[float, int] | None = None
 
     def write(self, entry: dict[str, Any]) -> None:
@@ -52,21 +52,26 @@ class RunLog(pl.Callback):
         step = trainer.global_step
         if step % self.every or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        losses = {name: round(float(outputs[name]), 6) for name in ("loss", *LOSSES)}
+        means = trainer.strategy.reduce(torch.stack([outputs[name].detach() for name in ("loss", *LOSSES)]))
+        losses = {name: round(float(value), 6) for name, value in zip(("loss", *LOSSES), means, strict=True)}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.write({"kind": "train", "epoch": trainer.current_epoch, "step": step, "lr": rate, **losses})
+        if self.board is None:
+            return
         for name, value in losses.items():
             self.board.add_scalar(f"train/{name}", value, step)
         self.board.add_scalar("train/lr", rate, step)
         now = time.monotonic()
         if self.clock:
             images = (step - self.clock[1]) * pl_module.recipe.batch_size * trainer.accumulate_grad_batches
+            images *= trainer.world_size
             self.board.add_scalar("train/images_per_second", images / (now - self.clock[0]), step)
         self.clock = now, step
 
     def validated(self, epoch: int, step: int, metrics: Metrics) -> None:
         """Note the figures of a validation."""
         self.write({"kind": "validation", "epoch": epoch, "step": step, **metrics.as_dict()["figures"]})
+        assert self.board is not None
         for name, value in metrics.figures.items():
             self.board.add_scalar(f"validation/{name}", value, step)
         self.board.flush()
@@ -84,6 +89,22 @@ class RunLog(pl.Callback):
         """Forget what was logged after the checkpoint: it will happen again."""
         if self.path.stat().st_size > state_dict["length"]:
             os.truncate(self.path, state_dict["length"])
+
+
+class SilentLog(RunLog):
+    """The log of a process that is not the first: it only averages along."""
+
+    def __init__(self, folder: Path, every: int = 10) -> None:
+        self.path, self.every, self.board, self.clock = folder / LOG_FILE, every, None, None
+
+    def write(self, entry: dict[str, Any]) -> None: ...
+
+    def validated(self, epoch: int, step: int, metrics: Metrics) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 class Keeper(pl.Callback):
@@ -118,14 +139,25 @@ class Keeper(pl.Callback):
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self.run_log.board.close()
+        if self.run_log.board:
+            self.run_log.board.close()
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self.signal_number:  # asked twice: at once
             raise KeyboardInterrupt
         self.signal_number = number
 
-    def _stop_if_asked(self) -> None:
+    def _due(self, trainer: Any) -> bool:
+        """Whether to save now: asked by a signal, or long enough ago; all processes decide alike, now and then."""
+        due = bool(self.signal_number) or time.monotonic() - self.saved_at >= self.checkpoint_seconds
+        if trainer.world_size == 1:
+            return due
+        return trainer.global_step % 10 == 0 and trainer.strategy.reduce_boolean_decision(due, all=False)
+
+    def _stop_if_asked(self, trainer: Any = None) -> None:
+        if trainer and trainer.world_size > 1:
+            number = torch.tensor(self.signal_number, device=trainer.strategy.root_device)
+            self.signal_number = int(trainer.strategy.reduce(number, reduce_op="max"))
         if self.signal_number:
             name = signal.Signals(self.signal_number).name
             raise InterruptedRun(
@@ -143,10 +175,12 @@ class Keeper(pl.Callback):
     def save_state(self, trainer: Any, module: TrainingModule) -> None:
         """Everything needed to go on exactly, in one file, whole or not at all."""
         module.check_weights()
+        is_first = trainer.is_global_zero
         target, hidden = self.folder / STATE_FILE, self.folder / f".{STATE_FILE}.tmp"
         try:
-            trainer.save_checkpoint(hidden)
-            os.replace(hidden, target)
+            trainer.save_checkpoint(hidden)  # all of them: Lightning gathers, the first writes
+            if is_first:
+                os.replace(hidden, target)
         except (OSError, RuntimeError) as error:
             hidden.unlink(missing_ok=True)
             raise InputError(f"{target}: cannot write the state ({error}); the last one is as it was") from None
@@ -157,10 +191,10 @@ class Keeper(pl.Callback):
         is_last = batch_idx + 1 == trainer.num_training_batches
         if is_last or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return  # the epoch's end saves anyway; gradients under way are in no checkpoint
-        if self.signal_number or time.monotonic() - self.saved_at >= self.checkpoint_seconds:
+        if self._due(trainer):
             self._at_epoch_end = False
             self.save_state(trainer, pl_module)
-            self._stop_if_asked()
+            self._stop_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self._at_epoch_end = True
@@ -177,13 +211,17 @@ class Keeper(pl.Callback):
 
     def _finish_epoch(self, trainer: Any, module: TrainingModule, epoch: int) -> None:
         """Weights and figures of a finished epoch; the moving average's, where there is one."""
-        self._stop_if_asked()
+        self._stop_if_asked(trainer)
         if self.ema:
             self.ema.on_validation_epoch_start(trainer, module)
+        if trainer.world_size > 1:  # batch statistics are each process's own since the last step began
+            for buffer in module.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
         is_due = (epoch + 1) % module.recipe.validate_every == 0 or epoch + 1 == module.recipe.epochs
         try:
             weights = weights_of(module.model, self.template, epochs=epoch + 1, step=trainer.global_step)
-            save_weights(self.folder / "last.safetensors", weights)
+            if trainer.is_global_zero:
+                save_weights(self.folder / "last.safetensors", weights)
             if self.validation and is_due:
                 self._validate(trainer, module, epoch, weights)
         finally:
@@ -191,22 +229,43 @@ class Keeper(pl.Callback):
                 self.ema.on_validation_epoch_end(trainer, module)
         self._finished_epoch = epoch
         figure = f", AP {self.metrics.figures['AP']:.3f}" if self.metrics and is_due else ""
-        print(f"epoch {epoch + 1} of {module.recipe.epochs} done{figure}", file=sys.stderr)
-        self._stop_if_asked()
+        if trainer.is_global_zero:
+            print(f"epoch {epoch + 1} of {module.recipe.epochs} done{figure}", file=sys.stderr)
+        self._stop_if_asked(trainer)
 
     def _validate(self, trainer: Any, module: TrainingModule, epoch: int, weights: Weights) -> None:
         assert self.validation is not None
         precision = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(module.recipe.precision)
-        detector = Detector(module.model, weights.class_names, weights.preprocessing, precision=precision)
+        detector = Detector(
+            module.model, weights.class_names, weights.preprocessing, decoding=weights.decoding, precision=precision
+        )
+        alone = trainer.world_size == 1
         try:
-            self.metrics, results = evaluate_dataset(
-                detector, self.validation, progress=lambda done, total: self._stop_if_asked()
+            results = predict_dataset(
+                detector,
+                self.validation,
+                rank=trainer.global_rank,
+                world=trainer.world_size,
+                progress=lambda done, total: self._stop_if_asked() if alone else None,
             )
         finally:
             module.model.train()
+        results = _gathered(results, trainer)
+        if results is None:
+            return
+        self.metrics = coco_metrics(self.validation.coco_dict(), results)
         is_best = self.metrics.figures["AP"] > self.run_log.best()
         self.run_log.validated(epoch, trainer.global_step, self.metrics)
         if is_best:
             save_weights(self.folder / "best.safetensors", weights)
         atomic_write_json(self.folder / "metrics.json", self.metrics.as_dict() | {"epoch": epoch})
         atomic_write_json(self.folder / "predictions.json", results, indent=None)
+
+
+def _gathered(results: list[dict[str, Any]], trainer: Any) -> list[dict[str, Any]] | None:
+    """The results of all processes' images, for the first; ``None`` for the others."""
+    if trainer.world_size == 1:
+        return results
+    parts: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(parts, results)
+    return [result for part in parts for result in part] if trainer.is_global_zero else None

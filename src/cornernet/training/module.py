@@ -9,28 +9,30 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from cornernet.corners.losses import corner_losses
-from cornernet.corners.targets import make_targets
+from cornernet.corners.losses import Counts, corner_losses, count_targets
+from cornernet.corners.targets import Targets, make_targets
 from cornernet.data.loading import Batch
 from cornernet.data.pad import normalize
 from cornernet.errors import DivergedError
 from cornernet.network.cornernet import CornerNet
 from cornernet.recipe import Optimization, Recipe
-from cornernet.structures import LossWeights
+from cornernet.structures import LossSettings
 
 LOSSES = ("heatmap", "offset", "pull", "push")
 
 
 def batch_losses(
-    model: CornerNet, images: Tensor, boxes: Tensor, labels: Tensor, weights: LossWeights = LossWeights()
+    model: CornerNet, images: Tensor, boxes: Tensor, labels: Tensor, weights: LossSettings = LossSettings()
 ) -> dict[str, Tensor]:
     """The four weighted losses, summed over all stacks, of normalised images (B, 3, S, S) and their objects.
 
-    Offsets and embeddings are computed at the objects' corners alone, the only places where the losses read them.
+    Offsets and embeddings are computed at the objects' corners alone, the only places where the losses read them. With
+    ``normalize`` ``"world"`` the mean of all devices' losses is the loss of all their images in one batch.
     """
     outputs = model(images)
     (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
     targets = make_targets(boxes, labels, model.num_classes, (height, width), (rows, columns))
+    counts = _world_counts(targets) if weights.normalize == "world" else None
     total: dict[str, Tensor] = {}
     for output in outputs:
         values = output.head.values_at(output.features, targets.tl_cells, targets.br_cells)
@@ -43,9 +45,19 @@ def batch_losses(
             values.br_embeddings,
             targets,
             weights,
+            counts,
         )
         total = {name: total.get(name, 0) + value for name, value in losses.items()}
     return total
+
+
+def _world_counts(targets: Targets) -> Counts:
+    """The counts of all devices' batches together, per device: gradients are averaged over devices afterwards."""
+    counts, world = torch.stack(count_targets(targets)), 1
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(counts)
+        world = torch.distributed.get_world_size()
+    return Counts(*(counts.clamp_min(1) / world))
 
 
 def rate_factor(step: int, settings: Optimization, steps_per_epoch: int, epochs: int) -> float:

@@ -24,7 +24,16 @@ from cornernet.evaluation.ap import Metrics
 from cornernet.files import atomic_write, atomic_write_json, make_folder
 from cornernet.network.cornernet import CornerNet, channels_last
 from cornernet.recipe import Recipe, load_recipe, recipe_yaml
-from cornernet.training.callbacks import BOARD_FOLDER, CHECKPOINT_SECONDS, LOG_FILE, STATE_FILE, Keeper, RunLog
+from cornernet.training.callbacks import (
+    BOARD_FOLDER,
+    CHECKPOINT_SECONDS,
+    LOG_FILE,
+    STATE_FILE,
+    Keeper,
+    RunLog,
+    SilentLog,
+)
+from cornernet.training.distributed import World, connect, find_world
 from cornernet.training.module import TrainingModule
 from cornernet.weights.store import Weights
 
@@ -74,20 +83,23 @@ def train(
     will not do, ``DivergedError`` where a loss stops being finite, ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
     recipe.check()
+    world = find_world()
+    if recipe.optimization.sync_batchnorm and not torch.cuda.is_available():
+        raise InputError("optimization.sync_batchnorm: needs GPUs; leave it out on this machine")
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
         raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
-    for dataset in filter(None, data):
-        report(dataset)
-    make_folder(folder)
-    _clear_false_start(folder)
-    if any(folder.iterdir()):
-        raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
-    training = data[0]
-    atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
-    run = {"name": name, "source": asdict(source), "class_names": training.class_names, "images": len(training.images)}
-    atomic_write_json(folder / RUN_FILE, run)
-    return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None)
+    if world.is_first:
+        for dataset in filter(None, data):
+            report(dataset)
+        make_folder(folder)
+        _clear_false_start(folder)
+        if any(folder.iterdir()):
+            raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
+        atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
+        run = {"name": name, "source": asdict(source), "class_names": data[0].class_names, "world": world.size}
+        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images)})
+    return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world)
 
 
 def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
@@ -99,7 +111,7 @@ def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float =
     try:
         run = json.loads((folder / RUN_FILE).read_text())
         source, name = DataSource(**run["source"]), str(run["name"])
-        classes, images = list(run["class_names"]), int(run["images"])
+        classes, images, size = list(run["class_names"]), int(run["images"]), int(run["world"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / RUN_FILE}: damaged ({error!r}); start the run anew") from None
     if data:
@@ -107,7 +119,11 @@ def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float =
     training, validation = source.load()
     if list(training.class_names) != classes or len(training.images) != images:
         raise InputError(f"{training.json_path}: other classes or images than the run in {folder} began with")
-    return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=folder / STATE_FILE)
+    world = find_world()
+    if world.size != size:
+        raise InputError(f"{folder}: the run began with {size} processes, not {world.size}; go on with as many")
+    state = folder / STATE_FILE
+    return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=state, world=world)
 
 
 def _fit(
@@ -118,24 +134,37 @@ def _fit(
     name: str,
     checkpoint_seconds: float,
     state: Path | None,
+    world: World,
 ) -> TrainingResult:
+    connect(world)
+    if world.is_first:
+        _tell_rate(recipe, world)
     pl.seed_everything(recipe.seed, verbose=False)
     model = channels_last(CornerNet(recipe.model, len(training.class_names)))
-    loader = TrainingLoader(training, recipe)
-    module = TrainingModule(model, recipe, len(loader))
-    template = Weights({}, recipe.model, training.class_names, recipe.preprocessing, info={"recipe": name})
+    loader = TrainingLoader(training, recipe, world.rank, world.size)
+    if not len(loader):
+        raise InputError(f"{training.json_path}: {len(training.images)} images are too few for {world.size} processes")
+    module = TrainingModule(model, recipe, len(loader), world.size)
+    template = Weights(
+        {}, recipe.model, training.class_names, recipe.preprocessing, recipe.decoding, info={"recipe": name}
+    )
     ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
-    log = RunLog(folder)
+    log = RunLog(folder) if world.is_first else SilentLog(folder)
     keeper = Keeper(folder, log, template, validation, ema, checkpoint_seconds)
     callbacks: list[pl.Callback] = [log, keeper]  # logged before it is saved
     if ema:
         callbacks.insert(0, ema)  # and averaged before that
-    if sys.stdout.isatty():
+    shows_bar = world.is_first and sys.stdout.isatty()  # a file wants lines, not bars
+    if shows_bar:
         callbacks.append(Bar())
     with _quiet_lightning():
         trainer = pl.Trainer(
             accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            devices=1,
+            devices=world.local_size,
+            num_nodes=world.nodes,
+            strategy="ddp" if world.environment else "auto",
+            plugins=[world.environment] if world.environment else None,
+            sync_batchnorm=recipe.optimization.sync_batchnorm,
             precision=recipe.precision,
             max_epochs=recipe.epochs,
             accumulate_grad_batches=recipe.accumulate,
@@ -143,13 +172,27 @@ def _fit(
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=sys.stdout.isatty(),  # a file wants lines, not bars
+            enable_progress_bar=shows_bar,
             use_distributed_sampler=False,
             benchmark=torch.cuda.is_available(),
         )
         trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
         keeper.finish(trainer, module)
     return TrainingResult(folder, keeper.metrics)
+
+
+def _tell_rate(recipe: Recipe, world: World) -> None:
+    """Say where the batch in use is not the one that the recipe's rate is meant for."""
+    settings = recipe.optimization
+    batch = recipe.batch_size * recipe.accumulate * world.size
+    if batch != settings.base_batch_size:
+        parts = f"{world.size} x {recipe.batch_size}" + (f" x {recipe.accumulate}" if recipe.accumulate > 1 else "")
+        rate = settings.lr * batch / settings.base_batch_size
+        print(
+            f"warning: batch {batch} ({parts}) is not the recipe's {settings.base_batch_size}: learning rate scaled"
+            f" from {settings.lr:g} to {rate:g}",
+            file=sys.stderr,
+        )
 
 
 def _clear_false_start(folder: Path) -> None:
@@ -178,6 +221,7 @@ def _quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # 1x1 weights
             yield
     finally:
         logger.setLevel(level)

@@ -1,0 +1,143 @@
+"""Several processes, on one machine or many: who this one is, starting them, meeting the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
+
+from cornernet.errors import CornerNetError, InputError
+
+CONNECT_VARIABLE = "CORNERNET_CONNECT_SECONDS"
+
+
+@dataclass
+class World:
+    """This process among all: ``rank`` of ``size``, ``local_size`` of them on this machine.
+
+    ``environment`` is Lightning's view of it; ``None`` for a process alone.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_size: int = 1
+    environment: ClusterEnvironment | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files and speaks for all."""
+        return self.rank == 0
+
+    @property
+    def nodes(self) -> int:
+        """Machines."""
+        return self.size // self.local_size
+
+
+def find_world() -> World:
+    """The world that ``torchrun`` or SLURM's ``srun`` has put this process in; alone otherwise.
+
+    Raises ``InputError`` where machines run different numbers of processes.
+    """
+    if TorchElasticEnvironment.detect():
+        environment: ClusterEnvironment = TorchElasticEnvironment()
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+    elif SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        try:
+            environment = SLURMEnvironment(auto_requeue=False)
+        except RuntimeError as error:
+            raise InputError(f"SLURM: {error}") from None
+        local = int(os.environ["SLURM_NTASKS"]) // int(os.environ.get("SLURM_NNODES", 1))
+    else:
+        return World()
+    size = environment.world_size()
+    if size % local:
+        raise InputError(f"{size} processes, {local} of them here: every machine must run the same number of them")
+    return World(environment.global_rank(), size, local, environment)
+
+
+def connect(world: World) -> None:
+    """Meet the other processes; a no-op for one alone.
+
+    Waits $CORNERNET_CONNECT_SECONDS (300). Raises ``InputError`` naming the address and who has not come.
+    """
+    if world.environment is None:
+        return
+    os.environ["MASTER_ADDR"] = address = world.environment.main_address
+    os.environ["MASTER_PORT"] = port = str(world.environment.main_port)
+    seconds = float(os.environ.get(CONNECT_VARIABLE, 300))
+    wait = timedelta(seconds=seconds)
+    agent_has_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    try:
+        is_server = world.is_first and not agent_has_store
+        store = TCPStore(address, int(port), None, is_server, wait, wait_for_workers=False)
+        store.set(f"cornernet/{world.rank}", socket.gethostname())
+        absent = _wait_for_all(store, world, seconds)
+    except (RuntimeError, ValueError) as error:  # torch's DistNetworkError and DistStoreError among them
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise InputError(
+            f"rank {world.rank}: no answer from {address}:{port} within {seconds:g} s ({reason}); start every node, let"
+            " MASTER_ADDR be one that all of them reach, and open the port"
+        ) from None
+    if absent:
+        listed = ", ".join(map(str, absent))
+        raise InputError(
+            f"rank {world.rank}: at {address}:{port}, after {seconds:g} s, rank {listed} of {world.size} has not come;"
+            " start its node, or see why it ended"
+        )
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    prefix = PrefixStore(f"cornernet/group/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    torch.distributed.init_process_group(backend, store=prefix, rank=world.rank, world_size=world.size)
+
+
+def _wait_for_all(store: TCPStore, world: World, seconds: float) -> list[int]:
+    """Ranks that have not come within that time."""
+    keys = {rank: f"cornernet/{rank}" for rank in range(world.size)}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        keys = {rank: key for rank, key in keys.items() if not store.check([key])}
+        if not keys:
+            return []
+        time.sleep(0.1)
+    return list(keys)
+
+
+def launch(processes: int, arguments: Sequence[str]) -> None:
+    """Run ``cornernet`` with these arguments in that many processes on this machine, and wait for them.
+
+    Raises a ``CornerNetError`` naming the first rank that failed, with its exit code, after ending the others.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    if torch.cuda.is_available() and processes > torch.cuda.device_count():
+        raise InputError(f"--devices {processes}: this machine has {torch.cuda.device_count()} GPUs")
+    config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    try:
+        elastic_launch(config, sys.executable)("-m", "cornernet", *arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        code = failure.exitcode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise _ended(f"rank {rank} {how}; the others were stopped; go on with --resume", code) from None
+    except SignalException as error:
+        raise _ended(f"{signal.Signals(error.sigval).name}: stopped all processes", 128 + error.sigval) from None
+
+
+def _ended(message: str, code: int) -> CornerNetError:
+    error = CornerNetError(message)
+    error.exit_code = code if code > 0 else 1
+    return error

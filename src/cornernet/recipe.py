@@ -79,6 +79,8 @@ class Recipe:
     """Epochs between validations; the last epoch is always validated."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic of the network; the losses are always computed in float32."""
+    freeze: Literal["none", "backbone"] = "none"
+    """What keeps its weights: with backbone only the corner modules and branches learn."""
     seed: int = 0
     """Decides initial weights, order of images and every crop."""
     workers: int = 2

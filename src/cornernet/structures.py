@@ -85,7 +85,9 @@ class LossSettings:
 
     ``normalize`` says what the parts are divided by. ``"device"``, the classic way: by the corners in each device's own
     batch, and pull and push are summed over its images, so that they depend on how images are spread over devices.
-    ``"world"``: by the corners, and for pull and push the images, of all devices together.
+    ``"world"``: by the corners, and for pull and push the images, of all devices together. ``penalty_reduction`` says
+    how far around a corner the heatmap's penalty is lowered: as far as the object's size allows (``"object"``), 2.5
+    cells (``"fixed"``), nowhere (``"none"``); the last two are the paper's comparison (section 4.4.2).
     """
 
     heatmap: float = 1.0
@@ -93,10 +95,13 @@ class LossSettings:
     pull: float = 0.1
     push: float = 0.1
     normalize: Literal["device", "world"] = "device"
+    penalty_reduction: Literal["object", "fixed", "none"] = "object"
 
     def __post_init__(self) -> None:
         if self.normalize not in ("device", "world"):
             raise ValueError(f"normalize must be device or world, not {self.normalize!r}")
+        if self.penalty_reduction not in ("object", "fixed", "none"):
+            raise ValueError(f"penalty_reduction must be object, fixed or none, not {self.penalty_reduction!r}")
         if min(self.heatmap, self.offset, self.pull, self.push) < 0:
             raise ValueError("loss weights must be 0 or more")
 
@@ -108,7 +113,8 @@ class Architecture:
     ``channels`` (depth + 1 of them) and ``blocks`` (likewise) go from the outermost level of an hourglass to the
     innermost. The defaults are HourglassNet-104 of the paper (section 4.1); ``corner_channels`` is the width inside
     a corner module's pooling paths, ``branch_channels`` that of the output branches' hidden layer and
-    ``branch_kernel`` the size of its convolution. ``backbone`` ``"squeeze"`` is CornerNet-Squeeze's.
+    ``branch_kernel`` the size of its convolution. ``backbone`` ``"squeeze"`` is CornerNet-Squeeze's. Without
+    ``corner_pooling`` the layers around it stay and nothing is pooled: the paper's comparison (section 4.4.1).
     """
 
     num_stacks: int = 2
@@ -119,6 +125,7 @@ class Architecture:
     branch_channels: int = 256
     branch_kernel: Literal[1, 3] = 3
     backbone: Literal["hourglass", "squeeze"] = "hourglass"
+    corner_pooling: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))

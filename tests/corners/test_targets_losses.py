@@ -266,3 +266,20 @@ def test_images_without_objects_only_teach_the_background():
     assert [losses[name].item() for name in ("offset", "pull", "push")] == [0, 0, 0]
     expected = F.softplus(torch.tensor(0.0)).item() / 4 * logits.numel()
     assert losses["heatmap"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("reduction", "radius"), [("none", 0), ("fixed", 2), ("object", None)])
+def test_penalty_reduction_changes_the_gaussian_and_nothing_else(reduction, radius):
+    boxes, labels = torch.tensor([[[20.0, 24.0, 60.0, 70.0]]]), torch.zeros(1, 1, dtype=torch.int64)
+    usual = make_targets(boxes, labels, 2, (127, 127), (32, 32))
+    if radius is None:
+        radius = int(gaussian_radius(torch.tensor(12.0), torch.tensor(11.0)))  # 46 x 40 pixels, in cells rounded up
+    found = make_targets(boxes, labels, 2, (127, 127), (32, 32), reduction)
+    for name in ("tl_cells", "br_cells", "tl_offsets", "br_offsets", "tl_owns", "br_owns", "valid"):
+        assert torch.equal(getattr(found, name), getattr(usual, name))
+    rows, columns = torch.nonzero(found.tl_heatmap[0, 0], as_tuple=True)
+    assert (int(rows.max() - rows.min()), int(columns.max() - columns.min())) == (2 * radius, 2 * radius)
+    assert int((found.tl_heatmap == 1).sum()) == 1
+    if reduction == "fixed":  # sigma = (2 * 2.5 + 1) / 6 = 1
+        row, column = divmod(int(found.tl_cells), 32)
+        assert float(found.tl_heatmap[0, 0, row, column + 2]) == pytest.approx(math.exp(-2), rel=1e-5)

@@ -172,3 +172,37 @@ def test_an_architecture_that_cannot_be_is_refused(fields):
 def test_lists_as_they_come_from_files_make_the_same_architecture():
     assert Architecture(channels=[8, 8], blocks=[1, 1]) == Architecture(channels=(8, 8), blocks=(1, 1))
     assert Architecture().depth == 5
+
+
+def test_without_corner_pooling_everything_but_the_pooling_is_as_it_was():
+    pooled, plain = (
+        Architecture(1, (8, 8), (1, 1), 8, 6, 8),
+        Architecture(1, (8, 8), (1, 1), 8, 6, 8, corner_pooling=False),
+    )
+    state = build(pooled).state_dict()
+    model = build(plain)
+    model.load_state_dict(state)  # the same numbers in the same places
+    with torch.inference_mode():
+        x = images(1, 3, 64, 64)
+        other = build(pooled)
+        other.load_state_dict(state)
+        feature = model.backbone(x)[0]
+        assert torch.equal(feature, other.backbone(x)[0])
+        corner = model.heads[0].tl
+        expected = corner.vertical(feature) + corner.horizontal(feature)
+        expected = corner.out(torch.relu(corner.merge(expected) + corner.shortcut(feature)))
+        torch.testing.assert_close(corner(feature), expected)
+        assert not torch.allclose(corner(feature), other.heads[0].tl(feature))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (63, 95), (1, 1), (130, 40)])
+def test_the_squeeze_backbone_has_stride_8_and_takes_any_size(size):
+    architecture = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8, branch_kernel=1, backbone="squeeze")
+    model = build(architecture)
+    maps = model.dense_maps(images(2, 3, *size))
+    assert [m.tl_heatmap.shape[-2:] for m in maps] == [tuple(-(-side // 8) for side in size)] * 2
+    output = model(images(1, 3, *size), last_only=True)[0]
+    cells = torch.tensor([[0, output.tl_heatmap[0, 0].numel() - 1]])
+    values = output.head.values_at(output.features, cells, cells)
+    dense = model.dense_maps(images(1, 3, *size))[-1].tl_offset.flatten(2).transpose(1, 2)
+    torch.testing.assert_close(values.tl_offsets[0], dense[0, cells[0]], atol=1e-5, rtol=1e-4)

@@ -14,6 +14,7 @@ def evaluate(
     data: str,
     split: str = "val",
     tta: TTA = "none",
+    oracle: str | None = None,
     precision: Precision = "fp32",
     max_size: int | None = None,
     batch_size: int = 1,
@@ -29,6 +30,8 @@ def evaluate(
         split: Split to evaluate on.
         tta: Test-time augmentation: flip looks at every image's mirror too, as the published AP did; multiscale at
             0.5, 0.75, 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.
+        oracle: Put the truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,embeddings or all
+            three: what AP the other parts allow.
         precision: Arithmetic of the network; pairing is always in fp32.
         max_size: Scale larger images down to this many pixels a side.
         batch_size: Images of one size that share a pass.
@@ -37,6 +40,7 @@ def evaluate(
         strict: Refuse a data set with unusable boxes, instead of leaving them out.
     """
     from cornernet.data.coco import find_split, load_coco
+    from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
     from cornernet.evaluation.run import evaluate_dataset
     from cornernet.files import atomic_write_json, make_folder
 
@@ -44,9 +48,14 @@ def evaluate(
     dataset = load_coco(*find_split(data, split), strict=strict, class_names=detector.class_names, check_files=True)
     report_problems(dataset)
     folder = make_folder(Path(out))
-    metrics, results = evaluate_dataset(detector, dataset, batch_size=batch_size, progress=Bar("evaluating"))
+    if oracle:
+        parts = parse_parts(oracle)
+        metrics, results = evaluate_with_oracles(detector, dataset, parts, progress=Bar("evaluating"))
+    else:
+        metrics, results = evaluate_dataset(detector, dataset, batch_size=batch_size, progress=Bar("evaluating"))
     print(metrics.table())
-    settings = {"weights": weights, "data": data, "split": split, "tta": tta, "precision": precision}
-    atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings | {"max_size": max_size}})
+    settings = {"weights": weights, "data": data, "split": split, "tta": tta, "oracle": oracle}
+    settings |= {"precision": precision, "max_size": max_size}
+    atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
     atomic_write_json(folder / "predictions.json", results, indent=None)
     print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)

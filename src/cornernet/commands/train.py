@@ -16,6 +16,7 @@ def train(
     recipe: str | None = None,
     *,
     data: str | None = None,
+    weights: str | None = None,
     out: str | None = None,
     resume: str | None = None,
     train_split: str = "train",
@@ -30,6 +31,8 @@ def train(
 
     Args:
         data: Folder of a COCO data set; with --resume only where it has moved.
+        weights: Start from these: a file of any dialect, shapes, or a release's name. What fits is taken, same-named
+            classes keep what they know.
         out: Run folder for weights, log and checkpoints. Default: runs/RECIPE-DATE.
         resume: Run folder to go on with, exactly where its last checkpoint was written.
         train_split: Split to learn from.
@@ -43,6 +46,8 @@ def train(
     """
     if not recipe and not resume:
         raise InputError(f"train: name a recipe ({', '.join(recipe_names())}), a YAML file, or a run with --resume")
+    if weights and resume:
+        raise InputError("train: a resumed run goes on with its own weights; leave --weights out, or --resume")
     if recipe and resume:
         raise InputError("train: a resumed run keeps its recipe; leave the recipe out, or --resume")
     settings.check()
@@ -72,6 +77,7 @@ def train(
             source,
             folder,
             name=name,
+            weights=weights,
             strict=strict,
             checkpoint_seconds=checkpoint_seconds,
             report=report_problems,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 MIN_OVERLAP = 0.3
+FIXED_RADIUS = 2.5
 
 
 class Targets(NamedTuple):
@@ -43,17 +44,26 @@ def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float = MIN_OVER
 
 
 def make_targets(
-    boxes: Tensor, labels: Tensor, num_classes: int, input_size: tuple[int, int], map_size: tuple[int, int]
+    boxes: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    input_size: tuple[int, int],
+    map_size: tuple[int, int],
+    penalty_reduction: str = "object",
 ) -> Targets:
     """Targets for ``boxes`` (B, N, 4), x1 y1 x2 y2 in pixels of the input, and ``labels`` (B, N), -1 for fillers.
 
     ``input_size`` and ``map_size`` are (height, width). A box outside the input is an error of the caller's.
+    ``penalty_reduction``: the Gaussian around a corner is as wide as the object allows (``"object"``), of radius 2.5
+    cells (``"fixed"``), or a single cell (``"none"``).
     """
     valid = labels >= 0
     scale = boxes.new_tensor([map_size[1] / input_size[1], map_size[0] / input_size[0]])
     last = torch.tensor([map_size[1] - 1, map_size[0] - 1], device=boxes.device)
     size = torch.ceil((boxes[..., 2:] - boxes[..., :2]) * scale)
     radius = gaussian_radius(size[..., 1], size[..., 0]).clamp_min(0).floor()
+    if penalty_reduction != "object":
+        radius = torch.full_like(radius, FIXED_RADIUS if penalty_reduction == "fixed" else 0.0)
     sides = []
     for corner in (boxes[..., :2], boxes[..., 2:]):
         position = corner * scale

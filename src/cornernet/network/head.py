@@ -18,14 +18,15 @@ HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
 class CornerModule(nn.Module):
     """Corner pooling inside a residual block: ``corner`` is ``"tl"`` (top-left) or ``"br"`` (bottom-right)."""
 
-    def __init__(self, channels: int, corner_channels: int, corner: str) -> None:
+    def __init__(self, channels: int, corner_channels: int, corner: str, *, pooling: bool = True) -> None:
         super().__init__()
         self.vertical = ConvBN(channels, corner_channels, 3)
         self.horizontal = ConvBN(channels, corner_channels, 3)
         self.merge = ConvBN(corner_channels, channels, 3, relu=False)
         self.shortcut = ConvBN(channels, channels, 1, relu=False)
         self.out = ConvBN(channels, channels, 3)
-        self.pools = (top_pool, left_pool) if corner == "tl" else (bottom_pool, right_pool)
+        pools = (top_pool, left_pool) if corner == "tl" else (bottom_pool, right_pool)
+        self.pools = pools if pooling else (nn.Identity(), nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
         """Backbone feature (B, C, H, W) to corner feature of the same shape."""
@@ -113,8 +114,9 @@ class CornerHead(nn.Module):
     def __init__(self, architecture: Architecture, num_classes: int) -> None:
         super().__init__()
         channels, hidden = architecture.feature_channels, architecture.branch_channels
-        self.tl = CornerModule(channels, architecture.corner_channels, "tl")
-        self.br = CornerModule(channels, architecture.corner_channels, "br")
+        pooling = architecture.corner_pooling
+        self.tl = CornerModule(channels, architecture.corner_channels, "tl", pooling=pooling)
+        self.br = CornerModule(channels, architecture.corner_channels, "br", pooling=pooling)
         kernel = architecture.branch_kernel
         self.tl_heatmap = Branch(channels, hidden, num_classes, kernel)
         self.br_heatmap = Branch(channels, hidden, num_classes, kernel)

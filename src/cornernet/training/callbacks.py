@@ -249,7 +249,7 @@ class Keeper(pl.Callback):
                 progress=lambda done, total: self._stop_if_asked() if alone else None,
             )
         finally:
-            module.model.train()
+            module.train()
         results = _gathered(results, trainer)
         if results is None:
             return

@@ -31,7 +31,9 @@ def batch_losses(
     """
     outputs = model(images)
     (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
-    targets = make_targets(boxes, labels, model.num_classes, (height, width), (rows, columns))
+    targets = make_targets(
+        boxes, labels, model.num_classes, (height, width), (rows, columns), weights.penalty_reduction
+    )
     counts = _world_counts(targets) if weights.normalize == "world" else None
     total: dict[str, Tensor] = {}
     for output in outputs:
@@ -78,6 +80,15 @@ class TrainingModule(pl.LightningModule):
         self.model, self.recipe, self.world = model, recipe, world
         self.steps_per_epoch = math.ceil(steps_per_epoch / recipe.accumulate)
         self.unchecked: list[tuple[Tensor, int, list[str]]] = []
+        if recipe.freeze == "backbone":
+            model.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Training mode; a frozen backbone's batch statistics stay as they are."""
+        super().train(mode)
+        if self.recipe.freeze == "backbone":
+            self.model.backbone.eval()
+        return self
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Pixels are normalised on the device: bytes travel."""
@@ -128,7 +139,8 @@ class TrainingModule(pl.LightningModule):
         rate = settings.lr * batch / settings.base_batch_size
         # a fused optimiser would unscale float16's gradients itself, after clipping
         fused = self.recipe.precision != "16-mixed"
-        optimizer = torch.optim.Adam(self.model.parameters(), rate, fused=fused)
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(learning, rate, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(step, settings, self.steps_per_epoch, self.recipe.epochs)
         )

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from cornernet.training.callbacks import (
 from cornernet.training.distributed import World, connect, find_world
 from cornernet.training.module import TrainingModule
 from cornernet.weights.store import Weights
+from cornernet.weights.transfer import transfer
+from cornernet.weights.zoo import open_weights
 
 RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
 
@@ -73,12 +75,14 @@ def train(
     folder: Path,
     *,
     name: str = "",
+    weights: str | None = None,
     strict: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     report: Callable[[CocoDataset], None] = lambda dataset: None,
 ) -> TrainingResult:
     """Train a network by ``recipe`` on the data of ``source``; everything it leaves behind lies in ``folder``.
 
+    ``weights`` to start from, a file or a release's name, bring their preprocessing; what does not fit is said.
     ``report`` is shown each data set as it was read, with its problems. Raises ``InputError`` for data or folders that
     will not do, ``DivergedError`` where a loss stops being finite, ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
@@ -89,6 +93,9 @@ def train(
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
         raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
+    start = open_weights(weights) if weights else None
+    if start:
+        recipe = replace(recipe, preprocessing=replace(start.preprocessing, pad_mask=recipe.preprocessing.pad_mask))
     if world.is_first:
         for dataset in filter(None, data):
             report(dataset)
@@ -98,8 +105,8 @@ def train(
             raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
         atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
         run = {"name": name, "source": asdict(source), "class_names": data[0].class_names, "world": world.size}
-        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images)})
-    return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world)
+        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images), "weights": weights})
+    return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
 
 
 def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
@@ -135,12 +142,16 @@ def _fit(
     checkpoint_seconds: float,
     state: Path | None,
     world: World,
+    start: Weights | None = None,
 ) -> TrainingResult:
     connect(world)
     if world.is_first:
         _tell_rate(recipe, world)
     pl.seed_everything(recipe.seed, verbose=False)
     model = channels_last(CornerNet(recipe.model, len(training.class_names)))
+    notes = transfer(model, training.class_names, start) if start else []
+    for note in notes if world.is_first else []:
+        print(f"weights: {note}", file=sys.stderr)
     loader = TrainingLoader(training, recipe, world.rank, world.size)
     if not len(loader):
         raise InputError(f"{training.json_path}: {len(training.images)} images are too few for {world.size} processes")

@@ -211,7 +211,9 @@ def _append(url: str, part: Path, start: int, progress: Progress) -> bool:
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether a file is what ``torch.save`` writes, or is named so; a safetensors file is not."""
+    """Whether a file is what ``torch.save`` writes, or is named so; safetensors begin with a length and a brace."""
     with path.open("rb") as file:
-        head = file.read(4)
-    return head[:1] == b"\x80" or head == b"PK\x03\x04" or path.suffix in (".pth", ".pkl", ".pt", ".ckpt")
+        head = file.read(9)
+    if head[8:] == b"{":
+        return False
+    return head[:1] == b"\x80" or head[:4] == b"PK\x03\x04" or path.suffix in (".pth", ".pkl", ".pt", ".ckpt")

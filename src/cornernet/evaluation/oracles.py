@@ -1,0 +1,106 @@
+"""What the network would reach if parts of its answer were right (paper, section 4.5): the truth in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from types import SimpleNamespace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cornernet.corners.pair import Pairs
+from cornernet.corners.targets import Targets, make_targets
+from cornernet.data.coco import CocoDataset, ImageRecord
+from cornernet.data.images import read_image
+from cornernet.detector import Detector
+from cornernet.errors import InputError
+from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
+from cornernet.network.cornernet import StackOutput
+from cornernet.network.head import CornerValues
+
+Part = Literal["heatmaps", "offsets", "embeddings"]
+
+
+def parse_parts(text: str) -> frozenset[str]:
+    """``"heatmaps,offsets"`` as a set; raises ``InputError`` for other words, or without heatmaps."""
+    parts = frozenset(word.strip() for word in text.split(","))
+    if not parts <= set(get_args(Part)) or "heatmaps" not in parts:
+        raise InputError(f"--oracle {text}: give heatmaps, and with it offsets, embeddings or both, joined by commas")
+    return parts
+
+
+class OracleDetector(Detector):
+    """A detector that is told ``truth``, the image's record, and takes ``parts`` of the answer from it.
+
+    Heatmaps of the truth are 1 at corners, with no Gaussian around that a box could come from. Offsets and embeddings
+    of the truth are those that training teaches: where objects share a corner's cell, the last one's.
+    """
+
+    def __init__(self, detector: Detector, parts: Collection[str]) -> None:
+        super().__init__(detector.model, detector.class_names, detector.preprocessing, decoding=detector.decoding)
+        self.parts = frozenset(parts)
+        self.truth: ImageRecord | None = None
+        if detector.flip or len(detector.scales) > 1 or detector.max_size:
+            raise InputError("--oracle looks at images as they are: without --tta and --max-size")
+
+    def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
+        targets = self._targets(output, shifts, padded)
+        certain = float("inf")
+        maps = [torch.where(m == 1, certain, -certain) for m in (targets.tl_heatmap, targets.br_heatmap)]
+        head = SimpleNamespace(
+            values_at=lambda features, tl, br: self._values(output, targets, tl, br),
+            pairing=output.head.pairing,
+        )
+        told = StackOutput(maps[0], maps[1], output.features, head)  # type: ignore[arg-type] - all that is asked of it
+        pairs = super()._pair(told, shifts, padded)
+        return pairs._replace(valid=pairs.valid & (pairs.tl_scores > 0) & (pairs.br_scores > 0))
+
+    def _targets(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Targets:
+        assert self.truth is not None
+        wanted = ~self.truth.crowd
+        boxes = torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=shifts.device)[None]
+        labels = torch.as_tensor(self.truth.labels[wanted], device=shifts.device)[None]
+        map_size = output.tl_heatmap.shape[-2], output.tl_heatmap.shape[-1]
+        return make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, len(self.class_names), padded, map_size)
+
+    def _values(self, output: StackOutput, targets: Targets, tl: Tensor, br: Tensor) -> CornerValues:
+        """Offsets and embeddings at cells (1, K): the network's, or where a corner lies and they are asked for, the
+        truth's; an object's number is its embedding."""
+        found = output.head.values_at(output.features, tl, br)
+        offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_embeddings, found.br_embeddings]
+        sides = (
+            (tl, targets.tl_cells, targets.tl_owns, targets.tl_offsets),
+            (br, targets.br_cells, targets.br_owns, targets.br_offsets),
+        )
+        for i, (cells, true_cells, owns, true_offsets) in enumerate(sides):
+            hit = (cells[0, :, None] == true_cells[0]) & owns[0]
+            if not hit.shape[1]:  # an image without objects
+                continue
+            known, owner = hit.any(dim=1)[:, None], hit.int().argmax(dim=1)
+            if "offsets" in self.parts:
+                offsets[i] = torch.where(known, true_offsets[0, owner], offsets[i][0])[None]
+            if "embeddings" in self.parts:
+                numbers = 10.0 * owner[:, None].float()
+                embeddings[i] = torch.where(known, numbers, embeddings[i][0])[None]
+        return CornerValues(offsets[0], offsets[1], embeddings[0], embeddings[1])
+
+
+def evaluate_with_oracles(
+    detector: Detector,
+    dataset: CocoDataset,
+    parts: Collection[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Metrics, list[dict[str, Any]]]:
+    """COCO's figures with ``parts`` of the network's answer replaced by the truth, and the results behind them."""
+    oracle = OracleDetector(detector, parts)
+    results: list[dict[str, Any]] = []
+    for i, record in enumerate(dataset.images, start=1):
+        oracle.truth = record
+        image: np.ndarray = read_image(record.path, size=(record.height, record.width))
+        results += to_coco_results(oracle(image), record.id, dataset.category_ids)
+        if progress:
+            progress(i, len(dataset.images))
+    return coco_metrics(dataset.coco_dict(), results), results

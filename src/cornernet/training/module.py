@@ -82,6 +82,7 @@ class TrainingModule(pl.LightningModule):
         self.unchecked: list[tuple[Tensor, int, list[str]]] = []
         if recipe.freeze == "backbone":
             model.backbone.requires_grad_(False)
+        self.train()
 
     def train(self, mode: bool = True) -> TrainingModule:
         """Training mode; a frozen backbone's batch statistics stay as they are."""

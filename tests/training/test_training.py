@@ -50,6 +50,20 @@ def test_precisions(tmp_path, precision):
     assert weights.info["epochs"] == 2
 
 
+def test_a_second_log_has_the_fields_of_openmmlabs(tmp_path):
+    data = write_data(tmp_path / "data", train=44, val=2)
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=1, workers=0)))
+    train(recipe, DataSource(str(data)), tmp_path / "run")
+    training, validation = [json.loads(line) for line in (tmp_path / "run/openmmlab.log.json").read_text().splitlines()]
+    names = {"det_loss", "off_loss", "pull_loss", "push_loss", "loss", "grad_norm", "time", "data_time", "memory", "lr"}
+    assert training.keys() == names | {"mode", "epoch", "iter"}
+    assert (training["mode"], training["epoch"], training["iter"]) == ("train", 1, 20)
+    assert 0 <= training["data_time"] < training["time"] < 60
+    assert training["grad_norm"] > 0 < training["memory"]
+    assert validation["mode"] == "val"
+    assert {"bbox_mAP", "bbox_mAP_50", "bbox_mAP_75", "bbox_mAP_s", "bbox_mAP_m", "bbox_mAP_l"} < validation.keys()
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     data = write_data(tmp_path / "data", train=20)
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=2, workers=0)))

@@ -25,6 +25,9 @@ from cornernet.training.module import LOSSES, TrainingModule
 from cornernet.weights.store import Weights, save_weights, weights_of
 
 STATE_FILE, LOG_FILE, BOARD_FOLDER = "state.ckpt", "log.jsonl", "tensorboard"
+OPENMMLAB_LOG_FILE = "openmmlab.log.json"
+OPENMMLAB_NAMES = {"heatmap": "det_loss", "offset": "off_loss", "pull": "pull_loss", "push": "push_loss"}
+OPENMMLAB_FIGURES = {"": "", "50": "_50", "75": "_75", "s": "_s", "m": "_m", "l": "_l"}
 CHECKPOINT_SECONDS = 240.0  # well under the promised five minutes
 
 
@@ -32,6 +35,7 @@ class RunLog(pl.Callback):
     """``log.jsonl`` and TensorBoard: losses and rate every ``every`` steps, figures after each validation.
 
     The JSON lines hold nothing that depends on the clock, so that a resumed run writes what an uninterrupted one does.
+    A second log has the fields of OpenMMLab's, times and memory among them, for programs that read those.
     """
 
     def __init__(self, folder: Path, every: int = 10) -> None:
@@ -39,16 +43,22 @@ class RunLog(pl.Callback):
         self.path.touch()
         self.board: SummaryWriter | None = SummaryWriter(str(folder / BOARD_FOLDER))
         self.clock: tuple[float, int] | None = None
+        self.waited, self.ended = 0.0, time.monotonic()
 
-    def write(self, entry: dict[str, Any]) -> None:
+    def write(self, entry: dict[str, Any], name: str = LOG_FILE) -> None:
         """Append one line; on disk before anything else happens."""
+        path = self.path.with_name(name)
         try:
-            with self.path.open("a") as file:
+            with path.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
-            raise InputError(f"{self.path}: cannot write the log ({error.strerror}); free some space") from None
+            raise InputError(f"{path}: cannot write the log ({error.strerror}); free some space") from None
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.waited += time.monotonic() - self.ended
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.ended = time.monotonic()
         step = trainer.global_step
         if step % self.every or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
@@ -63,14 +73,22 @@ class RunLog(pl.Callback):
         self.board.add_scalar("train/lr", rate, step)
         now = time.monotonic()
         if self.clock:
-            images = (step - self.clock[1]) * pl_module.recipe.batch_size * trainer.accumulate_grad_batches
-            images *= trainer.world_size
-            self.board.add_scalar("train/images_per_second", images / (now - self.clock[0]), step)
-        self.clock = now, step
+            steps, seconds = step - self.clock[1], now - self.clock[0]
+            images = steps * pl_module.recipe.batch_size * trainer.accumulate_grad_batches * trainer.world_size
+            self.board.add_scalar("train/images_per_second", images / seconds, step)
+            times = {"time": round(seconds / steps, 4), "data_time": round(self.waited / steps, 4)}
+            place = {"mode": "train", "epoch": trainer.current_epoch + 1, "iter": batch_idx + 1, "lr": rate}
+            named = {OPENMMLAB_NAMES.get(name, name): value for name, value in losses.items()}
+            rest = {"memory": _megabytes(), "grad_norm": round(float(pl_module.grad_norm), 4)}
+            self.write(place | rest | named | times, OPENMMLAB_LOG_FILE)
+        self.clock, self.waited = (now, step), 0.0
 
     def validated(self, epoch: int, step: int, metrics: Metrics) -> None:
         """Note the figures of a validation."""
         self.write({"kind": "validation", "epoch": epoch, "step": step, **metrics.as_dict()["figures"]})
+        figures = metrics.as_dict()["figures"]
+        found = {f"bbox_mAP{tail}": figures[f"AP{name}"] for name, tail in OPENMMLAB_FIGURES.items()}
+        self.write({"mode": "val", "epoch": epoch + 1, "iter": step} | found, OPENMMLAB_LOG_FILE)
         assert self.board is not None
         for name, value in metrics.figures.items():
             self.board.add_scalar(f"validation/{name}", value, step)
@@ -96,8 +114,9 @@ class SilentLog(RunLog):
 
     def __init__(self, folder: Path, every: int = 10) -> None:
         self.path, self.every, self.board, self.clock = folder / LOG_FILE, every, None, None
+        self.waited, self.ended = 0.0, time.monotonic()
 
-    def write(self, entry: dict[str, Any]) -> None: ...
+    def write(self, entry: dict[str, Any], name: str = LOG_FILE) -> None: ...
 
     def validated(self, epoch: int, step: int, metrics: Metrics) -> None: ...
 
@@ -260,6 +279,18 @@ class Keeper(pl.Callback):
             save_weights(self.folder / "best.safetensors", weights)
         atomic_write_json(self.folder / "metrics.json", self.metrics.as_dict() | {"epoch": epoch})
         atomic_write_json(self.folder / "predictions.json", results, indent=None)
+
+
+def _megabytes() -> int:
+    """The most memory used so far: of the GPU, or of this process where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() >> 20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if sys.platform == "darwin" else 10)
 
 
 def _gathered(results: list[dict[str, Any]], trainer: Any) -> list[dict[str, Any]] | None:

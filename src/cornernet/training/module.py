@@ -80,6 +80,7 @@ class TrainingModule(pl.LightningModule):
         self.model, self.recipe, self.world = model, recipe, world
         self.steps_per_epoch = math.ceil(steps_per_epoch / recipe.accumulate)
         self.unchecked: list[tuple[Tensor, int, list[str]]] = []
+        self.grad_norm = torch.zeros(())
         if recipe.freeze == "backbone":
             model.backbone.requires_grad_(False)
         self.train()
@@ -131,7 +132,7 @@ class TrainingModule(pl.LightningModule):
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """By norm; Lightning's own refuses fused optimisers."""
-        torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.optimization.gradient_clip)
+        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.optimization.gradient_clip)
 
     def configure_optimizers(self) -> Any:
         """Adam at the recipe's rate, scaled linearly to the batch in use."""

@@ -28,6 +28,7 @@ from cornernet.training.callbacks import (
     BOARD_FOLDER,
     CHECKPOINT_SECONDS,
     LOG_FILE,
+    OPENMMLAB_LOG_FILE,
     STATE_FILE,
     Keeper,
     RunLog,
@@ -208,7 +209,7 @@ def _tell_rate(recipe: Recipe, world: World) -> None:
 
 def _clear_false_start(folder: Path) -> None:
     """Remove what a run left that ended before its first checkpoint, so that it can begin again."""
-    if {path.name for path in folder.iterdir()} <= {RECIPE_FILE, RUN_FILE, LOG_FILE, BOARD_FOLDER}:
+    if {path.name for path in folder.iterdir()} <= {RECIPE_FILE, RUN_FILE, LOG_FILE, OPENMMLAB_LOG_FILE, BOARD_FOLDER}:
         shutil.rmtree(folder / BOARD_FOLDER, ignore_errors=True)
         for path in folder.iterdir():
             path.unlink()

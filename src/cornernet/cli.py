@@ -18,6 +18,7 @@ COMMANDS = {
     "train": ("train", "train", "train a network by a recipe on your data"),
     "evaluate": ("evaluate", "evaluate", "COCO AP of trained weights on a data set"),
     "predict": ("predict", "predict", "boxes for images, folders or globs, as pictures and JSON"),
+    "benchmark": ("benchmark", "benchmark", "a recipe's memory, speed and size here, beside the published row"),
     "plot": ("plot", "plot", "losses, rate and AP of training logs, ours or OpenMMLab's, as a picture"),
     "weights list": ("weights", "list_releases", "the released networks and what is here of them"),
     "weights info": ("weights", "info", "what a weights file holds"),

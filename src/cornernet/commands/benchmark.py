@@ -1,0 +1,164 @@
+"""``cornernet benchmark``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cornernet.commands.common import Bar
+
+if TYPE_CHECKING:
+    import torch
+
+    from cornernet.recipe import Recipe
+
+
+def benchmark(
+    name: str,
+    *,
+    images: str | None = None,
+    data: str | None = None,
+    weights: str | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    no_training: bool = False,
+    seconds: float = 20.0,
+    out: str = "benchmark.json",
+) -> None:
+    """Measure, on this machine, what the model zoo's table says of the recipe NAME, beside the published row.
+
+    Args:
+        images: Folder of images to time on. Default: some drawn at 640x480.
+        data: COCO data set; its val split is evaluated, with flip, for the AP column. Needs weights.
+        weights: Weights file or a release's name. Default: drawn ones, which cost as much.
+        batch_size: Images of a training step. Default: the recipe's, per GPU.
+        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
+        no_training: Leave training memory out.
+        seconds: Longest time for each of the two timings.
+        out: JSON file for the figures.
+    """
+    import torch
+
+    from cornernet.detector import Detector
+    from cornernet.errors import InputError
+    from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
+    from cornernet.files import atomic_write_json
+    from cornernet.network.cornernet import CornerNet, channels_last
+    from cornernet.recipe import find_recipe, load_recipe
+    from cornernet.weights.coco_classes import COCO_CLASSES
+    from cornernet.weights.zoo import find_release, open_weights
+
+    recipe = load_recipe(name)
+    if data and not weights:
+        raise InputError("benchmark: --data wants an AP, which needs --weights")
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    classes, batch = len(COCO_CLASSES), batch_size or recipe.batch_size
+    row: dict[str, Any] = {
+        "name": find_recipe(name).stem,
+        "machine": _machine(place),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    cost = count_cost(recipe.model, classes)
+    row |= {"parameters (M)": round(cost.parameters, 2), "GFLOPs at 511x511": round(cost.gflops, 1)}
+    need = training_bytes(recipe.model, classes, batch, recipe.augmentation.crop_size)
+    row |= {"images per device": batch, "training memory, estimated (GB)": round(need / 1e9, 1)}
+    if not no_training:
+        require_training_memory(need, place)
+        if place.type == "cuda":
+            row["training memory (GB)"] = round(_training_memory(recipe, classes, batch, place), 1)
+    stored = open_weights(weights, progress=Bar("fetching", "B")) if weights else None
+    model = stored.build() if stored else CornerNet(recipe.model, classes)
+    names = stored.class_names if stored else COCO_CLASSES
+    preprocessing = stored.preprocessing if stored else recipe.preprocessing
+    decoding = stored.decoding if stored else recipe.decoding
+    model = channels_last(model.to(place))
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = _images(images, Path(scratch))
+        for flip in (False, True):
+            detector = Detector(model, names, preprocessing, decoding=decoding, flip=flip)
+            row["images/s, flip" if flip else "images/s"] = round(_speed(detector, paths, seconds, flip), 2)
+    if data:
+        detector = Detector(model, names, preprocessing, decoding=decoding, flip=True)
+        row["box AP, flip"] = round(100 * _ap(detector, data), 1)
+    release = find_release(row["name"])
+    published = (
+        {"training memory (GB)": release.memory, "images/s, flip": release.fps, "box AP, flip": release.ap}
+        if release
+        else {}
+    )
+    width = max(map(len, row))
+    print(f"{'':{width}}  {'measured':>24}  {'published':>10}")
+    for key in [*row, *(k for k in published if k not in row)]:
+        print(f"{key:{width}}  {row.get(key, '-')!s:>24}  {published.get(key, ''):>10}")
+    atomic_write_json(out, {"measured": row, "published": published})
+    print(f"figures: {out}", file=sys.stderr)
+
+
+def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torch.device) -> float:
+    """GB of GPU memory at the peak of three training steps, as OpenMMLab's logs count them."""
+    import torch
+
+    from cornernet.network.cornernet import CornerNet, channels_last
+    from cornernet.training.module import TrainingModule, batch_losses
+
+    side = recipe.augmentation.crop_size
+    torch.cuda.reset_peak_memory_stats(device)
+    model = channels_last(CornerNet(recipe.model, classes).to(device))
+    optimizer = TrainingModule(model, recipe, 1).configure_optimizers()["optimizer"]
+    images = torch.randn(batch_size, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    boxes = torch.tensor([[[40.0, 40.0, 120.0, 160.0]]], device=device).repeat(batch_size, 8, 1)
+    labels = torch.zeros(batch_size, 8, dtype=torch.int64, device=device)
+    for _ in range(3):
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision != "32-true"):
+            losses = batch_losses(model, images, boxes, labels, recipe.loss)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) / 1e9
+
+
+def _speed(detector: Any, paths: list[Path], seconds: float, flip: bool) -> float:
+    from cornernet.evaluation.cost import images_per_second
+
+    return images_per_second(detector, paths, seconds=seconds, progress=Bar("timing with flip" if flip else "timing"))
+
+
+def _ap(detector: Any, data: str) -> float:
+    from cornernet.data.coco import find_split, load_coco
+    from cornernet.evaluation.run import evaluate_dataset
+
+    dataset = load_coco(*find_split(data, "val"), class_names=detector.class_names, check_files=True)
+    return evaluate_dataset(detector, dataset, progress=Bar("evaluating"))[0].figures["AP"]
+
+
+def _images(folder: str | None, scratch: Path) -> list[Path]:
+    """The images to time on: those of a folder, or drawn ones of a photograph's size."""
+    from cornernet.data.images import find_images
+
+    if folder:
+        return find_images([folder])
+    import numpy as np
+
+    from cornernet.data.shapes import draw_scene
+    from cornernet.drawing import save_image
+
+    paths = []
+    for i in range(20):
+        scene = draw_scene((0, i)).image
+        wide = np.tile(scene, (2, 2, 1))[:480, :640]
+        save_image(scratch / f"{i}.jpg", np.ascontiguousarray(wide))
+        paths.append(scratch / f"{i}.jpg")
+    return paths
+
+
+def _machine(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"

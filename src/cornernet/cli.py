@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -66,7 +67,9 @@ def _underscored(word: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"cornernet: {' '.join(message.split())}", file=sys.stderr)
+    rank = os.environ.get("RANK", "0") if "TORCHELASTIC_RUN_ID" in os.environ else "0"
+    speaker = "cornernet" if rank == "0" else f"cornernet, rank {rank}"
+    print(f"{speaker}: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 

@@ -1,9 +1,12 @@
 """Fetching released weights from a server that misbehaves."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +173,8 @@ def test_weights_by_name(monkeypatch, tmp_path, shared):
         open_weights("huge")
     with pytest.raises(InputError, match="not a file"):
         open_weights(tmp_path)
+
+
+def test_the_readme_has_this_table():
+    script = Path(__file__).parents[2] / "benchmarks/zoo_table.py"
+    assert subprocess.run([sys.executable, script, "--check"]).returncode == 0, "run python benchmarks/zoo_table.py"

@@ -17,7 +17,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-from cornernet.errors import CornerNetError, InputError
+from cornernet.errors import CornerNetError, DivergedError, InputError
 
 CONNECT_VARIABLE = "CORNERNET_CONNECT_SECONDS"
 
@@ -131,6 +131,8 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         code = failure.exitcode
+        if code in (InputError.exit_code, DivergedError.exit_code):
+            raise _ended(f"rank {rank} ended with exit code {code}, for the reason above", code) from None
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise _ended(f"rank {rank} {how}; the others were stopped; go on with --resume", code) from None
     except SignalException as error:

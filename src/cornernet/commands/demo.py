@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SCENES = 200  # held back: the bundled weights were trained on others
 
 
-def demo(*, out: str = "demo", train: bool = False, minutes: float = 9.0, pictures: int = 12, seed: int = 0) -> None:
+def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictures: int = 12, seed: int = 0) -> None:
     """Draw 200 scenes, find the objects with the bundled weights, print COCO AP and write pictures.
 
     Args:

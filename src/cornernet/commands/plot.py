@@ -38,7 +38,9 @@ def plot(logs: list[str], *, out: str = "log.png") -> None:
     if Path(out).suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out {out}: give a name that ends in .png, .svg or .pdf")
     series = [(name_of(Path(log)), *read_log(Path(log))) for log in logs]
-    figure, ((losses, parts), (rates, figures)) = pyplot.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    figure, ((losses, parts), (rates, figures)) = pyplot.subplots(
+        2, 2, sharex=True, figsize=(11, 7), layout="constrained"
+    )
     for number, (name, training, validation) in enumerate(series):
         color = f"C{number}"
         x = [entry["x"] for entry in training]

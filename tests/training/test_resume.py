@@ -113,15 +113,15 @@ def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
     recipe.optimization.ema = ema
     source = run.DataSource(str(root / "data"))
     run.train(recipe, source, tmp_path / "whole", name="small")
-    evaluate, calls = callbacks.evaluate_dataset, []
+    predict, calls = callbacks.predict_dataset, []
 
     def dies(*arguments, **options):
         calls.append(1)
         if len(calls) == epoch + 1:
             raise SystemExit("killed")
-        return evaluate(*arguments, **options)
+        return predict(*arguments, **options)
 
-    monkeypatch.setattr(callbacks, "evaluate_dataset", dies)
+    monkeypatch.setattr(callbacks, "predict_dataset", dies)
     with pytest.raises(SystemExit):
         run.train(recipe, source, tmp_path / "parts", name="small")
     run.resume(tmp_path / "parts")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cornernet.commands.common import Bar
+from cornernet.commands.common import Bar, find_device
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +41,6 @@ def benchmark(
         seconds: Longest time for each of the two timings.
         out: JSON file for the figures.
     """
-    import torch
-
     from cornernet.detector import Detector
     from cornernet.errors import InputError
     from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
@@ -55,7 +53,7 @@ def benchmark(
     recipe = load_recipe(name)
     if data and not weights:
         raise InputError("benchmark: --data wants an AP, which needs --weights")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = find_device(device)
     classes, batch = len(COCO_CLASSES), batch_size or recipe.batch_size
     row: dict[str, Any] = {
         "name": find_recipe(name).stem,

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
+from cornernet.errors import InputError
+
 if TYPE_CHECKING:
+    import torch
+
     from cornernet.data.coco import CocoDataset
     from cornernet.detector import Detector
 
@@ -32,25 +36,31 @@ class Bar:
             self.bar.close()
 
 
+def find_device(device: str | None) -> torch.device:
+    """The device of that name, by default the GPU where there is one; ``InputError`` where it is not there."""
+    import torch
+
+    try:
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); leave it out") from None
+    return place
+
+
 def load_detector(weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None) -> Detector:
     """``cornernet.load`` with a command's options; ``InputError`` for a device that is not there."""
     import torch
 
     from cornernet.detector import load
-    from cornernet.errors import InputError
 
     if max_size is not None and max_size < 1:
         raise InputError(f"--max-size {max_size}: give a number of pixels above 0")
-    try:
-        place = torch.device(device) if device else None
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); leave it out") from None
     precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     scales = MULTISCALE if tta == "multiscale" else (1.0,)
     return load(
         weights,
-        device=place,
+        device=find_device(device),
         flip=tta != "none",
         scales=scales,
         max_size=max_size,

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cornernet.errors import InputError
+from cornernet.structures import OPENMMLAB_LOSSES
 
-LOSSES = {  # ours: OpenMMLab's
-    "heatmap": "det_loss",
-    "offset": "off_loss",
-    "pull": "pull_loss",
-    "push": "push_loss",
-}
 SMOOTHING = 0.1
 
 
@@ -45,7 +40,7 @@ def plot(logs: list[str], *, out: str = "log.png") -> None:
         color = f"C{number}"
         x = [entry["x"] for entry in training]
         losses.plot(x, _smooth([entry.get("loss") for entry in training]), color=color, label=name)
-        for style, part in zip(("-", "--", "-.", ":"), LOSSES, strict=True):
+        for style, part in zip(("-", "--", "-.", ":"), OPENMMLAB_LOSSES, strict=True):
             label = part if number == 0 else None
             parts.plot(x, _smooth([entry.get(part) for entry in training]), style, color=color, label=label, lw=1.2)
         rates.plot(x, [entry.get("lr") for entry in training], color=color)
@@ -111,7 +106,7 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def _ours(entry: dict[str, Any]) -> dict[str, Any]:
     """An entry under our names, its epoch counted from 0."""
     found = dict(entry)
-    for ours, theirs in LOSSES.items():
+    for ours, theirs in OPENMMLAB_LOSSES.items():
         if theirs in entry:
             found[ours] = entry[theirs]
     for ours, theirs in (("AP", "bbox_mAP"), ("AP50", "bbox_mAP_50"), ("AP75", "bbox_mAP_75")):

@@ -39,7 +39,13 @@ class OracleDetector(Detector):
     """
 
     def __init__(self, detector: Detector, parts: Collection[str]) -> None:
-        super().__init__(detector.model, detector.class_names, detector.preprocessing, decoding=detector.decoding)
+        super().__init__(
+            detector.model,
+            detector.class_names,
+            detector.preprocessing,
+            decoding=detector.decoding,
+            precision=detector.precision,
+        )
         self.parts = frozenset(parts)
         self.truth: ImageRecord | None = None
         if detector.flip or len(detector.scales) > 1 or detector.max_size:

@@ -21,12 +21,12 @@ from cornernet.errors import InputError, InterruptedRun
 from cornernet.evaluation.ap import Metrics, coco_metrics
 from cornernet.evaluation.run import predict_dataset
 from cornernet.files import atomic_write_json
+from cornernet.structures import OPENMMLAB_LOSSES
 from cornernet.training.module import LOSSES, TrainingModule
 from cornernet.weights.store import Weights, save_weights, weights_of
 
 STATE_FILE, LOG_FILE, BOARD_FOLDER = "state.ckpt", "log.jsonl", "tensorboard"
 OPENMMLAB_LOG_FILE = "openmmlab.log.json"
-OPENMMLAB_NAMES = {"heatmap": "det_loss", "offset": "off_loss", "pull": "pull_loss", "push": "push_loss"}
 OPENMMLAB_FIGURES = {"": "", "50": "_50", "75": "_75", "s": "_s", "m": "_m", "l": "_l"}
 CHECKPOINT_SECONDS = 240.0  # well under the promised five minutes
 
@@ -78,7 +78,7 @@ class RunLog(pl.Callback):
             self.board.add_scalar("train/images_per_second", images / seconds, step)
             times = {"time": round(seconds / steps, 4), "data_time": round(self.waited / steps, 4)}
             place = {"mode": "train", "epoch": trainer.current_epoch + 1, "iter": batch_idx + 1, "lr": rate}
-            named = {OPENMMLAB_NAMES.get(name, name): value for name, value in losses.items()}
+            named = {OPENMMLAB_LOSSES.get(name, name): value for name, value in losses.items()}
             rest = {"memory": _megabytes(), "grad_norm": round(float(pl_module.grad_norm), 4)}
             self.write(place | rest | named | times, OPENMMLAB_LOG_FILE)
         self.clock, self.waited = (now, step), 0.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from cornernet.structures import Architecture, Decoding, Preprocessing
-from cornernet.weights.renaming import HOURGLASS_RULES, Renaming
+from cornernet.weights.renaming import BRANCH_RULE, HOURGLASS_RULES, Renaming
 
 PREPROCESSING = Preprocessing(
     "BGR",
@@ -47,7 +47,7 @@ _RULES = [
     (r"^(tl|br)_heats\.(\d+)\.", r"heads.\2.\1_heatmap."),
     (r"^(tl|br)_(?:offs|regrs)\.(\d+)\.", r"heads.\2.\1_offset."),
     (r"^(tl|br)_tags\.(\d+)\.", r"heads.\2.pairing.\1."),
-    (r"^(heads\.\d+\.(?:(?:tl|br)_\w+|pairing\.\w+))\.0\.conv\.", r"\1.conv."),
+    BRANCH_RULE,
     (r"^(heads\.\d+\.(?:(?:tl|br)_\w+|pairing\.\w+))\.1\.", r"\1.out."),
 ]
 _PLAIN, _SQUEEZE = Renaming(_RULES), Renaming([*_FIRE_RULES, *_RULES])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cornernet.structures import Decoding, Preprocessing
-from cornernet.weights.renaming import HOURGLASS_RULES, Renaming
+from cornernet.weights.renaming import BRANCH_RULE, HOURGLASS_RULES, Renaming
 
 PREPROCESSING = Preprocessing()
 DECODING = Decoding()
@@ -30,7 +30,7 @@ RENAMING = Renaming(
         (r"^bbox_head\.(tl|br)_heat\.(\d+)\.", r"heads.\2.\1_heatmap."),
         (r"^bbox_head\.(tl|br)_off\.(\d+)\.", r"heads.\2.\1_offset."),
         (r"^bbox_head\.(tl|br)_emb\.(\d+)\.", r"heads.\2.pairing.\1."),
-        (r"^(heads\.\d+\.(?:(?:tl|br)_\w+|pairing\.\w+))\.0\.conv\.", r"\1.conv."),
+        BRANCH_RULE,
         (r"^(heads\.\d+\.(?:(?:tl|br)_\w+|pairing\.\w+))\.1\.conv\.", r"\1.out."),
     ]
 )

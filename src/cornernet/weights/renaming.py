@@ -21,6 +21,7 @@ HOURGLASS_RULES: Rules = [
     (r"^(backbone\..*)\.(conv[12])\.(weight)$", r"\1.\2.conv.\3"),
     (r"^(backbone\..*)\.bn([12])\.(\w+)$", r"\1.conv\2.bn.\3"),
 ]
+BRANCH_RULE = (r"^(heads\.\d+\.(?:(?:tl|br)_\w+|pairing\.\w+))\.0\.conv\.", r"\1.conv.")  # once the heads are renamed
 
 
 class Renaming:

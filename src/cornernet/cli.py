@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any, get_type_hints
 
 from cornernet.errors import CornerNetError, InputError
@@ -26,6 +25,8 @@ COMMANDS = {
     "weights fetch": ("weights", "fetch", "download released networks"),
     "weights convert": ("weights", "convert", "make a checkpoint of OpenMMLab or of the authors one of ours"),
     "weights verify": ("weights", "verify", "check that a weights file is whole"),
+    "data check": ("data", "check", "every problem of a data set, its boxes in figures, and a clean copy"),
+    "data convert": ("data", "convert", "a data set in another label format: COCO, YOLO or Pascal VOC"),
     "data shapes": ("data", "shapes", "write the embedded data set as COCO, to try every command on"),
 }
 
@@ -78,6 +79,8 @@ def _dispatch(words: list[str]) -> int:
         print(_overview())
         return 0
     if words[0] == "--version":
+        from importlib.metadata import version  # takes longer to import than the overview to answer
+
         print(f"cornernet {version('cornernet')}")
         return 0
     for length in (2, 1):

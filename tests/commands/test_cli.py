@@ -47,10 +47,18 @@ def fails(capsys, *words: object, code: int = 2) -> str:
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
-    code = "import sys; from cornernet.cli import main; main(['--help']); print('torch' in sys.modules)"
+    heavy = "{'torch', 'numpy', 'cv2', 'PIL', 'lightning', 'jsonargparse', 'yaml'} & set(sys.modules)"
+    code = f"import sys; from cornernet.cli import main; main(['--help']); print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "set()"
     assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_the_package_offers_what_it_names():
+    code = "import cornernet; print(all(getattr(cornernet, name) for name in cornernet.__all__)); cornernet.nothing"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n"
+    assert done.stderr.splitlines()[-1] == "AttributeError: module 'cornernet' has no attribute 'nothing'"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -15,6 +15,7 @@ from cornernet.errors import InputError
         ("annotations/instances_train2017.json", "train2017", "train", "train2017"),
         ("annotations/instances_train2017.json", "train2017", "train2017", "train2017"),
         ("annotations/instances_val.json", "images/val", "val", "images/val"),
+        ("annotations/instances_default.json", "images", "default", "images"),
         ("val/_annotations.coco.json", "val", "val", "val"),
         ("valid/_annotations.coco.json", "valid", "val", "valid"),
     ],

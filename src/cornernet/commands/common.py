@@ -12,7 +12,7 @@ from cornernet.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from cornernet.data.coco import CocoDataset
+    from cornernet.data.dataset import CocoDataset
     from cornernet.detector import Detector
 
 TTA = Literal["none", "flip", "multiscale"]
@@ -69,11 +69,14 @@ def load_detector(weights: str, device: str | None, tta: TTA, precision: Precisi
     )
 
 
-def report_problems(dataset: CocoDataset, shown: int = 10) -> None:
-    """Say on standard error which boxes were left out or clipped, the first of them in full."""
+def report_dataset(dataset: CocoDataset, shown: int = 10) -> None:
+    """Say what was read; on standard error, what was left out or clipped, the first of it in full."""
+    print(dataset)
     for problem in dataset.problems[:shown]:
         print(f"warning: {problem}", file=sys.stderr)
     if dataset.problems:
-        clipped = len(dataset.problems) - dataset.skipped
-        counts = f"{dataset.skipped} boxes left out, {clipped} clipped"
-        print(f"warning: {dataset.json_path}: {counts}; --strict refuses such a file", file=sys.stderr)
+        images, boxes = dataset.skipped_images, dataset.skipped
+        counts = f"{images} images and {boxes} boxes left out" if images else f"{boxes} boxes left out"
+        counts += f", {len(dataset.problems) - images - boxes} clipped"
+        hint = "cornernet data check lists them all, --strict refuses them"
+        print(f"warning: {dataset.name}: {counts}; {hint}", file=sys.stderr)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cornernet.commands.common import Bar
+from cornernet.commands.common import Bar, report_dataset
+from cornernet.data.formats import Format
+from cornernet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cornernet.data.dataset import CocoDataset
+    from cornernet.labels import Image
+
+PICTURES, PICTURE_SIDE = 12, 320  # of the mosaic: at most, and in pixels
 
 
 def shapes(out: str, *, train: int = 2000, val: int = 200, seed: int = 0) -> None:
@@ -19,3 +32,86 @@ def shapes(out: str, *, train: int = 2000, val: int = 200, seed: int = 0) -> Non
 
     write_coco(Path(out), train, val, seed, progress=Bar("drawing"))
     print(f"{train} + {val} scenes: {out}; next: cornernet train shapes --data {out}")
+
+
+def convert(
+    source: str, out: str, *, to: Format, format: Format | None = None, link: bool = False, strict: bool = False
+) -> None:
+    """Write the data set SOURCE to the new folder OUT in another label format: boxes and classes, no masks.
+
+    Args:
+        to: coco (annotations/instances_*.json), yolo (data.yaml) or voc (Annotations, JPEGImages, ImageSets).
+        format: What SOURCE is, where it looks like two formats.
+        link: Make hard links to the images instead of copies.
+        strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
+    """
+    from cornernet.data.convert import write_data
+    from cornernet.data.find import find_data, load_split, split_names
+
+    labels = find_data(source, format)
+    datasets = {split: load_split(labels, split, strict=strict) for split in split_names(labels)}
+    for dataset in datasets.values():
+        report_dataset(dataset)
+    for note in write_data(Path(out), to, datasets, link=link, progress=Bar("linking" if link else "copying")):
+        print(f"warning: {note}", file=sys.stderr)
+    print(f"as {to}: {out}")
+
+
+def check(data: str, *, format: Format | None = None, fix: str | None = None, out: str = "data-check") -> int:
+    """List every problem of the data set DATA, and show how its boxes are spread; exit code 2 where there are problems.
+
+    Args:
+        format: What DATA is, where it looks like two formats.
+        fix: New folder for a clean copy in the same format, with every valid box and the images as they are.
+        out: Folder for histograms.png and mosaic.jpg, images with their boxes.
+    """
+    from cornernet.data.check import check_data
+    from cornernet.data.convert import write_data
+    from cornernet.data.find import find_data
+    from cornernet.data.histograms import as_lines, draw_histograms, histograms
+    from cornernet.drawing import save_image
+    from cornernet.files import make_folder
+
+    labels = find_data(data, format)
+    print(f"{data}: {labels.title}")
+    found = check_data(labels, progress=Bar("checking"))
+    for problem in found.problems:
+        print(problem.with_mend())
+    for dataset in found.datasets.values():
+        print(dataset)
+    if found.datasets:
+        shown = histograms(found.datasets.values())
+        for histogram in shown:
+            print("\n" + "\n".join(as_lines(histogram)))
+        folder = make_folder(Path(out))
+        save_image(folder / "histograms.png", draw_histograms(shown))
+        save_image(folder / "mosaic.jpg", _mosaic(found.datasets.values()))
+        print(f"\nhistograms.png and mosaic.jpg: {folder}")
+    if fix and not found.datasets:
+        raise InputError(f"{data}: nothing in it can be used, so there is no copy of it; mend it first")
+    if fix:
+        for note in write_data(Path(fix), labels.format, found.datasets, progress=Bar("copying")):
+            print(f"warning: {note}", file=sys.stderr)
+        kept = [problem for problem in found.problems if problem.outcome == "kept"]
+        print(f"clean copy: {fix}" + (f", in which {len(kept)} problems are left to you:" if kept else ""))
+        for problem in kept:
+            print(problem.with_mend())
+    counts = Counter(problem.kind for problem in found.problems)
+    print(f"{len(found.problems)} problems" + "".join(f", {count} {kind}" for kind, count in counts.most_common()))
+    return 2 if found.problems else 0
+
+
+def _mosaic(datasets: Collection[CocoDataset]) -> Image:
+    """Some images of all splits, evenly spaced, with their boxes."""
+    from cornernet.data.images import read_image, shrink
+    from cornernet.drawing import draw_boxes, side_by_side
+
+    images = [(dataset, image) for dataset in datasets for image in dataset.images]
+    images = [entry for entry in images if len(entry[1].boxes)] or images
+    count = min(PICTURES, len(images))
+    pictures, titles = [], []
+    for dataset, image in (images[i * len(images) // count] for i in range(count)):
+        pixels, scale = shrink(read_image(image.path, size=(image.height, image.width)), PICTURE_SIDE)
+        pictures.append(draw_boxes(pixels, image.boxes * scale, image.labels, dataset.class_names))
+        titles.append(f"{dataset.name}: {image.path.name}")
+    return side_by_side(pictures, titles)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cornernet.commands.common import Bar
 
 if TYPE_CHECKING:
-    from cornernet.data.coco import CocoDataset
+    from cornernet.data.dataset import CocoDataset
     from cornernet.detector import Detector
 
 SCENES = 200  # held back: the bundled weights were trained on others

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cornernet.commands.common import TTA, Bar, Precision, load_detector, report_problems
+from cornernet.commands.common import TTA, Bar, Precision, load_detector, report_dataset
+from cornernet.data.formats import Format
 
 
 def evaluate(
@@ -13,6 +14,8 @@ def evaluate(
     weights: str,
     data: str,
     split: str = "val",
+    val_share: float | None = None,
+    format: Format | None = None,
     tta: TTA = "none",
     oracle: str | None = None,
     precision: Precision = "fp32",
@@ -26,8 +29,11 @@ def evaluate(
 
     Args:
         weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
-        data: Folder of a COCO data set with the classes of the weights.
+        data: Data set with the classes of the weights, in COCO's, YOLO's or Pascal VOC's format: its folder, or its
+            JSON or YAML file.
         split: Split to evaluate on.
+        val_share: The share of the images that training held back by the same option.
+        format: What the data set is, where it looks like two formats.
         tta: Test-time augmentation: flip looks at every image's mirror too, as the published AP did; multiscale at
             0.5, 0.75, 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.
         oracle: Put the truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,embeddings or all
@@ -37,16 +43,17 @@ def evaluate(
         batch_size: Images of one size that share a pass.
         device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
         out: Folder for metrics.json and predictions.json (COCO results).
-        strict: Refuse a data set with unusable boxes, instead of leaving them out.
+        strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
     """
-    from cornernet.data.coco import find_split, load_coco
+    from cornernet.data.find import find_data, load_split
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
     from cornernet.evaluation.run import evaluate_dataset
     from cornernet.files import atomic_write_json, make_folder
 
     detector = load_detector(weights, device, tta, precision, max_size)
-    dataset = load_coco(*find_split(data, split), strict=strict, class_names=detector.class_names, check_files=True)
-    report_problems(dataset)
+    labels, names = find_data(data, format), detector.class_names
+    dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
+    report_dataset(dataset)
     folder = make_folder(Path(out))
     if oracle:
         parts = parse_parts(oracle)
@@ -54,7 +61,7 @@ def evaluate(
     else:
         metrics, results = evaluate_dataset(detector, dataset, batch_size=batch_size, progress=Bar("evaluating"))
     print(metrics.table())
-    settings = {"weights": weights, "data": data, "split": split, "tta": tta, "oracle": oracle}
+    settings = {"weights": weights, "data": data, "split": split, "val_share": val_share, "tta": tta, "oracle": oracle}
     settings |= {"precision": precision, "max_size": max_size}
     atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
     atomic_write_json(folder / "predictions.json", results, indent=None)

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from cornernet.commands.common import report_problems
+from cornernet.commands.common import report_dataset
+from cornernet.data.formats import Format
 from cornernet.errors import InputError
 from cornernet.recipe import Recipe, recipe_names, recipe_yaml
 
@@ -21,6 +22,8 @@ def train(
     resume: str | None = None,
     train_split: str = "train",
     val_split: str = "val",
+    val_share: float | None = None,
+    format: Format | None = None,
     strict: bool = False,
     devices: int = 1,
     show_config: bool = False,
@@ -30,14 +33,18 @@ def train(
     """Train a network by RECIPE, a shipped recipe's name or a YAML file; every field of it can be overridden.
 
     Args:
-        data: Folder of a COCO data set; with --resume only where it has moved.
+        data: Data set in COCO's, YOLO's or Pascal VOC's format: its folder, or its JSON or YAML file. With --resume
+            only where it has moved.
         weights: Start from these: a file of any dialect, shapes, or a release's name. What fits is taken, same-named
             classes keep what they know.
         out: Run folder for weights, log and checkpoints. Default: runs/RECIPE-DATE.
         resume: Run folder to go on with, exactly where its last checkpoint was written.
         train_split: Split to learn from.
         val_split: Split to validate on; none for no validation.
-        strict: Refuse a data set with unusable boxes, instead of leaving them out.
+        val_share: Where there is no val split: hold back this share of the images for it, such as 0.1, by a hash of
+            their names.
+        format: What the data set is, where it looks like two formats.
+        strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
         devices: Processes on this machine, each with a GPU of its own where there are GPUs. For several machines:
             torchrun or srun, see docs/many-gpus.md.
         show_config: (or --print_config) Print all settings as YAML and stop.
@@ -71,7 +78,7 @@ def train(
     if resume:
         result = run.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
     else:
-        source = run.DataSource(str(data), train_split, None if val_split == "none" else val_split)
+        source = run.DataSource(str(data), train_split, None if val_split == "none" else val_split, val_share, format)
         result = run.train(
             settings,
             source,
@@ -80,7 +87,7 @@ def train(
             weights=weights,
             strict=strict,
             checkpoint_seconds=checkpoint_seconds,
-            report=report_problems,
+            report=report_dataset,
         )
     if not world.is_first:
         return

@@ -1,96 +1,20 @@
-"""COCO's JSON in: checked, one record an image, boxes ready for training and a ground truth ready for evaluation."""
+"""COCO's JSON: the layouts it comes in, read and written."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cornernet.data.coco_tables import (
-    Annotations,
-    Table,
-    few,
-    integers,
-    read_annotations,
-    read_categories,
-    read_json,
-    short,
-)
-from cornernet.data.images import image_size
+from cornernet.data.coco_tables import read_json
+from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
+from cornernet.data.writing import Placer, all_classes, boxes_of, free_names, write_text
 from cornernet.errors import InputError
 
 _ROBOFLOW = "_annotations.coco.json"
-_OUTSIDE = 1.0  # pixels by which a box may leave its image without being reported: rounding
-
-
-@dataclass(slots=True, eq=False)
-class ImageRecord:
-    """One image and its boxes: ``boxes`` float32 (N, 4) x1 y1 x2 y2 in pixels, inside the image.
-
-    ``labels`` int64 (N,) into the data set's class names; ``crowd`` bool (N,) marks groups, which training ignores and
-    evaluation treats as COCO does; ``annotation_ids`` int64 (N,). ``height`` and ``width`` in pixels, upright.
-    """
-
-    id: int
-    file_name: str
-    path: Path
-    height: int
-    width: int
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    crowd: NDArray[np.bool_]
-    annotation_ids: NDArray[np.int64]
-
-
-@dataclass(slots=True, eq=False)
-class CocoDataset:
-    """A COCO label file: ``category_ids[label]`` and ``class_names[label]`` say what a label is.
-
-    ``problems`` has a line for every box that was left out (``skipped`` of them) or clipped to its image.
-    """
-
-    name: str
-    json_path: Path
-    class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    images: list[ImageRecord]
-    problems: list[str]
-    skipped: int
-    _truth: Annotations = field(repr=False)
-
-    def require_boxes(self) -> None:
-        """Raise ``InputError`` where no image has a box to learn from."""
-        if bool(self._truth.crowd.all()):
-            left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
-            raise InputError(f"{self.json_path}: no box to learn from{left_out}; label some, or choose another split")
-
-    def coco_dict(self) -> dict[str, Any]:
-        """Ground truth for faster-coco-eval: boxes as the file has them (not clipped), its areas and crowd flags.
-
-        Without segmentations, and without the boxes that were left out. Where the file uses annotation id 0, which
-        the evaluator takes for "unmatched", annotations are numbered anew from 1.
-        """
-        truth = self._truth
-        ids = np.arange(1, len(truth.ids) + 1) if 0 in truth.ids else truth.ids
-        columns = (ids, truth.image_ids, truth.category_ids, truth.boxes, truth.areas, truth.crowd.astype(np.int64))
-        keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
-        return {
-            "images": [
-                {"id": image.id, "file_name": image.file_name, "height": image.height, "width": image.width}
-                for image in self.images
-            ],
-            "annotations": [
-                dict(zip(keys, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)
-            ],
-            "categories": [
-                {"id": id_, "name": name} for id_, name in zip(self.category_ids, self.class_names, strict=True)
-            ],
-        }
+_TRIED = 20  # images looked for, to find out which folder they are in
 
 
 def load_coco(
@@ -101,70 +25,33 @@ def load_coco(
     class_names: Sequence[str] | None = None,
     check_files: bool = False,
 ) -> CocoDataset:
-    """The data set of a COCO JSON file, images in the file's order, categories in the order of their ids.
+    """The data set of a COCO JSON file; options, order and errors as in `build_dataset`.
 
-    Boxes without four finite numbers or an area, or entirely outside their image, are left out; those that leave it by
-    more than a pixel are clipped; both are listed in ``problems``, and refused where ``strict``. ``class_names`` (of
-    trained weights) must be the file's names, and then gives their order. Images that lack a size have their header
-    read. ``check_files`` looks whether every image file exists. Raises ``InputError``, one line, for all else.
+    Images that lack a size have their header read.
     """
-    path, folder = Path(annotation_file), Path(image_dir)
+    tables = read_coco(Path(annotation_file), Path(image_dir))
+    return build_dataset(tables, strict=strict, class_names=class_names, check_files=check_files)
+
+
+def read_coco(path: Path, folder: Path, wanted: Wanted = everything) -> Tables:
+    """A COCO JSON file's tables, less the images that are not ``wanted`` and their annotations."""
     raw = read_json(path)
-    category_ids, names = read_categories(path, raw["categories"], class_names)
-    images = _read_images(path, folder, raw["images"])
-    if check_files:
-        _check_files(path, folder, images)
-    truth, shapeless = read_annotations(path, raw["annotations"])
-    del raw  # the columns have it all, in far less memory
-
-    rows = _positions(path, "image", truth, truth.image_ids, [image.id for image in images])
-    labels = _positions(path, "category", truth, truth.category_ids, category_ids)
-    sizes = np.array([(image.width, image.height) * 2 for image in images], np.float64)[rows]
-    corners = np.concatenate([truth.boxes[:, :2], truth.boxes[:, :2] + truth.boxes[:, 2:]], axis=1)
-    clipped = np.clip(corners, 0, sizes)
-    with np.errstate(invalid="ignore"):
-        is_finite = np.all(np.isfinite(corners), axis=1)
-        has_area = np.all(truth.boxes[:, 2:] > 0, axis=1)
-        # As float32, which training uses: there a sliver may lose its width.
-        is_inside = np.all(clipped[:, 2:].astype(np.float32) > clipped[:, :2].astype(np.float32), axis=1)
-        is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
-    is_usable = is_finite & has_area & is_inside
-
-    problems = []
-    for i in np.flatnonzero(~is_usable | is_far_out):
-        image = images[rows[i]]
-        box = shapeless.get(int(i), truth.boxes[i].tolist())
-        if not is_finite[i]:
-            what = "is not four finite numbers; left out"
-        elif not has_area[i]:
-            what = "has no width or no height; left out"
-        elif not is_inside[i]:
-            what = f"lies outside its {image.height}x{image.width} image; left out"
-        else:
-            what = f"reaches out of its {image.height}x{image.width} image; clipped"
-        problems.append(f"annotation {truth.ids[i]} of {image.file_name}: bbox {short(box)} {what}")
-    if strict and problems:
-        raise InputError(f"{path}: {len(problems)} bad boxes: {few(problems)}; mend them, or load without strict")
-
-    # Each image's boxes side by side, in the file's order, so that records are views of four arrays.
-    order = np.flatnonzero(is_usable)
-    order = order[np.argsort(rows[order], kind="stable")]
-    bounds = np.searchsorted(rows[order], np.arange(len(images) + 1))
-    boxes, labels = clipped[order].astype(np.float32), labels[order]
-    kept = truth.take(order)
-    for image, start, end in zip(images, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        image.boxes, image.labels = boxes[start:end], labels[start:end]
-        image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
-    name = path.parent.name if path.name == _ROBOFLOW else path.stem.removeprefix("instances_")
-    return CocoDataset(name, path, names, category_ids, images, problems, int((~is_usable).sum()), kept)
+    images, annotations = raw["images"], raw["annotations"]
+    if wanted is not everything:
+        unwanted = {str(item.get("id")) for item in images if not wanted(str(item.get("file_name")))}
+        images = [item for item in images if str(item.get("id")) not in unwanted]
+        annotations = [item for item in annotations if str(item.get("image_id")) not in unwanted]
+    title = "COCO as Roboflow exports it" if path.name == _ROBOFLOW else "COCO"
+    return Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"])
 
 
 def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path]:
     """(annotation file, image folder) of a split, by the layouts that data sets come in.
 
-    COCO's: ``annotations/instances_{split}.json`` with images in ``{split}/`` or ``images/{split}/``, where ``train``
-    also stands for ``train2017``. Roboflow's: ``{split}/_annotations.coco.json`` beside the images, where ``val`` also
-    stands for ``valid``. Raises ``InputError`` listing what was looked for and which splits there are.
+    COCO's: ``annotations/instances_{split}.json`` with images in ``{split}/``, ``images/{split}/`` or ``images/``,
+    where ``train`` also stands for ``train2017``. Roboflow's: ``{split}/_annotations.coco.json`` beside the images,
+    where ``val`` also stands for ``valid``. Raises ``InputError`` listing what was looked for and which splits there
+    are.
     """
     root = Path(data_dir)
     if not root.is_dir():
@@ -174,7 +61,7 @@ def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path
         file = root / "annotations" / f"instances_{name}.json"
         looked.append(file)
         if file.is_file():
-            folders = [root / name, root / "images" / name]
+            folders = [root / name, root / "images" / name, root / "images"]
             for folder in folders:
                 if folder.is_dir():
                     return file, folder
@@ -184,66 +71,108 @@ def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path
         looked.append(file)
         if file.is_file():
             return file, file.parent
-    splits = [file.stem.removeprefix("instances_") for file in root.glob("annotations/instances_*.json")]
-    splits += [file.parent.name for file in root.glob(f"*/{_ROBOFLOW}")]
     raise InputError(
         f"{root}: no split {split!r}: looked for {', '.join(str(file.relative_to(root)) for file in looked)};"
-        f" splits there: {', '.join(sorted(splits)) or 'none'}"
+        f" splits there: {', '.join(sorted(_files_by_split(root))) or 'none'}"
     )
 
 
-def _read_images(path: Path, folder: Path, raw: Table) -> list[ImageRecord]:
-    """Records without boxes."""
-    ids = integers(path, "images", "id", raw, unique=True).tolist()
-    records = []
-    for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
-        name = item.get("file_name")
-        if not isinstance(name, str) or not name:
-            raise InputError(f"{path}: images[{i}].file_name must be a text, not {short(name)} (image id {id_})")
-        if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
-            raise InputError(
-                f"{path}: images[{i}].file_name {name!r} leaves the image folder; make it relative to {folder}"
-            )
-        height, width = item.get("height"), item.get("width")
-        if height is None or width is None:
-            height, width = image_size(folder / name)
-        if type(height) is not int or type(width) is not int or height < 1 or width < 1:
-            size = f"{short(height)} and {short(width)}"
-            raise InputError(f"{path}: height and width of image {id_} ({name}) must be whole pixels, not {size}")
-        empty = np.zeros(0, np.int64)
-        boxes = np.zeros((0, 4), np.float32)
-        records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, empty.astype(bool), empty))
-    return records
+class CocoFolder:
+    """A data set of COCO JSON files, ``files`` by split: in the layouts of `find_split`, or beside image folders."""
+
+    format = "coco"
+
+    def __init__(self, root: Path, files: Mapping[str, Path]) -> None:
+        self.root, self.files = root, files
+        self.splits = tuple(files)
+        first = next(iter(files.values()))
+        self.title = f"COCO ({os.path.relpath(first, root)})"
+
+    def read(self, split: str, wanted: Wanted = everything) -> Tables:
+        """A split's tables, as `LabelFolder.read`."""
+        file = self.files[split]
+        if file.parent == self.root and file.name != _ROBOFLOW:
+            tables = read_coco(file, self.root, wanted)
+            tables.folder = _folder_of(file, [str(item.get("file_name")) for item in tables.images[:_TRIED]])
+            return tables
+        folder = self.root if file.parent == self.root else find_split(self.root, split)[1]
+        return read_coco(file, folder, wanted)
+
+    def strays(self, read: Sequence[Tables]) -> list[Problem]:
+        """As `LabelFolder.strays`: images in the folders of the splits that none of their label files lists."""
+        listed = {os.path.abspath(t.folder / str(item.get("file_name"))) for t in read for item in t.images}
+        found = {os.path.abspath(path): path for t in read for path in images_below(t.folder)}
+        what, mend = "an image that no label file lists", "label it, or remove it"
+        return [
+            Problem("images without labels", str(path), what, mend, "image left out")
+            for place, path in sorted(found.items())
+            if place not in listed
+        ]
 
 
-def _check_files(path: Path, folder: Path, images: list[ImageRecord]) -> None:
-    """One listing a folder: a hundred thousand single questions are slow on network disks."""
-    present: set[str] = set()
-    for parent in {os.path.dirname(image.path) for image in images}:
-        if os.path.isdir(parent):
-            with os.scandir(parent) as entries:
-                present.update(entry.path for entry in entries)
-    missing = [image.file_name for image in images if os.fspath(image.path) not in present]
-    if missing:
-        raise InputError(
-            f"{path}: {len(missing)} of {len(images)} images are not in {folder}, the first {missing[0]};"
-            " give the folder they are in"
-        )
+def find_coco(path: Path) -> CocoFolder | None:
+    """The COCO data set in a folder, or the one that a JSON file is; ``None`` where there is none."""
+    if path.is_file():
+        return CocoFolder(path.parent, {_split_of(path): path}) if path.suffix == ".json" else None
+    files = _files_by_split(path) or {_split_of(file): file for file in sorted(path.glob("*.json")) if _is_coco(file)}
+    return CocoFolder(path, files) if files else None
 
 
-def _positions(
-    path: Path, what: str, truth: Annotations, wanted: NDArray[np.int64], ids: Sequence[int]
-) -> NDArray[np.int64]:
-    """Where each wanted id stands among ``ids``."""
-    known = np.array(ids, np.int64)
-    order = np.argsort(known)
-    positions = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
-    unknown = np.flatnonzero(known[positions] != wanted)
-    if len(unknown):
-        first = unknown[0]
-        table = "images" if what == "image" else "categories"
-        raise InputError(
-            f"{path}: annotation {truth.ids[first]} has {what}_id {wanted[first]}, which is not in {table!r}"
-            f" ({len(unknown)} such annotations); add it there, or remove them"
-        )
-    return positions
+def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
+    """Write splits in COCO's official layout; returns what the format could not hold: nothing.
+
+    ``annotations/instances_{split}.json`` with images in ``{split}/``; ids, areas and crowd flags are kept.
+    """
+    names = all_classes(datasets.values())
+    first, *others = datasets.values()
+    ids = list(first.category_ids)
+    if 0 in ids or any((d.category_ids, d.class_names) != (first.category_ids, first.class_names) for d in others):
+        ids = list(range(1, len(names) + 1))  # by convention from 1 on, and the same in every split
+    categories = [{"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)]
+    for split, dataset in datasets.items():
+        boxes = boxes_of(dataset, names)
+        images, annotations = [], []
+        for record, name in zip(dataset.images, free_names(dataset.images, set()), strict=True):
+            place(record.path, out / split / name)
+            images.append({"id": record.id, "file_name": name, "width": record.width, "height": record.height})
+            for box in boxes.get(record.id, ()):
+                annotation = {"id": box.id, "image_id": record.id, "category_id": ids[box.label]}
+                annotation |= {"bbox": [box.x, box.y, box.width, box.height]}
+                annotations.append(annotation | {"area": box.area, "iscrowd": int(box.is_crowd)})
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        write_text(out / "annotations" / f"instances_{split}.json", json.dumps(content, ensure_ascii=False))
+    return []
+
+
+def _files_by_split(root: Path) -> dict[str, Path]:
+    """The label files of the layouts that say which split they are."""
+    files = [*sorted(root.glob(f"*/{_ROBOFLOW}")), *sorted(root.glob("annotations/instances_*.json"))]
+    return {_split_of(file): file for file in files if file.is_file()}
+
+
+def _split_of(file: Path) -> str:
+    return file.absolute().parent.name if file.name == _ROBOFLOW else file.stem.removeprefix("instances_")
+
+
+def _is_coco(file: Path) -> bool:
+    """Whether a JSON file looks like COCO's; it is parsed only once it is read."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return False
+    return content[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
+        key in content for key in (b'"images"', b'"annotations"', b'"categories"')
+    )
+
+
+def _folder_of(file: Path, names: Sequence[str]) -> Path:
+    """The folder that holds most of a label file's images: one named as its split or ``images``, or any beside it."""
+    root, split = file.parent, _split_of(file)
+    if root.name == "annotations":
+        root = root.parent
+    beside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = [root / split, root / "images" / split, root / "images", root, *beside]
+    counts = [sum(os.path.isfile(folder / name) for name in names) for folder in folders]
+    if not any(counts):
+        raise InputError(f"{file}: its images, such as {names[0]}, are in no folder beside it; put them into images/")
+    return folders[counts.index(max(counts))]

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cornernet.data.tables import Table
 from cornernet.errors import InputError
-
-Table = list[dict[str, Any]]
 
 _SHOWN = 3  # how many of many problems one line shows
 _POLYGONS = re.compile(rb'"segmentation"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
@@ -70,16 +69,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return raw
 
 
-def read_categories(path: Path, raw: Table, expected: Sequence[str] | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Category ids and names, by id or in the expected names' order."""
+def read_categories(
+    path: Path, raw: Table, expected: Sequence[str] | None, entry: str = "categories[{}].name"
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Category ids and names, by id or in the expected names' order; ``entry`` is how the file names one, by index."""
     ids = integers(path, "categories", "id", raw, unique=True).tolist()
     names: list[str] = []
     for i, item in enumerate(raw):
         name = item.get("name")
-        if not isinstance(name, str) or not name:
-            raise InputError(f"{path}: categories[{i}].name must be a text, not {short(name)}")
+        if not isinstance(name, str) or not name or not is_text(name):
+            raise InputError(f"{path}: {entry.format(i)} must be a text, not {short(name)}")
         if name in names:
-            raise InputError(f"{path}: categories[{i}].name {name!r} stands twice; rename or remove one")
+            raise InputError(f"{path}: {entry.format(i)} {name!r} stands twice; rename or remove one")
         names.append(name)
     pairs = sorted(zip(ids, names, strict=True))
     if expected is not None:
@@ -150,6 +151,15 @@ def _are_numbers(values: list[Any]) -> bool:
         or -(2**63) < min(values) <= max(values) < 2**63
         or all(abs(v) < 2**63 for v in values if type(v) is int)
     )
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be printed and written; a file's, from an old archive, may hold bytes that are no text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(value: Any) -> str:

@@ -1,0 +1,217 @@
+"""Every problem of a data set, and what a copy without them holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
+from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
+from cornernet.data.images import read_image
+from cornernet.data.tables import Problem, Tables, what_and_mend
+from cornernet.errors import InputError
+
+_SAME = 2  # decimals of a pixel to which two boxes that are one agree
+_HELD_BACK = ("test", "val")  # an image in two splits stays in these
+
+
+@dataclass
+class Findings:
+    """``problems``, and by split what a clean copy holds: all that is not left out, with every valid box."""
+
+    problems: list[Problem]
+    datasets: dict[str, CocoDataset]
+
+
+def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None = None) -> Findings:
+    """Look at every file, label and pixel of a data set; ``progress(done, total)`` is called after each image."""
+    problems: list[Problem] = []
+    read: dict[str, Tables] = {}
+    datasets: dict[str, CocoDataset] = {}
+    for split in split_names(labels):
+        try:
+            read[split] = read_split(labels, split)
+        except InputError as error:
+            problems.append(_unreadable(split, error))
+    problems += _odd_files({labels.root, *(tables.folder for tables in read.values())})
+    problems += _like_names(read.values())
+    problems += labels.strays(list(read.values()))
+    for split, tables in read.items():
+        problems += _merge_classes(tables)
+        try:
+            datasets[split] = build_dataset(tables)
+        except InputError as error:
+            problems.append(_unreadable(split, error))
+        else:
+            problems += datasets[split].problems
+    problems += _other_classes(datasets)
+
+    total, done = sum(len(dataset.images) for dataset in datasets.values()), 0
+    for split, dataset in datasets.items():
+        unusable, repeated = set(), set()
+        with ThreadPool() as pool:
+            for image, error in zip(dataset.images, pool.imap(_read_error, dataset.images), strict=True):
+                if error:
+                    what, mend = what_and_mend(error, str(image.path))
+                    problems.append(Problem("unusable images", str(image.path), what, mend, "image left out"))
+                    unusable.add(image.id)
+                else:
+                    for id_ in _repeated_boxes(image):
+                        where, mend = read[split].place_of(id_, image.file_name), "remove it"
+                        what = "a box that its image has already"
+                        problems.append(Problem("boxes that are there twice", where, what, mend, "left out"))
+                        repeated.add(id_)
+                done += 1
+                if progress:
+                    progress(done, total)
+        datasets[split] = dataset.without(unusable, repeated)
+    twins, left_out = _twins(datasets)
+    datasets = {split: dataset.without(left_out[split], set()) for split, dataset in datasets.items()}
+    once = list(dict.fromkeys(problems + twins))  # splits that share a list of classes share its problems
+    return Findings(once, {split: dataset for split, dataset in datasets.items() if dataset.images})
+
+
+def _unreadable(split: str, error: InputError) -> Problem:
+    what, mend = what_and_mend(error, split)
+    return Problem("splits that cannot be read", split, what, mend, "left out")
+
+
+def _read_error(image: ImageRecord) -> InputError | None:
+    """What is wrong with an image's pixels."""
+    try:
+        read_image(image.path, size=(image.height, image.width))
+    except InputError as error:
+        return error
+    return None
+
+
+def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
+    """Names that differ only in case, and links that lead nowhere or back to where they are."""
+    places = sorted({Path(os.path.realpath(folder)): folder for folder in folders}.items())
+    tops = [place for real, place in places if not any(real.is_relative_to(r) and real != r for r, _ in places)]
+    for top in tops:
+        for parent, names, files in os.walk(top):
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            first: dict[str, str] = {}
+            for name in sorted(files):
+                other = first.setdefault(name.casefold(), name)
+                if other != name:
+                    what, mend = f"differs from {other} only in case", "rename one: on many disks they are one file"
+                    kind = "names that differ only in case"
+                    yield Problem(kind, os.path.join(parent, name), what, mend, "mended")
+            for name in (*names, *files):
+                path = os.path.join(parent, name)
+                if os.path.islink(path) and (what := _where_a_link_goes_wrong(path)):
+                    yield Problem("links that lead nowhere", path, what, "remove it", "left out")
+
+
+def _where_a_link_goes_wrong(path: str) -> str | None:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return f"a link to {os.readlink(path)}, which is not there"
+    except OSError as error:
+        return f"a link that cannot be followed ({error.strerror})"
+    end, here = Path(os.path.realpath(path)), Path(os.path.realpath(os.path.dirname(path)))
+    return "a link to a folder that it lies in itself" if here.is_relative_to(end) else None
+
+
+def _like_names(read: Iterable[Tables]) -> Iterator[Problem]:
+    """Classes whose names differ only in case and spaces."""
+    alike: dict[str, dict[str, Path]] = defaultdict(dict)
+    for tables in read:
+        for category in tables.categories:
+            if isinstance(name := category.get("name"), str):
+                alike["".join(name.split()).casefold()].setdefault(name, tables.path)
+    for names in alike.values():
+        if len(names) > 1:
+            listed = " and ".join(repr(name) for name in names)
+            what, mend = f"the classes {listed} differ only in case or spaces", "give them one name if they are one"
+            yield Problem("class names that look alike", str(list(names.values())[-1]), what, mend, "kept")
+
+
+def _merge_classes(tables: Tables) -> Iterator[Problem]:
+    """Make classes of one name one class; `build_dataset` would refuse them."""
+    first: dict[Any, Any] = {}
+    same: dict[Any, Any] = {}
+    categories = []
+    for i, category in enumerate(tables.categories):
+        name, id_ = str(category.get("name")), category.get("id")
+        if name in first:
+            what, mend = f"{tables.category_entry.format(i)} {name!r} stands twice", "rename or remove one"
+            yield Problem("class names that stand twice", str(tables.path), what, mend, "mended")
+            same[str(id_)] = first[name]
+        else:
+            first[name] = id_
+            categories.append(category)
+    tables.categories = categories
+    for annotation in tables.annotations if same else ():
+        annotation["category_id"] = same.get(str(annotation.get("category_id")), annotation.get("category_id"))
+
+
+def _other_classes(datasets: Mapping[str, CocoDataset]) -> Iterator[Problem]:
+    """Splits that have not the same classes as the first."""
+    splits = list(datasets)
+    for split in splits[1:]:
+        ours, first = set(datasets[split].class_names), set(datasets[splits[0]].class_names)
+        if ours != first:
+            parts = [f"lacks {sorted(first - ours)}" if first - ours else ""]
+            parts += [f"has {sorted(ours - first)} besides" if ours - first else ""]
+            what = f"compared with {splits[0]}, its classes: " + ", ".join(filter(None, parts))
+            mend = "list the same classes in every split"
+            yield Problem("splits with other classes", str(datasets[split].json_path), what, mend, "mended")
+
+
+def _keys(image: ImageRecord) -> list[tuple[float, ...]]:
+    """For each box, what is equal for boxes that are one."""
+    columns = [np.round(image.boxes.astype(np.float64), _SAME), image.labels[:, None], image.crowd[:, None]]
+    return [tuple(row) for row in np.concatenate(columns, axis=1).tolist()]
+
+
+def _repeated_boxes(image: ImageRecord) -> list[int]:
+    """Ids of boxes that are there before them already."""
+    seen = set()
+    return [
+        id_
+        for key, id_ in zip(_keys(image), image.annotation_ids.tolist(), strict=True)
+        if key in seen or seen.add(key)
+    ]
+
+
+def _twins(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str, set[int]]]:
+    """Images whose files are equal to the byte, and by split those that a copy can do without: their boxes stay."""
+    ranked = sorted(datasets, key=lambda split: plain_name(split) not in _HELD_BACK)
+    same_size: dict[int, list[tuple[str, ImageRecord]]] = defaultdict(list)
+    for split in ranked:
+        for image in datasets[split].images:
+            same_size[image.path.stat().st_size].append((split, image))
+    same: dict[bytes, list[tuple[str, ImageRecord]]] = defaultdict(list)
+    for entries in same_size.values():
+        for split, image in entries if len(entries) > 1 else ():
+            same[hashlib.sha256(image.path.read_bytes()).digest()].append((split, image))
+    problems = []
+    left_out: dict[str, set[int]] = {split: set() for split in datasets}
+    for (first_split, first), *others in same.values():
+        boxes = set(_named_keys(datasets[first_split], first))
+        for split, image in others:
+            has_more = not boxes.issuperset(_named_keys(datasets[split], image))
+            if not has_more:
+                left_out[split].add(image.id)
+            kind = "images that are there twice" if split == first_split else "images in two splits"
+            what = f"the same picture as {first.path}" + ("" if split == first_split else f" of {first_split}")
+            mend = "remove one, and label the other in full: their boxes differ" if has_more else "remove one"
+            problems.append(Problem(kind, str(image.path), what, mend, "kept" if has_more else "image left out"))
+    return problems, left_out
+
+
+def _named_keys(dataset: CocoDataset, image: ImageRecord) -> list[tuple[Any, ...]]:
+    """As `_keys`, comparable between splits."""
+    return [(*key[:4], dataset.class_names[int(key[4])], key[5]) for key in _keys(image)]

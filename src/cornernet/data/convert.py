@@ -1,0 +1,66 @@
+"""A data set written anew, in any label format, whole or not at all; images are copied, never encoded again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cornernet.data.coco import write_coco
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.find import plain_name
+from cornernet.data.formats import Format
+from cornernet.data.voc import write_voc
+from cornernet.data.yolo import write_yolo
+from cornernet.errors import InputError
+from cornernet.files import make_folder
+
+
+def write_data(
+    out: Path,
+    format: Format,
+    datasets: Mapping[str, CocoDataset],
+    *,
+    link: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Write the splits ``datasets`` to the new folder ``out``; returns what the format could not hold, a line each.
+
+    Splits that go by other names (``valid``, ``train2017``) get the usual ones. ``link`` makes hard links to the images
+    instead of copies; ``progress(done, total)`` is called after each. Raises ``InputError`` where ``out`` is in use or
+    cannot be written, and for names that the format cannot hold.
+    """
+    out = out.absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not an empty folder: give another path or remove it first")
+    names = [plain_name(name) for name in datasets]
+    splits = dict(zip(names if len(set(names)) == len(names) else datasets, datasets.values(), strict=True))
+    total = sum(len(dataset.images) for dataset in datasets.values())
+    done = 0
+
+    def place(source: Path, target: Path) -> None:
+        nonlocal done
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            os.link(os.path.realpath(source), target)
+        else:
+            shutil.copyfile(source, target)
+        done += 1
+        if progress:
+            progress(done, total)
+
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    write = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc}[format]
+    try:
+        make_folder(partial)
+        notes = write(partial, splits, place)
+        if out.exists():
+            out.rmdir()  # a rename onto an empty folder fails on Windows
+        partial.rename(out)
+    except OSError as error:
+        mend = "leave --link out" if link else "give a writable path with room"
+        raise InputError(f"cannot write {out}: {error.strerror or error}; {mend}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return notes

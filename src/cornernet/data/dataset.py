@@ -1,0 +1,260 @@
+"""A data set in memory, checked: one record an image, boxes to train on and a ground truth to evaluate on.
+
+It is described in COCO's terms. Every label format is read into COCO's tables, and from there on goes this one road.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cornernet.data.coco_tables import Annotations, few, integers, is_text, read_annotations, read_categories, short
+from cornernet.data.images import image_size, read_image
+from cornernet.data.tables import Problem, Table, Tables, unusable_image
+from cornernet.errors import InputError
+
+_OUTSIDE = 1.0  # pixels by which a box may leave its image without being reported: rounding
+
+
+@dataclass(slots=True, eq=False)
+class ImageRecord:
+    """One image and its boxes: ``boxes`` float32 (N, 4) x1 y1 x2 y2 in pixels, inside the image.
+
+    ``labels`` int64 (N,) into the data set's class names; ``crowd`` bool (N,) marks groups, which training ignores and
+    evaluation treats as COCO does; ``annotation_ids`` int64 (N,). ``height`` and ``width`` in pixels, upright.
+    """
+
+    id: int
+    file_name: str
+    path: Path
+    height: int
+    width: int
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    annotation_ids: NDArray[np.int64]
+
+
+@dataclass(slots=True, eq=False)
+class CocoDataset:
+    """One split: ``category_ids[label]`` and ``class_names[label]`` say what a label is.
+
+    ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, as ``format`` says. ``problems`` has one for
+    every image and box that was left out (``skipped_images`` and ``skipped`` of them) or clipped to its image.
+    """
+
+    name: str
+    format: str
+    json_path: Path
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    images: list[ImageRecord]
+    problems: list[Problem]
+    _truth: Annotations = field(repr=False)
+
+    def __str__(self) -> str:
+        """What was read, on one line."""
+        counts = f"{len(self.images)} images, {len(self._truth.ids)} boxes, {len(self.class_names)} classes"
+        return f"{self.name}: {counts} ({self.format}, {self.json_path})"
+
+    @property
+    def skipped(self) -> int:
+        """How many boxes were left out."""
+        return sum(problem.outcome == "left out" for problem in self.problems)
+
+    @property
+    def skipped_images(self) -> int:
+        """How many images were left out, with whatever boxes they have."""
+        return sum(problem.outcome == "image left out" for problem in self.problems)
+
+    def require_boxes(self) -> None:
+        """Raise ``InputError`` where no image has a box to learn from."""
+        if bool(self._truth.crowd.all()):
+            left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
+            raise InputError(f"{self.json_path}: no box to learn from{left_out}; label some, or choose another split")
+
+    def without(self, image_ids: AbstractSet[int], annotation_ids: AbstractSet[int]) -> CocoDataset:
+        """The data set less these images, with all their boxes, and less these boxes."""
+        truth = self._truth
+        gone = np.isin(truth.ids, list(annotation_ids)) | np.isin(truth.image_ids, list(image_ids))
+        images = [image for image in self.images if image.id not in image_ids]
+        for i, image in enumerate(images):
+            if not annotation_ids.isdisjoint(image.annotation_ids.tolist()):
+                keep = ~np.isin(image.annotation_ids, list(annotation_ids))
+                boxes, labels, crowd = image.boxes[keep], image.labels[keep], image.crowd[keep]
+                ids = image.annotation_ids[keep]
+                images[i] = replace(image, boxes=boxes, labels=labels, crowd=crowd, annotation_ids=ids)
+        return replace(self, images=images, _truth=truth.take(~gone))
+
+    def coco_dict(self) -> dict[str, Any]:
+        """Ground truth for faster-coco-eval: boxes as the file has them (not clipped), its areas and crowd flags.
+
+        Without segmentations, and without the boxes that were left out. Where the file uses annotation id 0, which
+        the evaluator takes for "unmatched", annotations are numbered anew from 1.
+        """
+        truth = self._truth
+        ids = np.arange(1, len(truth.ids) + 1) if 0 in truth.ids else truth.ids
+        columns = (ids, truth.image_ids, truth.category_ids, truth.boxes, truth.areas, truth.crowd.astype(np.int64))
+        keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
+        return {
+            "images": [
+                {"id": image.id, "file_name": image.file_name, "height": image.height, "width": image.width}
+                for image in self.images
+            ],
+            "annotations": [
+                dict(zip(keys, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)
+            ],
+            "categories": [
+                {"id": id_, "name": name} for id_, name in zip(self.category_ids, self.class_names, strict=True)
+            ],
+        }
+
+
+def build_dataset(
+    tables: Tables,
+    *,
+    strict: bool = False,
+    class_names: Sequence[str] | None = None,
+    check_files: bool = False,
+) -> CocoDataset:
+    """The data set of a split's tables, checked: images in their order, categories in the order of their ids.
+
+    Boxes without four finite numbers or an area, entirely outside their image, or of an image or class that is not
+    there, are left out; those that leave their image by more than a pixel are clipped. ``check_files`` reads every
+    image's header and leaves out images that are missing, unreadable or of another size than the labels say. All this
+    is listed in ``problems``, and refused where ``strict``. ``class_names`` (of trained weights) must be the split's
+    names, and then gives their order. Raises ``InputError``, one line, for all else, and where no image is left.
+    """
+    path = tables.path
+    categories = _known_to_weights(tables, class_names)
+    category_ids, names = read_categories(path, categories, class_names, tables.category_entry)
+    records, image_problems = _read_images(tables, check_files and not tables.knows_headers)
+    problems = tables.problems + image_problems
+    images = [record for record in records if record is not None]
+    if not images:
+        seen = few([problem.with_mend() for problem in problems])
+        raise InputError(
+            f"{path}: none of the {len(records) or len(problems)} images of {tables.name} is usable: {seen}"
+        )
+    truth, shapeless = read_annotations(path, tables.annotations)
+    tables.annotations.clear()  # the columns have it all, in far less memory
+
+    rows, has_image = _positions(truth.image_ids, [item["id"] for item in tables.images])
+    labels, has_class = _positions(truth.category_ids, category_ids)
+    is_kept = has_image & np.array([record is not None for record in records])[rows]
+    sizes = np.array([(r.width, r.height) * 2 if r else (1,) * 4 for r in records], np.float64)[rows]
+    corners = np.concatenate([truth.boxes[:, :2], truth.boxes[:, :2] + truth.boxes[:, 2:]], axis=1)
+    clipped = np.clip(corners, 0, sizes)
+    with np.errstate(invalid="ignore"):
+        is_finite = np.all(np.isfinite(corners), axis=1)
+        has_area = np.all(truth.boxes[:, 2:] > 0, axis=1)
+        # As float32, which training uses: there a sliver may lose its width.
+        is_inside = np.all(clipped[:, 2:].astype(np.float32) > clipped[:, :2].astype(np.float32), axis=1)
+        is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
+    is_usable = is_kept & has_class & is_finite & has_area & is_inside
+
+    # Boxes of images that were left out go with them, unsaid.
+    for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out)):
+        image = records[rows[i]] if has_image[i] else None
+        box = f"bbox {short(shapeless.get(int(i), truth.boxes[i].tolist()))}"
+        size = f"{image.height}x{image.width}" if image else ""
+        mend = "correct or remove it"
+        if not has_image[i]:
+            kind, what = "boxes of unknown images", f"image_id {truth.image_ids[i]}, which is not in 'images'"
+        elif not has_class[i]:
+            kind, what = (
+                "boxes of unknown classes",
+                f"category_id {truth.category_ids[i]}, which is not in 'categories'",
+            )
+        elif not is_finite[i]:
+            kind, what = "boxes that are none", f"{box} is not four finite numbers"
+        elif not has_area[i]:
+            kind, what = "empty boxes", f"{box} has no width or no height"
+        elif not is_inside[i]:
+            kind, what = "boxes outside their image", f"{box} lies outside its {size} image"
+        else:
+            kind, what, mend = "boxes that reach out", f"{box} reaches out of its {size} image", "cut it at the edge"
+        where = tables.place_of(int(truth.ids[i]), image.file_name if image else None)
+        problems.append(Problem(kind, where, what, mend, "clipped" if is_usable[i] else "left out"))
+
+    # Each image's boxes side by side, in the file's order, so that records are views of four arrays.
+    order = np.flatnonzero(is_usable)
+    order = order[np.argsort(rows[order], kind="stable")]
+    bounds = np.searchsorted(rows[order], np.arange(len(records) + 1)).tolist()
+    boxes, labels = clipped[order].astype(np.float32), labels[order]
+    kept = truth.take(order)
+    for image, start, end in zip(records, bounds[:-1], bounds[1:], strict=True):
+        if image is not None:
+            image.boxes, image.labels = boxes[start:end], labels[start:end]
+            image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
+    dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept)
+    if strict and problems:
+        counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
+        counted = " and ".join(f"{count} {what}" for count, what in counts if count)
+        listed = few([str(problem) for problem in problems])
+        raise InputError(f"{path}: {counted}: {listed}; mend them, or load without strict")
+    return dataset
+
+
+def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Table:
+    """The categories; where the format has no list of them, also those that no box happens to have."""
+    if class_names is None or tables.lists_classes:
+        return tables.categories
+    names = [str(category["name"]) for category in tables.categories]
+    lacking = [name for name in class_names if name not in names]
+    first_free = 1 + max((int(category["id"]) for category in tables.categories), default=0)
+    return tables.categories + [{"id": id_, "name": name} for id_, name in enumerate(lacking, start=first_free)]
+
+
+def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | None], list[Problem]]:
+    """Records without boxes, ``None`` where the image cannot be used, and why it cannot."""
+    path, folder, raw = tables.path, tables.folder, tables.images
+    ids = integers(path, "images", "id", raw, unique=True).tolist()
+    records: list[ImageRecord | None] = []
+    problems = []
+    for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
+        name = item.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{path}: images[{i}].file_name must be a text, not {short(name)} (image id {id_})")
+        if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
+            raise InputError(
+                f"{path}: images[{i}].file_name {name!r} leaves the image folder; make it relative to {folder}"
+            )
+        if not is_text(name):
+            what, mend = "its name is not UTF-8", "rename it"
+            problems.append(Problem("unusable images", str(folder / name), what, mend, "image left out"))
+            records.append(None)
+            continue
+        size: Any = (item.get("height"), item.get("width"))
+        if None not in size and not all(type(side) is int and side > 0 for side in size):
+            sides = " and ".join(map(short, size))
+            raise InputError(f"{path}: height and width of image {id_} ({name}) must be whole pixels, not {sides}")
+        try:
+            if None in size:
+                size = image_size(folder / name)
+            elif check_files and image_size(folder / name) != size:
+                # Perhaps labelled without EXIF rotation: reading knows, and says what is wrong.
+                read_image(folder / name, size=size)
+        except InputError as error:
+            problems.append(unusable_image(folder / name, error))
+            records.append(None)
+            continue
+        height, width = size
+        empty = np.zeros(0, np.int64)
+        boxes = np.zeros((0, 4), np.float32)
+        records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, empty.astype(bool), empty))
+    return records, problems
+
+
+def _positions(wanted: NDArray[np.int64], ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where each wanted id stands among ``ids``, and whether it does."""
+    known = np.array(ids, np.int64)
+    order = np.argsort(known)
+    positions = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]
+    return positions, known[positions] == wanted

@@ -1,0 +1,163 @@
+"""Which label format a data set is in, found by looking, and its splits in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from cornernet.data.coco import find_coco
+from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.formats import Format
+from cornernet.data.tables import Problem, Tables, Wanted, everything
+from cornernet.data.voc import find_voc
+from cornernet.data.yolo import find_yolo
+from cornernet.errors import InputError
+
+_LOOKED_FOR = {
+    "coco": "COCO (annotations/instances_*.json, */_annotations.coco.json, *.json)",
+    "yolo": "YOLO (data.yaml)",
+    "voc": "Pascal VOC (Annotations/*.xml, *.xml, */*.xml)",
+}
+_OTHER_NAMES = {"val": ("valid", "validation")}
+_ORDER = ("train", "val", "test")
+
+
+class LabelFolder(Protocol):
+    """A data set in one format; ``title`` says which, and by what it was known."""
+
+    format: Format
+    root: Path
+    title: str
+    splits: tuple[str, ...]
+
+    def read(self, split: str, wanted: Wanted = everything) -> Tables:
+        """A split's tables, of the images ``wanted``; ``InputError`` or ``OSError`` where it cannot be read at all."""
+        ...
+
+    def strays(self, read: Sequence[Tables]) -> list[Problem]:
+        """Images without labels and labels without images, in the splits ``read``."""
+        ...
+
+
+def find_data(path: str | os.PathLike[str], format: Format | None = None) -> LabelFolder:
+    """The data set in a folder, or the one that a COCO JSON or a YOLO YAML file describes.
+
+    Raises ``InputError`` where there is none, or there are two formats and ``format`` does not choose one.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise InputError(f"{place}: no such folder; give the folder that holds the data set")
+    try:
+        found = _found(place, format)
+        hint = "" if found else _hint(place, format)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read ({error.strerror}); change its permissions") from error
+    if not found:
+        wanted = [what for name, what in _LOOKED_FOR.items() if format in (None, name)]
+        raise InputError(f"{place}: no data set there; looked for {', '.join(wanted)}{hint}")
+    if len(found) > 1:
+        titles = " and ".join(each.title for each in found)
+        choices = " or ".join(f"--format {each.format}" for each in found)
+        raise InputError(f"{place}: looks like {titles} at once; choose with {choices}")
+    return found[0]
+
+
+def _found(place: Path, format: Format | None) -> list[LabelFolder]:
+    finders = {"coco": find_coco, "yolo": find_yolo, "voc": find_voc}
+    candidates = [finder(place) for name, finder in finders.items() if format in (None, name)]
+    return [found for found in candidates if found]
+
+
+def _hint(place: Path, format: Format | None) -> str:
+    """What the user may have meant."""
+    if not place.is_dir():
+        return ""
+    for folder in sorted(path for path in place.iterdir() if path.is_dir()):
+        with suppress(InputError, OSError):
+            if found := _found(folder, format):
+                return f"; {folder} holds {found[0].title}: give that folder"
+    if (place / "labels").is_dir() and (place / "images").is_dir():
+        return "; labels and images are there: write a data.yaml with names, and train: images (YOLO)"
+    return ""
+
+
+def split_names(labels: LabelFolder) -> list[str]:
+    """The splits that make up a data set, train first; VOC's ``trainval`` is train and val once more."""
+    names = [name for name in labels.splits if name != "trainval" or "train" not in labels.splits]
+    return sorted(names, key=lambda name: (_ORDER.index(plain_name(name)) if plain_name(name) in _ORDER else 9, name))
+
+
+def plain_name(split: str) -> str:
+    """``train``, ``val`` or ``test`` for a split that goes by another name for it, else its own."""
+    name = split.removesuffix("2017")
+    return next((plain for plain, others in _OTHER_NAMES.items() if name in others), name)
+
+
+def load_split(
+    labels: LabelFolder,
+    split: str,
+    *,
+    val_share: float | None = None,
+    strict: bool = False,
+    class_names: Sequence[str] | None = None,
+) -> CocoDataset:
+    """A split of a data set, checked as by `build_dataset`, with ``check_files``.
+
+    ``val_share`` makes a ``val`` of a part of ``train``, or of the only split there is, and leaves the rest as
+    ``train``: which part an image falls into depends on its name alone, in whatever folder or format it lies. Raises
+    ``InputError`` for a split that is not there.
+    """
+    if val_share is None:
+        tables = read_split(labels, _named(labels, split))
+    else:
+        whole = _shared(labels, split, val_share)
+        tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
+        tables.name = split
+        if not tables.images and not tables.problems:
+            raise InputError(f"{labels.root}: no image falls to {split} with --val_share {val_share:g}; choose another")
+    return build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
+
+
+def read_split(labels: LabelFolder, split: str, wanted: Wanted = everything) -> Tables:
+    """A split's tables, of the images ``wanted``; ``InputError`` where it cannot be read at all."""
+    try:
+        return labels.read(split, wanted)
+    except OSError as error:
+        where = error.filename or labels.root
+        raise InputError(f"{where}: cannot be read ({error.strerror}); change its permissions or name") from error
+
+
+def in_val(file_name: str, val_share: float) -> bool:
+    """Whether an image is held back for validation, by a hash of its name without folders."""
+    digest = hashlib.sha256(os.fsencode(os.path.basename(file_name))).digest()
+    return int.from_bytes(digest[:8], "big") < val_share * 2**64
+
+
+def _named(labels: LabelFolder, split: str) -> str:
+    """The split of that name, or of another name for it."""
+    for name in (split, f"{split}2017", *_OTHER_NAMES.get(split, ())):
+        if name in labels.splits:
+            return name
+    hint = "name one of them"
+    if split in ("train", "val") and (len(labels.splits) == 1 or "train" in map(plain_name, labels.splits)):
+        hint += ", or hold back a tenth of the images for val with --val_share 0.1"
+    raise InputError(
+        f"{labels.root}: no split {split!r} in {labels.title}; splits there: {', '.join(labels.splits)}; {hint}"
+    )
+
+
+def _shared(labels: LabelFolder, split: str, val_share: float) -> str:
+    """The split of which a share becomes ``val``."""
+    if not 0 < val_share < 1:
+        raise InputError(f"--val_share {val_share:g}: give a share between 0 and 1, such as 0.1")
+    if split not in ("train", "val"):
+        raise InputError(
+            f"--val_share: makes the splits train and val, not {split!r}; leave it out, or choose one of them"
+        )
+    if any(plain_name(name) == "val" for name in labels.splits):
+        raise InputError(f"--val_share: {labels.root} has a val split already; leave it out")
+    return labels.splits[0] if len(labels.splits) == 1 else _named(labels, "train")

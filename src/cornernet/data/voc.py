@@ -1,0 +1,290 @@
+"""Pascal VOC's label files, one XML file an image, read and written.
+
+Either VOC's folders, ``Annotations`` and ``JPEGImages`` (or ``annotations`` and ``images``) with the splits' lists in
+``ImageSets/Main``, or XML files beside their images, in one folder or one a split. Boxes are in pixels, fractions
+allowed. ``difficult`` is read as COCO's crowd flag: ignored in training. VOC has no list of classes; a file
+``classes.txt`` beside the folders, a name a line, is taken for one, and written.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, unusable_image
+from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
+from cornernet.errors import InputError
+
+_LABELS, _IMAGES = ("Annotations", "annotations"), ("JPEGImages", "images")
+_LISTS = Path("ImageSets") / "Main"
+_CLASSES = "classes.txt"
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_CHALLENGE = re.compile(r"The VOC20\d\d Database")  # its pixels are counted from 1
+_ONE_CLASS = re.compile(r".+\s(-1|0|1)\s*")  # a line of the challenge's lists of one class
+_NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+class _Part(NamedTuple):
+    """Where a split's label files and images lie, and the list of their names if there is one."""
+
+    labels: Path
+    images: Path
+    listing: Path | None = None
+
+
+class _Object(NamedTuple):
+    name: str | None
+    bbox: list[float] | list[str | None]  # x y width height, or the four texts where they are no numbers
+    is_difficult: bool
+
+
+class _Label(NamedTuple):
+    """A label file: the image it is for, (height, width) if said, its objects; or why it cannot be used."""
+
+    file: Path
+    image: Path
+    size: tuple[int, int] | None = None
+    objects: Sequence[_Object] = ()
+    problem: Problem | None = None
+
+
+class VocFolder:
+    """A data set of XML files; ``parts`` by split."""
+
+    format = "voc"
+
+    def __init__(self, root: Path, parts: Mapping[str, _Part]) -> None:
+        self.root, self.parts = root, parts
+        self.splits = tuple(parts)
+        labels = next(iter(parts.values())).labels
+        self.title = f"Pascal VOC ({(labels / '*.xml').relative_to(root)})"
+        self._labels: dict[str, list[_Label]] = {}
+
+    def read(self, split: str, wanted: Wanted = everything) -> Tables:
+        """A split's tables, as `LabelFolder.read`; the XML files of all splits are read for the class names."""
+        part = self.parts[split]
+        names, are_listed = self._class_names()
+        ids = {name: id_ for id_, name in enumerate(names, start=1)}
+        categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
+        tables = Tables(split, "Pascal VOC", part.labels, part.images, [], [], categories, places=[])
+        tables.lists_classes = are_listed
+        for label in self._read(split):
+            if not wanted(label.image.name):
+                continue
+            if label.problem:
+                tables.problems.append(label.problem)
+            else:
+                _add(tables, label, ids)
+        return tables
+
+    def strays(self, read: Sequence[Tables]) -> list[Problem]:
+        """As `LabelFolder.strays`: images that no label file is for, and label files that no list has."""
+        labels = [label for split in self.splits for label in self._read(split)]
+        problems = []
+        with_labels = {label.image for label in labels}
+        for folder in dict.fromkeys(part.images for part in self.parts.values()):
+            for image in images_below(folder):
+                if image not in with_labels:
+                    what, mend = "an image that no label file is for", "label it, or remove it"
+                    problems.append(Problem("images without labels", str(image), what, mend, "image left out"))
+        used = {label.file for label in labels}
+        for folder in dict.fromkeys(part.labels for part in self.parts.values()):
+            for file in (folder / f"{stem}.xml" for stem in _stems_below(folder)):
+                if file not in used:
+                    what, mend = f"in no list of {self.root / _LISTS}", "list it there, or remove it"
+                    problems.append(Problem("labels in no split", str(file), what, mend, "image left out"))
+        return problems
+
+    def _class_names(self) -> tuple[list[str], bool]:
+        """The class names, and whether a file lists them; otherwise those of all splits' boxes, sorted."""
+        if (file := self.root / _CLASSES).is_file():
+            return list(dict.fromkeys(line for line in _text(file).split("\n") if line)), True
+        labels = [label for split in self.splits for label in self._read(split)]
+        names = sorted({item.name for label in labels for item in label.objects if item.name})
+        if not names:
+            problems = [label.problem.with_mend() for label in labels if label.problem]
+            seen = problems[0] if problems else "label some"
+            raise InputError(f"{self.root}: no object in any of its {len(labels)} label files; {seen}")
+        return names, False
+
+    def _read(self, split: str) -> list[_Label]:
+        """The label files of a split, each read once."""
+        if split not in self._labels:
+            part = self.parts[split]
+            by_stem: dict[str, list[Path]] = {}
+            for image in images_below(part.images):
+                by_stem.setdefault(os.path.relpath(image.with_suffix(""), part.images), []).append(image)
+            self._labels[split] = [
+                _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
+                for stem in _stems(part)
+            ]
+        return self._labels[split]
+
+
+def find_voc(path: Path) -> VocFolder | None:
+    """The Pascal VOC data set in a folder; ``None`` where there is none."""
+    if path.is_file():
+        return None
+    for labels in (path / name for name in _LABELS):
+        if _has_labels(labels, "**/*.xml"):
+            folders = [path / name for name in _IMAGES if (path / name).is_dir()]
+            images = folders[0] if folders else labels if images_below(labels) else path
+            lists = {file.stem: file for file in sorted((path / _LISTS).glob("*.txt")) if not _is_of_one_class(file)}
+            parts = {split: _Part(labels, images, file) for split, file in lists.items()}
+            return VocFolder(path, parts or {"all": _Part(labels, images)})
+    if _has_labels(path):
+        return VocFolder(path, {"all": _Part(path, path)})
+    parts = {folder.name: _Part(folder, folder) for folder in sorted(path.iterdir()) if _has_labels(folder)}
+    return VocFolder(path, parts) if parts else None
+
+
+def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
+    """Write splits as ``Annotations``, ``JPEGImages``, ``ImageSets/Main`` and ``classes.txt``; returns what VOC cannot.
+
+    Boxes are written with the fractions of a pixel that they have; crowd boxes are marked ``difficult``. All splits
+    share one folder, where an image whose name is taken gets another.
+    """
+    names = all_classes(datasets.values())
+    for name in names:
+        if _NOT_IN_XML.search(name):
+            raise InputError(
+                f"class {name!r}: VOC's files hold no control characters; rename it, or choose another format"
+            )
+    taken: set[str] = set()
+    renamed = 0
+    for split, dataset in datasets.items():
+        boxes = boxes_of(dataset, names)
+        stems = []
+        for record, name in zip(dataset.images, free_names(dataset.images, taken, by_stem=True), strict=True):
+            place(record.path, out / _IMAGES[0] / name)
+            stem = os.path.splitext(name)[0]
+            stems.append(stem)
+            renamed += name != record.file_name
+            root = ElementTree.Element("annotation")
+            _add_fields(root, folder=_IMAGES[0], filename=os.path.basename(name))
+            size = ElementTree.SubElement(root, "size")
+            _add_fields(size, width=str(record.width), height=str(record.height), depth="3")
+            for box in boxes.get(record.id, ()):
+                item = ElementTree.SubElement(root, "object")
+                _add_fields(item, name=names[box.label], difficult=str(int(box.is_crowd)))
+                corners = (box.x, box.y, box.x + box.width, box.y + box.height)
+                sides = dict(zip(_SIDES, map(as_text, corners), strict=True))
+                _add_fields(ElementTree.SubElement(item, "bndbox"), **sides)
+            ElementTree.indent(root)
+            write_text(out / _LABELS[0] / f"{stem}.xml", ElementTree.tostring(root, encoding="unicode") + "\n")
+        write_text(out / _LISTS / f"{split}.txt", "".join(f"{stem}\n" for stem in stems))
+    write_text(out / _CLASSES, "".join(f"{name}\n" for name in names))
+    return [f"{renamed} images got another name: VOC keeps all splits in one folder"] if renamed else []
+
+
+def _add_fields(parent: ElementTree.Element, **texts: str) -> None:
+    for name, text in texts.items():
+        ElementTree.SubElement(parent, name).text = text
+
+
+def _add(tables: Tables, label: _Label, ids: Mapping[str, int]) -> None:
+    """Add an image and its boxes to the tables."""
+    assert tables.places is not None
+    image_id = len(tables.images) + 1
+    height, width = label.size or (None, None)
+    name = label.image.relative_to(tables.folder).as_posix()
+    tables.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+    for number, item in enumerate(label.objects, start=1):
+        where = f"{label.file} object {number}"
+        if item.name is None or item.name not in ids:
+            what = f"class {item.name!r} is not in {_CLASSES}" if item.name else "has no name"
+            mend = "correct the name, or add it there" if item.name else "name it, or remove it"
+            tables.problems.append(Problem("boxes of unknown classes", where, what, mend, "left out"))
+            continue
+        annotation = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": ids[item.name]}
+        tables.annotations.append(annotation | {"bbox": item.bbox, "iscrowd": int(item.is_difficult)})
+        tables.places.append(where)
+
+
+def _read_label(file: Path, stem: str, folder: Path, named_so: Sequence[Path]) -> _Label:
+    """A label file; its image is the one of its name, of several the one that it names, else the one that it names."""
+    image = named_so[0] if named_so else folder / f"{stem}.jpg"
+    try:
+        content = ElementTree.fromstring(file.read_bytes())
+    except OSError as error:
+        problem = InputError(f"{file}: cannot be read ({error.strerror}); export it again, or take it off the list")
+        return _Label(file, image, problem=unusable_image(file, problem))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or in no known encoding
+        problem = InputError(f"{file}: not XML: {error}; mend it or export it again")
+        return _Label(file, image, problem=unusable_image(file, problem))
+    file_name = os.path.basename((content.findtext("filename") or "").replace("\\", "/"))
+    if file_name.strip("."):
+        said = [(folder / stem).with_name(file_name), folder / file_name]
+        image = next((path for path in said if path in named_so or (not named_so and os.path.isfile(path))), image)
+        if not named_so and not os.path.isfile(image):
+            image = said[0]
+    height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
+    size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
+    is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))
+    return _Label(file, image, size, [_object(item, int(is_challenge)) for item in content.findall("object")])
+
+
+def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
+    """An object, whose image's first pixel has this number."""
+    texts = [item.findtext(f"bndbox/{side}") for side in _SIDES]
+    numbers = [_number(text) for text in texts]
+    bbox: list[float] | list[str | None] = texts
+    if None not in numbers:
+        x1, y1, x2, y2 = (float(number) for number in numbers if number is not None)
+        x1, y1 = x1 - first_pixel, y1 - first_pixel
+        bbox = [x1, y1, x2 - x1, y2 - y1]
+    return _Object(item.findtext("name"), bbox, (item.findtext("difficult") or "0").strip() == "1")
+
+
+def _number(text: str | None) -> float | None:
+    """A finite number, ``None`` for all else."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _stems(part: _Part) -> Iterator[str]:
+    """The names of a split's label files without their ending, with their folders."""
+    if part.listing is None:
+        yield from _stems_below(part.labels)
+        return
+    for line in _text(part.listing).split("\n"):
+        # A name may end in a space, but mostly it is the line that does.
+        name = line if os.path.isfile(part.labels / f"{line}.xml") else line.strip()
+        if name:
+            yield name.lstrip("/")
+
+
+def _stems_below(folder: Path) -> list[str]:
+    files = (file for file in folder.rglob("*.xml") if not file.name.startswith("."))
+    return sorted(os.path.relpath(file.with_suffix(""), folder) for file in files)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not a text that can be read ({error}); save it as UTF-8") from error
+
+
+def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
+    """Whether the first XML file found in a folder is VOC's."""
+    file = next((file for file in folder.glob(pattern) if not file.name.startswith(".")), None)
+    try:
+        return file is not None and b"<annotation" in file.read_bytes()[:4096]
+    except OSError:
+        return False
+
+
+def _is_of_one_class(file: Path) -> bool:
+    """Whether a list is one of the challenge's for a single class, as ``cat_train.txt``, with -1, 0 or 1 an image."""
+    lines = [line for line in _text(file).split("\n") if line.strip()]
+    return "_" in file.stem and bool(lines) and all(_ONE_CLASS.fullmatch(line) for line in lines)

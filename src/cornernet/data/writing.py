@@ -1,0 +1,86 @@
+"""What the writers of all formats share: boxes by image, names for the copied images, numbers as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from cornernet.data.dataset import CocoDataset, ImageRecord
+from cornernet.data.images import IMAGE_SUFFIXES
+from cornernet.errors import InputError
+
+Placer = Callable[[Path, Path], None]  # copies or links an image to a new place
+_DIGITS = 9  # decimals of a pixel, which clean up sums of floating-point numbers
+
+
+class Box(NamedTuple):
+    """A box to write, in pixels from the image's top left, inside the image; ``label`` into the written classes."""
+
+    id: int
+    label: int
+    x: float
+    y: float
+    width: float
+    height: float
+    area: float
+    is_crowd: bool
+
+
+def all_classes(datasets: Iterable[CocoDataset]) -> list[str]:
+    """The class names of all splits, in the first one's order."""
+    return list(dict.fromkeys(name for dataset in datasets for name in dataset.class_names))
+
+
+def boxes_of(dataset: CocoDataset, class_names: Sequence[str]) -> dict[int, list[Box]]:
+    """Every box by its image's id, as the label file has it; only what reaches out of the image is cut off."""
+    content = dataset.coco_dict()
+    sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+    labels = {category["id"]: class_names.index(category["name"]) for category in content["categories"]}
+    boxes: dict[int, list[Box]] = {}
+    for item in content["annotations"]:
+        sides = []
+        for start, length, end in zip(item["bbox"][:2], item["bbox"][2:], sizes[item["image_id"]], strict=True):
+            if start < 0 or start + length > end:
+                start, length = max(0, start), min(start + length, end) - max(0, start)
+            sides.append((round(start, _DIGITS), round(length, _DIGITS)))
+        (x, width), (y, height) = sides
+        area = min(item["area"], width * height)
+        box = Box(item["id"], labels[item["category_id"]], x, y, width, height, area, bool(item["iscrowd"]))
+        boxes.setdefault(item["image_id"], []).append(box)
+    return boxes
+
+
+def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool = False) -> list[str]:
+    """A file name for each image's copy, its own where that is free, with a number where it is not.
+
+    Names that differ only in case are the same on many disks, and so here. ``by_stem``: also those that differ only in
+    their ending, as label files are named by the stem; and as images are then found by looking, ``InputError`` for
+    names that are not looked for. ``taken`` has the names used before, and grows.
+    """
+    names = []
+    for image in images:
+        path = PurePosixPath(image.file_name)
+        if by_stem and (not path.name.lower().endswith(IMAGE_SUFFIXES) or any(p.startswith(".") for p in path.parts)):
+            raise InputError(
+                f"{image.path}: in this format an image's name ends in {', '.join(IMAGE_SUFFIXES)} and does not begin"
+                " with a dot; rename it, or convert to COCO"
+            )
+        name, count = path, 1
+        while (key := str(name.with_suffix("") if by_stem else name).casefold()) in taken:
+            count += 1
+            name = path.with_stem(f"{path.stem}_{count}")
+        taken.add(key)
+        names.append(str(name))
+    return names
+
+
+def write_text(path: Path, text: str) -> None:
+    """A label file, its folders made where they lack; plainly, as the whole folder is not yet in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+
+
+def as_text(value: float, digits: int = _DIGITS) -> str:
+    """A number with at most so many decimals, and no more than it needs."""
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")

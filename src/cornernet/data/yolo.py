@@ -1,0 +1,269 @@
+"""YOLO's label files, as Ultralytics and Roboflow write them, read and written.
+
+A YAML file names the classes and, for each split, the images: a folder, a list of folders, or a text file of paths. An
+image's labels lie in the text file of its name, with the last ``images`` folder of the path replaced by ``labels``, or
+beside the image. A line is a class and a box, ``3 0.5 0.5 0.2 0.1``: centre x, centre y, width and height, in parts of
+the image's width and height; or a class and a polygon's points, of which the bounding box is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cornernet.data.coco_tables import short
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.images import find_images, image_size
+from cornernet.data.tables import Problem, Tables, Wanted, everything, unusable_image
+from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
+from cornernet.errors import InputError
+
+_NO_SPLITS = ("path", "names", "nc", "download")
+_DIGITS = 12  # decimals of a part of the image's side
+
+
+class YoloFolder:
+    """A data set described by a YAML file; ``InputError`` where that file will not do."""
+
+    format = "yolo"
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.root = path, path.parent
+        self.title = f"YOLO ({path.name})"
+        content = _read_yaml(path)
+        self.names = _class_names(path, content.get("names"))
+        self.has_keypoints = "kpt_shape" in content
+        # A path that was right on another machine is not missed where the images lie beside the file.
+        self.bases = list(dict.fromkeys([self.root / str(content.get("path") or "."), self.root]))
+        self.entries: dict[str, list[str]] = {}
+        for key, value in content.items():
+            entries = value if isinstance(value, list) else [value]
+            if key not in _NO_SPLITS and value and all(isinstance(entry, str) for entry in entries):
+                is_usual = key in ("train", "val", "test")
+                if is_usual or all((place := self._find(e)) and _lists_images(place) for e in entries):
+                    self.entries[str(key)] = entries
+        self.splits = tuple(self.entries)
+        if not self.splits:
+            raise InputError(f"{path}: names no images; add 'train:' and 'val:' with their folders")
+
+    def read(self, split: str, wanted: Wanted = everything) -> Tables:
+        """A split's tables, as `LabelFolder.read`."""
+        paths = self._images(split)
+        folder = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
+        categories = [{"id": id_, "name": name} for id_, name in self.names.items()]
+        tables = Tables(split, "YOLO", self.path, folder, [], [], categories, places=[], knows_headers=True)
+        tables.category_entry = "names[{}]"
+        for path in paths:
+            if wanted(path.name):
+                self._read_image(tables, path)
+        return tables
+
+    def strays(self, read: Sequence[Tables]) -> list[Problem]:
+        """As `LabelFolder.strays`: images that have no label file, and label files in the same folders of no image."""
+        problems, expected, folders = [], set(), set()
+        for tables in read:
+            listed = [Path(problem.where) for problem in tables.problems if problem.outcome == "image left out"]
+            for image in [*(tables.folder / item["file_name"] for item in tables.images), *listed]:
+                label = label_file(image)
+                expected.add(label)
+                folders.add(label.parent)
+                if not os.path.isfile(label):
+                    what, mend = f"has no label file {label}", "label it, or add an empty file if nothing is on it"
+                    problems.append(Problem("images without labels", str(image), what, mend, "mended"))
+        for label in sorted({path for folder in folders for path in folder.glob("*.txt")} - expected):
+            if not label.name.startswith(".") and _looks_like_labels(label):
+                what, mend = "labels of an image that is not there", "add the image, or remove the file"
+                problems.append(Problem("labels without images", str(label), what, mend, "left out"))
+        return problems
+
+    def _find(self, entry: str) -> Path | None:
+        """Where an entry of the YAML file leads."""
+        for text in (entry, entry.removeprefix("../")):  # Roboflow writes ../train/images and means train/images
+            for base in self.bases:
+                if os.path.exists(base / text):
+                    return base / text
+        return None
+
+    def _images(self, split: str) -> list[Path]:
+        """The images of a split, each once, whether or not they are there."""
+        paths: dict[str, None] = {}
+        for entry in self.entries[split]:
+            place = self._find(entry)
+            if place is None:
+                where = " nor ".join(str(base / entry) for base in self.bases)
+                raise InputError(f"{self.path}: {split}: there is no {where}; correct the path")
+            if not _lists_images(place):
+                raise InputError(f"{self.path}: {split}: {place} is neither a folder nor a .txt file; name one of them")
+            images = find_images([place]) if place.is_dir() else _listed(place, self.bases)
+            paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
+        if not paths:
+            raise InputError(f"{self.path}: {split}: no image in {', '.join(self.entries[split])}; add some")
+        return [Path(path) for path in paths]
+
+    def _read_image(self, tables: Tables, path: Path) -> None:
+        """Add an image and its boxes to the tables, or why they cannot be used to their problems."""
+        label = label_file(path)
+        try:
+            height, width = image_size(path)
+            lines = _lines(label) if os.path.isfile(label) else []
+        except InputError as error:
+            tables.problems.append(unusable_image(path, error))
+            return
+        image_id = len(tables.images) + 1
+        name = path.relative_to(tables.folder).as_posix()
+        tables.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+        assert tables.places is not None
+        for number, line in lines:
+            where, fields = f"{label} line {number}", line.split()
+            class_id, box = self._parse(fields)
+            if box is None:
+                what = f"{short(line)} is not a class and a box (5 numbers) or a polygon (7, 9, ...)"
+                problem = Problem("bad label lines", where, what, "correct or remove it", "left out")
+                tables.problems.append(problem)
+            elif class_id not in self.names:
+                what = f"class {fields[0]} is not among the names of {self.path.name}"
+                mend = "add it there, or correct the line"
+                tables.problems.append(Problem("boxes of unknown classes", where, what, mend, "left out"))
+            else:
+                x, y, w, h = box
+                bbox = [x * width, y * height, w * width, h * height]
+                ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": class_id}
+                tables.annotations.append(ids | {"bbox": bbox})
+                tables.places.append(where)
+
+    def _parse(self, fields: Sequence[str]) -> tuple[int | None, list[float] | None]:
+        """The class id, ``None`` where it is no whole number, and x y width height, ``None`` where it is no box."""
+        try:
+            first, *numbers = map(float, fields)
+        except ValueError:
+            return None, None
+        class_id = int(first) if first.is_integer() else None
+        if len(numbers) == 4 or (self.has_keypoints and len(numbers) > 4):
+            x, y, w, h = numbers[:4]
+            return class_id, [x - w / 2, y - h / 2, w, h]
+        if len(numbers) < 6 or len(numbers) % 2:
+            return None, None
+        left, top = min(numbers[::2]), min(numbers[1::2])
+        return class_id, [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
+
+
+def label_file(image: Path) -> Path:
+    """Where an image's labels are: in ``labels`` for the last ``images``; without that, or if only there, beside it."""
+    folders = image.parent.parts
+    beside = image.with_suffix(".txt")
+    if "images" not in folders:
+        return beside
+    last = len(folders) - 1 - folders[::-1].index("images")
+    label = Path(*folders[:last], "labels", *folders[last + 1 :], beside.name)
+    return beside if os.path.isfile(beside) and not os.path.isfile(label) else label
+
+
+def find_yolo(path: Path) -> YoloFolder | None:
+    """The YOLO data set of a folder's YAML file, or of that file; ``None`` where there is none.
+
+    ``InputError`` where there are several such files, or one named ``data.yaml`` that will not do.
+    """
+    if path.is_file():
+        return YoloFolder(path) if path.suffix in (".yaml", ".yml") else None
+    if (path / "data.yaml").is_file():
+        return YoloFolder(path / "data.yaml")
+    found = [file for file in sorted(path.glob("*.y*ml")) if _is_yolo(file)]
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise InputError(f"{path}: several YOLO data sets ({names}); name one of these files instead of the folder")
+    return YoloFolder(found[0]) if found else None
+
+
+def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
+    """Write splits as ``data.yaml``, ``images/{split}/`` and ``labels/{split}/``; returns what YOLO cannot hold.
+
+    Every image gets a label file, an empty one where nothing is on it. Numbers have 12 decimals, so that boxes come
+    back to within a thousandth of a pixel.
+    """
+    names = all_classes(datasets.values())
+    crowds = 0
+    for split, dataset in datasets.items():
+        boxes = boxes_of(dataset, names)
+        for record, name in zip(dataset.images, free_names(dataset.images, set(), by_stem=True), strict=True):
+            image = out / "images" / split / name
+            place(record.path, image)
+            lines = []
+            for box in boxes.get(record.id, ()):
+                centre = (box.x + box.width / 2) / record.width, (box.y + box.height / 2) / record.height
+                numbers = *centre, box.width / record.width, box.height / record.height
+                lines.append(" ".join([str(box.label), *(as_text(value, _DIGITS) for value in numbers)]) + "\n")
+                crowds += box.is_crowd
+            write_text(label_file(image), "".join(lines))
+    content = {split: f"images/{split}" for split in datasets} | {"names": dict(enumerate(names))}
+    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=float("inf"))
+    write_text(out / "data.yaml", text)
+    return [f"{crowds} crowd boxes became ordinary ones: YOLO has no mark for them"] if crowds else []
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}; mend it or export it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a YOLO data set: it must have the keys names, train and val; export it again")
+    return content
+
+
+def _class_names(path: Path, names: Any) -> dict[int, str]:
+    """Class names by id, from a list or a dictionary."""
+    pairs = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(pairs, dict) or not pairs:
+        raise InputError(f"{path}: 'names' must be a list or a dictionary of class names, not {names!r}")
+    for key, name in pairs.items():
+        if type(key) is not int or key < 0:
+            raise InputError(f"{path}: names has the key {key!r}; number the classes from 0 on")
+        if type(name) not in (str, int) or name == "":  # names: [0, 1, 2] are digits' names
+            raise InputError(f"{path}: names[{key}] is {name!r}, which YAML does not take for a text; put it in quotes")
+    return {key: str(pairs[key]) for key in sorted(pairs)}
+
+
+def _is_yolo(file: Path) -> bool:
+    """Whether a YAML file describes a data set."""
+    try:
+        content = _read_yaml(file)
+    except InputError:
+        return False
+    return "names" in content and not content.keys().isdisjoint(("train", "val", "test"))
+
+
+def _lists_images(place: Path) -> bool:
+    return place.is_dir() or place.suffix == ".txt"
+
+
+def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
+    """The images that a text file names, one a line, relative to itself or to the data set."""
+    for _, name in _lines(file):
+        yield next((base / name for base in (file.parent, *bases) if os.path.isfile(base / name)), file.parent / name)
+
+
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """Every line with something on it, and its number, from 1 on."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
+    except ValueError as error:
+        raise InputError(f"{file}: not text ({error}); export it again") from error
+    lines = enumerate(text.split("\n"), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def _looks_like_labels(file: Path) -> bool:
+    """Whether a text file begins with numbers, or has nothing in it; others are notes and lists."""
+    try:
+        lines = _lines(file)
+    except InputError:
+        return False
+    return not lines or lines[0][1].split()[0].replace(".", "", 1).isdigit()

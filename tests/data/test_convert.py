@@ -1,0 +1,273 @@
+"""From one label format to another and back: every box returns, and images stay as they are."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from cornernet.data.convert import write_data
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.find import find_data, load_split, split_names
+from cornernet.errors import InputError
+
+FORMATS = ("coco", "yolo", "voc")
+NAMES = ("a, b", " dog ", "🐈 cat", "no", "<&>'\"", "x: y", "Dog", "#1")
+PRECISION = 0.01  # pixels
+
+
+def write_random(folder: Path, seed: int) -> Path:
+    """COCO data with boxes of all kinds: fractions, slivers, whole images, at the edges and a little beyond."""
+    rng = np.random.default_rng(seed)
+    annotation_id = 0
+    for split, count in (("train", 4), ("val", 2), ("extra", 1)):
+        images, annotations = [], []
+        for i in range(1, count + 1):
+            width, height = (int(side) for side in np.exp(rng.uniform(0, np.log(3000), 2)).astype(int) + 1)
+            name = f"{'deep/' if i % 2 else ''}{i} ä.{('png', 'jpg')[i % 2]}"
+            (folder / split / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (width, height), int(rng.integers(256))).save(folder / split / name)
+            images.append({"id": 10 * i, "file_name": name, "height": height, "width": width})
+            for _ in range(int(rng.integers(0, 12))):
+                x, x2 = np.sort(rng.choice([rng.uniform(-0.5, width + 0.5), 0, width, rng.integers(width)], 2, False))
+                y, y2 = np.sort(
+                    rng.choice([rng.uniform(-0.5, height + 0.5), 0, height, rng.integers(height)], 2, False)
+                )
+                if rng.random() < 0.2:
+                    x2 = x + 0.001
+                annotation_id += 1
+                bbox = [float(x), float(y), float(x2 - x), float(y2 - y)]
+                ids = {"id": annotation_id, "image_id": 10 * i, "category_id": int(rng.integers(len(NAMES))) + 1}
+                annotations.append(ids | {"bbox": bbox, "iscrowd": int(rng.random() < 0.1), "area": 1.5})
+        content = {"images": images, "annotations": annotations}
+        content["categories"] = [{"id": i, "name": name} for i, name in enumerate(NAMES, 1)]
+        (folder / "annotations").mkdir(exist_ok=True)
+        (folder / f"annotations/instances_{split}.json").write_text(json.dumps(content))
+    return folder
+
+
+def load_all(folder: Path) -> dict[str, CocoDataset]:
+    labels = find_data(folder)
+    return {split: load_split(labels, split) for split in split_names(labels)}
+
+
+def convert(source: Path, out: Path, format, **options) -> Path:
+    write_data(out, format, load_all(source), **options)
+    return out
+
+
+def assert_same(ours: CocoDataset, theirs: CocoDataset, *, with_crowds: bool = True) -> None:
+    """The same images to the byte, and equal boxes to within the precision stated."""
+    assert len(ours.images) == len(theirs.images)
+    by_content = {image.path.read_bytes(): image for image in theirs.images}
+    for image in ours.images:
+        other = by_content[image.path.read_bytes()]
+        assert (image.height, image.width) == (other.height, other.width)
+        names = [[data.class_names[k] for k in i.labels] for data, i in ((ours, image), (theirs, other))]
+        assert names[0] == names[1]
+        assert np.abs(image.boxes - other.boxes).max(initial=0) < PRECISION
+        if with_crowds:
+            assert np.array_equal(image.crowd, other.crowd)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_boxes_return_from_every_format(tmp_path, seed):
+    source = write_random(tmp_path / "source", seed)
+    before = load_all(source)
+    assert sum(len(image.boxes) for data in before.values() for image in data.images) > 10
+    for format in FORMATS:
+        there = convert(source, tmp_path / format, format)
+        again = load_all(convert(there, tmp_path / f"{format} and back", "coco"))
+        for split, data in before.items():
+            assert_same(data, load_all(there)[split], with_crowds=format != "yolo")
+            assert_same(data, again[split], with_crowds=format != "yolo")
+            assert again[split].problems == []
+            assert again[split].class_names == data.class_names
+
+
+def test_a_chain_of_formats_loses_nothing(tmp_path):
+    place = write_random(tmp_path / "source", 7)
+    before = load_all(place)
+    for i, format in enumerate(("voc", "coco", "yolo", "voc", "yolo", "coco")):
+        place = convert(place, tmp_path / str(i), format)
+    after = load_all(place)
+    assert after.keys() == before.keys()
+    for split, data in before.items():
+        assert_same(data, after[split], with_crowds=False)
+
+
+def test_what_yolo_gets(tmp_path):
+    out = convert(write_random(tmp_path / "source", 1), tmp_path / "yolo", "yolo")
+    content = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
+    assert content["names"] == dict(enumerate(NAMES))
+    assert content["train"] == "images/train"
+    images = [path.relative_to(out / "images").with_suffix("") for path in (out / "images").rglob("*.*g")]
+    labels = [path.relative_to(out / "labels").with_suffix("") for path in (out / "labels").rglob("*.txt")]
+    assert sorted(images) == sorted(labels)
+    assert len(images) == 7
+
+
+def test_coco_keeps_ids_areas_and_crowds(tmp_path):
+    source = write_random(tmp_path / "source", 2)
+    out = convert(source, tmp_path / "coco", "coco")
+    for split in ("train", "val"):
+        before, after = (load_all(place)[split].coco_dict() for place in (source, out))
+        assert after["images"] == before["images"]
+        assert after["categories"] == before["categories"]
+        for old, new in zip(before["annotations"], after["annotations"], strict=True):
+            assert old | {"bbox": None, "area": None} == new | {"bbox": None, "area": None}
+            assert new["area"] == pytest.approx(min(1.5, new["bbox"][2] * new["bbox"][3]))
+
+
+def test_crowds_that_cannot_be_kept_are_said(tmp_path):
+    datasets = load_all(write_random(tmp_path / "source", 3))
+    crowds = sum(int(image.crowd.sum()) for data in datasets.values() for image in data.images)
+    assert crowds > 0
+    said = write_data(tmp_path / "yolo", "yolo", datasets)
+    assert said == [f"{crowds} crowd boxes became ordinary ones: YOLO has no mark for them"]
+    assert write_data(tmp_path / "voc", "voc", datasets) == [
+        "3 images got another name: VOC keeps all splits in one folder"
+    ]
+
+
+def small(folder: Path, images: dict[str, int], categories: tuple[str, ...] = ("cat",), split: str = "train") -> Path:
+    """A COCO split of 20x10 images; ``images`` by name, with how many boxes."""
+    content = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": i, "name": n} for i, n in enumerate(categories, 1)],
+    }
+    for i, (name, boxes) in enumerate(images.items(), 1):
+        (folder / split / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (20, 10), i).save(folder / split / name)
+        content["images"].append({"id": i, "file_name": name, "width": 20, "height": 10})
+        for k in range(boxes):
+            ids = {"id": len(content["annotations"]) + 1, "image_id": i, "category_id": 1 + k % len(categories)}
+            content["annotations"].append(ids | {"bbox": [k, i, 2, 3]})
+    (folder / "annotations").mkdir(exist_ok=True)
+    (folder / f"annotations/instances_{split}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_names_that_are_one_to_the_format_are_told_apart(tmp_path, format):
+    source = small(tmp_path / "source", {"a.png": 1, "a.jpg": 2, "A.png": 3, "a_2.png": 4, "images/a.png": 5})
+    out = convert(source, tmp_path / "out", format)
+    data = load_all(out)["train"]
+    names = [str(image.path.relative_to(out)) for image in data.images]
+    assert len({name.casefold() for name in names}) == 5
+    assert Counter(len(image.boxes) for image in data.images) == Counter([1, 2, 3, 4, 5])
+    for image in data.images:
+        with Image.open(image.path) as opened:
+            assert image.boxes[0][1] == opened.convert("L").getpixel((0, 0))  # its own boxes, not its namesake's
+
+
+def test_splits_get_their_usual_names_and_the_classes_of_all(tmp_path):
+    small(tmp_path / "source", {"a.png": 1}, ("cat", "dog"), "train2017")
+    small(tmp_path / "source", {"a.png": 3}, ("dog", "cow", "cat"), "valid")
+    for format in FORMATS:
+        data = load_all(convert(tmp_path / "source", tmp_path / format, format))
+        assert list(data) == ["train", "val"]
+        assert data["train"].class_names == data["val"].class_names == ("cat", "dog", "cow")
+        val = data["val"]
+        assert [val.class_names[k] for k in val.images[0].labels] == ["dog", "cow", "cat"]
+
+
+def test_links_instead_of_copies(tmp_path):
+    source = small(tmp_path / "source", {"a.png": 1})
+    out = convert(source, tmp_path / "out", "yolo", link=True)
+    assert (out / "images/train/a.png").stat().st_ino == (source / "train/a.png").stat().st_ino
+
+
+def test_from_a_read_only_folder(tmp_path):
+    source = small(tmp_path / "source", {"a.png": 1})
+    before = sorted(source.rglob("*"))
+    for path in [*before, source]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        out = convert(source, tmp_path / "out", "voc")
+        assert sorted(source.rglob("*")) == before
+        shutil.rmtree(out)
+    finally:
+        for path in [source, *before]:
+            path.chmod(0o755)
+
+
+def test_a_place_that_is_taken_or_cannot_be_written(tmp_path, monkeypatch):
+    datasets = load_all(small(tmp_path / "source", {"a.png": 1}))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/file").touch()
+    with pytest.raises(InputError, match="taken exists and is not an empty folder"):
+        write_data(tmp_path / "taken", "coco", datasets)
+    with pytest.raises(InputError, match="a part of this path is a file"):
+        write_data(tmp_path / "taken/file/below", "coco", datasets)
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(InputError, match="link; leave --link out"):
+        write_data(tmp_path / "linked", "coco", datasets, link=True)
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    for format in FORMATS:
+        with pytest.raises(InputError, match=f"cannot write .*{format}.*; give a writable path with room"):
+            write_data(tmp_path / format, format, datasets)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "taken"]  # nothing half written
+
+
+def test_a_full_disk_or_interrupt_leaves_nothing(tmp_path, monkeypatch):
+    datasets = load_all(small(tmp_path / "source", {"a.png": 1, "b.png": 1}))
+
+    def interrupt(done: int, total: int) -> None:
+        assert total == 2
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_data(tmp_path / "out", "yolo", datasets, progress=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize("name", ["line\nbreak", "bell\x07"])
+def test_names_that_a_format_cannot_hold(tmp_path, name):
+    datasets = load_all(small(tmp_path / "source", {"a.png": 1}, (name,)))
+    with pytest.raises(InputError, match="VOC's files hold no control characters; rename it"):
+        write_data(tmp_path / "voc", "voc", datasets)
+    write_data(tmp_path / "yolo", "yolo", datasets)
+    assert load_all(tmp_path / "yolo")["train"].class_names == (name,)
+
+
+def test_images_that_a_format_would_not_find(tmp_path):
+    source = small(tmp_path / "source", {"a.png": 1})
+    file = source / "annotations/instances_train.json"
+    file.write_text(file.read_text().replace("a.png", "photo"))
+    (source / "train/a.png").rename(source / "train/photo")
+    datasets = load_all(source)
+    with pytest.raises(InputError, match=r"photo: in this format an image's name ends in \.jpg.*convert to COCO"):
+        write_data(tmp_path / "yolo", "yolo", datasets)
+    write_data(tmp_path / "coco", "coco", datasets)
+    assert len(load_all(tmp_path / "coco")["train"].images) == 1
+
+
+@pytest.mark.parametrize(("data", "boxes"), [("coco_tiny", 480), ("deeppcb", None)])
+def test_real_data_there_and_back(shared, tmp_path, data, boxes):
+    before = load_all(shared(f"data/{data}"))
+    if data == "deeppcb":  # a hundred images will do
+        before = {"val": before["val"].without({image.id for image in before["val"].images[100:]}, set())}
+    for format in FORMATS:
+        write_data(tmp_path / format, format, before, link=False)
+        after = load_all(tmp_path / format)
+        if boxes:
+            assert sum(len(image.boxes) for data in after.values() for image in data.images) == boxes
+        for ours, theirs in zip(before.values(), after.values(), strict=True):
+            assert len(ours.images) == len(theirs.images)
+            for image, other in zip(ours.images, theirs.images, strict=False):
+                if image.path.name == other.path.name:
+                    assert np.abs(image.boxes - other.boxes).max(initial=0) < PRECISION

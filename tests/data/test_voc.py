@@ -1,0 +1,200 @@
+"""Pascal VOC's label files as people have them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.find import find_data, load_split
+from cornernet.errors import InputError
+
+
+def xml(*objects: str, size: str = "<width>200</width><height>100</height>", extra: str = "") -> str:
+    return f"<annotation>{extra}<size>{size}<depth>3</depth></size>{''.join(objects)}</annotation>"
+
+
+def thing(name: str = "cat", box: tuple[object, ...] = (10, 20, 30, 40), difficult: int = 0) -> str:
+    sides = "".join(f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{sides}</bndbox></object>"
+
+
+def write_voc(folder: Path, labels: dict[str, str | None], lists: dict[str, str] | None = None) -> Path:
+    """VOC's folders with 200x100 images; ``labels`` by stem, ``None`` for no label file."""
+    for stem, text in labels.items():
+        image = folder / f"JPEGImages/{stem}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (200, 100)).save(image)
+        if text is not None:
+            file = folder / f"Annotations/{stem}.xml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    for name, text in (lists or {}).items():
+        (folder / "ImageSets/Main").mkdir(parents=True, exist_ok=True)
+        (folder / f"ImageSets/Main/{name}.txt").write_text(text)
+    return folder
+
+
+def load(folder: Path, split: str = "train", **options) -> CocoDataset:
+    return load_split(find_data(folder), split, **options)
+
+
+LISTS = {"train": "a\nsub/b \n", "val": "c\n", "trainval": "a\nsub/b\nc\n", "cat_train": "a  1\nsub/b -1\n"}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    labels = {
+        "a": xml(thing(), thing("dog", (1.5, 2.25, 200, 100), difficult=1)),
+        "sub/b": xml(),
+        "c": xml(thing("a, 🐈 &amp; more")),
+    }
+    return write_voc(tmp_path / "voc", labels, LISTS)
+
+
+def test_splits_from_the_lists(folder):
+    labels = find_data(folder)
+    assert sorted(labels.splits) == ["train", "trainval", "val"]  # not the lists of single classes
+    data = load(folder)
+    assert data.class_names == ("a, 🐈 & more", "cat", "dog")  # of all splits
+    assert data.format == "Pascal VOC"
+    assert [image.file_name for image in data.images] == ["a.jpg", "sub/b.jpg"]
+    assert data.images[0].boxes.tolist() == [[10, 20, 30, 40], [1.5, 2.25, 200, 100]]
+    assert data.images[0].crowd.tolist() == [False, True]
+    assert [data.class_names[label] for label in data.images[0].labels] == ["cat", "dog"]
+    assert data.images[1].boxes.shape == (0, 4)
+    assert len(load(folder, "trainval").images) == 3
+
+
+def test_without_lists_all_is_one_split(folder):
+    for file in (folder / "ImageSets/Main").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match=r"no split 'train' in Pascal VOC .*splits there: all; .*--val_share 0.1"):
+        load(folder)
+    assert len(load(folder, "all").images) == 3
+
+
+@pytest.mark.parametrize("parts", ["", "train valid"])
+def test_labels_beside_their_images(tmp_path, parts):
+    for part in parts.split() or [""]:
+        write_voc(tmp_path / "work", {"a": xml(thing()), "b": None})
+        (tmp_path / "set" / part).mkdir(parents=True)
+        for file in [*(tmp_path / "work").rglob("*.xml"), *(tmp_path / "work").rglob("*.jpg")]:
+            file.rename(tmp_path / "set" / part / file.name)
+    data = load(tmp_path / "set", "val" if parts else "all")
+    assert [image.file_name for image in data.images] == ["a.jpg"]
+    assert len(data.images[0].boxes) == 1
+
+
+def test_the_challenge_counts_pixels_from_1(tmp_path):
+    source = "<source><database>The VOC2007 Database</database></source>"
+    write_voc(tmp_path, {"a": xml(thing(box=(1, 1, 200, 100)), extra=source)})
+    assert load(tmp_path, "all").images[0].boxes.tolist() == [[0, 0, 200, 100]]
+
+
+def test_a_size_that_is_not_said_is_looked_up(tmp_path):
+    write_voc(tmp_path, {"a": xml(thing(), size="<width>0</width><height>0</height>"), "b": xml(thing(), size="")})
+    assert [(image.height, image.width) for image in load(tmp_path, "all").images] == [(100, 200)] * 2
+
+
+def test_the_image_that_the_file_names(tmp_path):
+    write_voc(tmp_path, {"a": xml(thing(), extra="<filename>C:\\photos\\other.png</filename>")})
+    Image.new("RGB", (200, 100)).save(tmp_path / "JPEGImages/other.png")
+    assert load(tmp_path, "all").images[0].file_name == "a.jpg"  # its own name comes first
+    (tmp_path / "JPEGImages/a.jpg").unlink()
+    assert load(tmp_path, "all").images[0].file_name == "other.png"
+    Image.new("RGB", (200, 100)).save(tmp_path / "JPEGImages/a.bmp")
+    Image.new("RGB", (200, 100)).save(tmp_path / "JPEGImages/a.png")
+    (tmp_path / "Annotations/a.xml").write_text(xml(thing(), extra="<filename>a.png</filename>"))
+    assert load(tmp_path, "all").images[0].file_name == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("item", "what"),
+    [
+        (thing(box=(30, 20, 10, 40)), "has no width or no height"),
+        (thing(box=(300, 20, 310, 40)), "lies outside its 100x200 image"),
+        (thing(box=("ten", 20, 30, 40)), r'bbox \["ten", "20", "30", "40"\] is not four finite numbers'),
+        (thing(box=("nan", 20, 30, 40)), "is not four finite numbers"),
+        ("<object><name>cat</name></object>", "is not four finite numbers"),
+        ("<object><bndbox/></object>", "has no name"),
+    ],
+)
+def test_a_bad_object_is_left_out_with_its_file_and_number(tmp_path, item, what):
+    write_voc(tmp_path, {"a": xml(thing(), item)})
+    data = load(tmp_path, "all")
+    assert len(data.images[0].boxes) == 1
+    assert data.skipped == 1
+    assert data.problems[0].where == f"{tmp_path}/Annotations/a.xml object 2"
+    with pytest.raises(InputError, match=f"1 bad boxes: .*{what}"):
+        load(tmp_path, "all", strict=True)
+
+
+def test_label_files_and_images_that_cannot_be_used(tmp_path):
+    labels = {name: xml(thing()) for name in "abcde"}
+    write_voc(tmp_path, labels, {"train": "a\nb\nc\nd\ne\nf\n"})
+    (tmp_path / "Annotations/a.xml").write_text("<annotation><object>")
+    (tmp_path / "JPEGImages/b.jpg").unlink()
+    (tmp_path / "JPEGImages/c.jpg").write_bytes(b"")
+    (tmp_path / "Annotations/d.xml").write_text(xml(thing(), size="<width>300</width><height>100</height>"))
+    data = load(tmp_path)
+    assert [image.file_name for image in data.images] == ["e.jpg"]
+    said = [str(problem) for problem in data.problems]
+    assert data.skipped_images == len(said) == 5
+    for name, what in [
+        ("a.xml", "not XML: .* line 1"),
+        ("f.xml", "cannot be read"),
+        ("b.jpg", "no such file"),
+        ("c.jpg", "the file is empty"),
+        ("d.jpg", "the image is 100x200 .* its label file says 100x300"),
+    ]:
+        assert any(re.search(f"{name}: {what}", line) for line in said), said
+    with pytest.raises(InputError, match="5 bad images"):
+        load(tmp_path, strict=True)
+
+
+def test_an_xml_bomb_is_a_bad_label_file(tmp_path):
+    entities = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
+    bomb = f'<!DOCTYPE annotation [<!ENTITY e0 "{"x" * 100}">{entities}]><annotation>&e9;</annotation>'
+    write_voc(tmp_path, {"a": bomb, "b": xml(thing())})
+    assert "a.xml: not XML" in str(load(tmp_path, "all").problems[0])
+
+
+def test_a_list_of_classes_gives_their_order_and_is_complete(folder):
+    (folder / "classes.txt").write_text("zebra\ncat\na, 🐈 & more\n")
+    data = load(folder)
+    assert data.class_names == ("zebra", "cat", "a, 🐈 & more")
+    assert "class 'dog' is not in classes.txt" in str(data.problems[0])
+
+
+def test_weights_may_know_classes_that_no_box_has(folder):
+    names = ("a, 🐈 & more", "bird", "cat", "dog")
+    data = load(folder, class_names=names)
+    assert data.class_names == names
+    assert [data.class_names[label] for label in data.images[0].labels] == ["cat", "dog"]
+    with pytest.raises(InputError, match="unknown to the weights: dog"):
+        load(folder, class_names=("a, 🐈 & more", "cat"))
+
+
+@pytest.mark.parametrize("name", ["..", "/", "x" * 300 + ".jpg", "no such.jpg"])
+def test_an_image_of_an_impossible_name(tmp_path, name):
+    write_voc(tmp_path, {"a": xml(thing(), extra=f"<filename>{name}</filename>"), "b": xml(thing())})
+    (tmp_path / "JPEGImages/a.jpg").unlink()
+    data = load(tmp_path, "all")
+    assert [image.file_name for image in data.images] == ["b.jpg"]
+    assert data.skipped_images == 1
+
+
+def test_lists_of_absolute_names(tmp_path):
+    write_voc(tmp_path, {"a": xml(thing())}, {"train": "/a\n/nowhere/b\n"})
+    data = load(tmp_path)
+    assert [image.file_name for image in data.images] == ["a.jpg"]
+    assert "nowhere/b.xml: cannot be read" in str(data.problems[0])
+
+
+def test_no_object_anywhere(tmp_path):
+    with pytest.raises(InputError, match="no object in any of its 1 label files; label some"):
+        load(write_voc(tmp_path, {"a": xml()}), "all")

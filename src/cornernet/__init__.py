@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cornernet.errors import CornerNetError, DivergedError, InputError, InterruptedRun
-from cornernet.structures import Candidates, Detections
 
 if TYPE_CHECKING:
     from cornernet.detector import Detector, load
+    from cornernet.structures import Candidates, Detections
 
 __all__ = [
     "Candidates",
@@ -22,10 +23,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """``load`` and ``Detector`` import torch, which takes seconds: on first use."""
-    if name in ("load", "Detector"):
-        from cornernet import detector
+_MODULES = {"Candidates": "structures", "Detections": "structures", "Detector": "detector", "load": "detector"}
 
-        return getattr(detector, name)
+
+def __getattr__(name: str) -> Any:
+    """What needs numpy or torch, which take up to seconds to import: on first use."""
+    if name in _MODULES:
+        return getattr(import_module(f"cornernet.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

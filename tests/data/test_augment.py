@@ -1,9 +1,10 @@
 """Training crops: boxes follow pixels, and what lies outside is filled."""
 
+import cv2
 import numpy as np
 import pytest
 
-from cornernet.data.augment import augment, jitter
+from cornernet.data.augment import augment, jitter, recolor
 from cornernet.recipe import Augmentation
 
 FILL = (123.675, 116.28, 103.53)
@@ -173,3 +174,58 @@ def test_grey_stays_grey_and_extremes_do_not_wrap_around():
             found = jitter(image, rng(seed)).astype(int)
             assert np.ptp(found) <= 1
             assert abs(found.mean() - value) <= (48 if value == 0 else 144)  # (0 + 32) * 1.5 and (255 - 32) / 2
+
+
+def exact(image, brightness, contrast, saturation, hue, channels):
+    """The same change of colours in floating point, through HSV, contrast last, cut to 0..255 at the end."""
+    pixels = image.astype(np.float32) + np.float32(brightness)
+    is_black = pixels.max(axis=2) <= 0  # HSV knows no colour darker than black
+    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
+    hsv[..., 1] *= saturation
+    hsv[..., 0] = (hsv[..., 0] + hue) % 360
+    pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * np.float32(contrast)
+    pixels[is_black] = 0
+    return pixels[..., channels].clip(0, 255).round()
+
+
+def test_colours_are_those_of_floating_point():
+    """Random pixels, and those with channels that are equal, 0 or 255: within two grey levels, mostly the same."""
+    draw = rng(0)
+    image = draw.integers(0, 256, (60, 90, 3), np.uint8)
+    image[:15] = draw.choice(np.uint8([0, 1, 128, 254, 255]), (15, 90, 3))
+    for i, (one, other) in enumerate([(0, 1), (1, 2), (2, 0)]):
+        image[15 + 5 * i : 20 + 5 * i, :, one] = image[15 + 5 * i : 20 + 5 * i, :, other]
+    image[30:35] = image[30:35, :, :1]
+    for number in range(160):
+        changes = [number >> bit & 1 for bit in range(5)]
+        brightness, contrast, saturation, hue = draw.uniform((-32, 0.5, 0.5, -18), (32, 1.5, 1.5, 18))
+        if number >= 96:
+            hue = draw.uniform(-60, 60)
+        settings = (
+            brightness * changes[0],
+            contrast if changes[1] else 1.0,
+            saturation if changes[2] else 1.0,
+            hue * changes[3],
+            draw.permutation(3).tolist() if changes[4] else [0, 1, 2],
+        )
+        before = image.copy()
+        difference = np.abs(recolor(image, *settings).astype(int) - exact(image, *settings))
+        assert difference.max() <= 2, settings
+        assert difference.mean() < 0.5, settings
+        np.testing.assert_array_equal(image, before)
+        part = recolor(image[7:30, 11:50], *settings)
+        np.testing.assert_array_equal(part, recolor(image, *settings)[7:30, 11:50])
+
+
+def test_each_change_of_colour_happens_half_the_time(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("cornernet.data.augment.recolor", lambda image, *settings: drawn.append(settings))
+    for seed in range(400):
+        jitter(np.zeros((2, 2, 3), np.uint8), rng(seed))
+    for i, (none, low, high) in enumerate([(0, -32, 32), (1, 0.5, 1.5), (1, 0.5, 1.5), (0, -18, 18)]):
+        changed = [settings[i] for settings in drawn if settings[i] != none]
+        assert 160 < len(changed) < 240
+        assert low <= min(changed) < low + (high - low) / 10
+        assert high - (high - low) / 10 < max(changed) <= high
+    reordered = [settings[4] for settings in drawn if list(settings[4]) != [0, 1, 2]]
+    assert 130 < len(reordered) < 205  # a sixth of the reorderings change nothing

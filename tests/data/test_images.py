@@ -228,6 +228,26 @@ def test_a_jpeg_without_its_last_bytes_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_of_any_kind_read_as_pillow_reads_them_and_cut_ones_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], subsampling: str, progressive: bool
+) -> None:
+    path, buffer = tmp_path / "a.jpg", io.BytesIO()
+    picture = Image.effect_noise((75, 51), 60).convert("RGB").resize((151, 99))
+    picture.save(buffer, "JPEG", subsampling=subsampling, progressive=progressive, exif=exif(6))
+    path.write_bytes(buffer.getvalue())
+    with Image.open(path) as image:
+        stored = np.asarray(image)
+    assert np.array_equal(read_image(path), np.rot90(stored, -1))
+    assert np.array_equal(read_image(path, size=stored.shape[:2]), stored)
+    for kept in (0.4, 0.7, 0.95):
+        path.write_bytes(buffer.getvalue()[: int(len(buffer.getvalue()) * kept)])
+        with pytest.raises(InputError, match="truncated"):
+            read_image(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")

@@ -1,9 +1,11 @@
 """Training batches: decided by (seed, epoch, index) alone, each image once, resumed to the batch."""
 
 import json
+import warnings
 import weakref
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,28 @@ def test_batches_do_not_depend_on_worker_processes(dataset):
     images = batches[0].images
     assert (images.dtype, images.shape) == (torch.uint8, (2, 3, 64, 64))
     assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_no_more_workers_than_cores(dataset, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    for asked, given in ((0, 0), (1, 1), (2, 2), (9, 2)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # torch warns of more
+            assert TrainingLoader(dataset, replace(RECIPE, workers=asked))._loader.num_workers == given
+
+
+def test_workers_have_one_thread_and_share_bytes(dataset):
+    class Threads(TrainingImages):
+        def __getitem__(self, key):
+            threads = np.array([cv2.getNumThreads(), torch.get_num_threads()])
+            return np.zeros((8, 8, 3), np.uint8), np.zeros((2, 4), np.float32), threads, ""
+
+    loader = TrainingLoader(dataset, replace(RECIPE, workers=1))
+    loader._loader.dataset.__class__ = Threads
+    batch = next(iter(loader))
+    assert batch.labels.tolist() == [[1, 1]] * 2
+    assert batch.images.dtype == torch.uint8
+    assert batch.images.is_shared()
 
 
 def test_a_sample_is_decided_by_seed_epoch_and_index(dataset):

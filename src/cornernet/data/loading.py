@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,20 +13,25 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from cornernet.corners.targets import Planes, find_planes
 from cornernet.data.augment import augment
-from cornernet.data.coco import CocoDataset
+from cornernet.data.dataset import CocoDataset
 from cornernet.data.images import read_image
 from cornernet.errors import InputError
 from cornernet.recipe import Recipe
 
+_GRACE = 300  # seconds that a worker outlives SIGTERM: time to save the training's state
+
 
 class Batch(NamedTuple):
     """``images`` uint8 (B, 3, S, S) RGB, channels-last; ``boxes`` (B, N, 4) in pixels of the crop; ``labels`` (B, N),
-    -1 where an image has fewer than N; ``names`` the images' file names."""
+    -1 where an image has fewer than N; ``planes`` the heatmaps that they have anything in; ``names`` the images' file
+    names."""
 
     images: Tensor
     boxes: Tensor
     labels: Tensor
+    planes: Planes
     names: list[str]
 
 
@@ -38,6 +44,9 @@ class TrainingImages(Dataset[Any]):
     def __init__(self, dataset: CocoDataset, recipe: Recipe) -> None:
         self.images, self.recipe = dataset.images, recipe
         self.fill = recipe.preprocessing.fill_rgb
+        # glibc keeps freed memory for later only up to the largest size that was freed before. Without this it fetches
+        # an image's memory from the system again and again, page by page. Workers inherit what it has learnt.
+        np.empty(31 * 2**20, np.uint8)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -69,7 +78,7 @@ def collate(samples: list[Any]) -> Batch | InputError:
         all_boxes[i, : len(b)] = torch.from_numpy(b)
         all_labels[i, : len(b)] = torch.from_numpy(label)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # channels-last without a copy
-    return Batch(pixels, all_boxes, all_labels, list(names))
+    return Batch(pixels, all_boxes, all_labels, find_planes(all_labels), list(names))
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -103,19 +112,21 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 class TrainingLoader:
     """Batches of an epoch; its place can be saved and found again to the batch.
 
-    Iterating raises ``InputError`` where an image of the batch cannot be used.
+    ``recipe.workers`` processes prepare them, at most one a core. Iterating raises ``InputError`` where an image of the
+    batch cannot be used.
     """
 
     def __init__(self, dataset: CocoDataset, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.progress = {"epoch": 0, "batches": 0}
         self.sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
+        workers = min(recipe.workers, _cores())
         self._loader = DataLoader(
             TrainingImages(dataset, recipe),
             batch_sampler=self.sampler,
-            num_workers=recipe.workers,
+            num_workers=workers,
             collate_fn=collate,
             worker_init_fn=_start_worker,
-            persistent_workers=recipe.workers > 0,
+            persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -130,6 +141,11 @@ class TrainingLoader:
                 raise InputError(str(batch)) from batch
             yield batch
 
+    def close(self) -> None:
+        """End the worker processes."""
+        if self._loader._iterator is not None:
+            self._loader._iterator._shutdown_workers()  # type: ignore[attr-defined] - PyTorch has no public way
+
     def state_dict(self) -> dict[str, int]:
         """Epoch and batches trained on in it, as noted in ``progress`` by the training loop."""
         return dict(self.progress)
@@ -142,6 +158,13 @@ class TrainingLoader:
         self.progress = dict(state)
 
 
+def _cores() -> int:
+    """How many cores this process may use; more workers would only get in each other's way."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _start_worker(_: int) -> None:
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process decides when to stop
+    cv2.setNumThreads(0)  # one thread a worker; the loader sees to torch's
+    # Both may reach the whole group: the training process decides when to stop, and ends its workers (`close`).
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))

@@ -2,11 +2,21 @@
 
 import itertools
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from cornernet.network.corner_pool import bottom_pool, corner_pool, left_pool, right_pool, top_pool
+from cornernet.network import corner_pool as module
+from cornernet.network.corner_pool import (
+    bottom_pool,
+    corner_pool,
+    corner_pool_pair,
+    left_pool,
+    right_pool,
+    top_pool,
+)
 from cornernet.network.head import CornerModule
 
 POOLS = [(top_pool, 2, True), (left_pool, 3, True), (bottom_pool, 2, False), (right_pool, 3, False)]
@@ -167,3 +177,70 @@ def test_the_custom_op_keeps_pytorchs_rules(layout, dim):
 def test_another_axis_is_refused(shape, dim):
     with pytest.raises(ValueError, match="axis"):
         corner_pool(torch.zeros(shape), dim, reverse=False)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "every_second"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_pair_is_the_sum_of_both_pools(layout, reverse):
+    down_pool, across_pool = (top_pool, left_pool) if reverse else (bottom_pool, right_pool)
+    generator = torch.Generator().manual_seed(0)
+    maps = [LAYOUTS[layout](torch.randn(2, 3, 5, 7, generator=generator)) for _ in range(2)]
+    before = [x.clone() for x in maps]
+    expected = down_pool(maps[0]) + across_pool(maps[1])
+    assert torch.equal(corner_pool_pair(*maps, reverse=reverse), expected)
+    assert all(map(torch.equal, maps, before))
+    gradients = []
+    for pair in (corner_pool_pair, lambda v, h, reverse: down_pool(v) + across_pool(h)):
+        leaves = [x.detach().requires_grad_() for x in maps]
+        out = pair(*leaves, reverse=reverse)
+        assert torch.equal(out, expected)
+        gradients.append(torch.autograd.grad(out, leaves, expected))
+    assert all(map(torch.equal, *gradients))
+
+
+def test_a_pair_of_two_types_gives_the_wider_one():
+    wide, narrow = distinct(1, 2, 3, 4, dtype=torch.float32), distinct(1, 2, 3, 4, dtype=torch.bfloat16)
+    assert corner_pool_pair(narrow, wide, reverse=True).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shapes", [((1, 2, 3, 4), (1, 2, 4, 3)), ((2, 3, 4), (2, 3, 4))])
+def test_a_pair_of_other_shapes_is_refused(shapes):
+    with pytest.raises(ValueError, match="one shape"):
+        corner_pool_pair(*map(torch.zeros, shapes), reverse=False)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "every_second"])
+def test_the_pairs_operator_does_without_triton_too(layout):
+    generator = torch.Generator().manual_seed(0)
+    maps = [LAYOUTS[layout](torch.randn(2, 2, 3, 4, generator=generator)).detach().requires_grad_() for _ in range(2)]
+    pair = torch.ops.cornernet.corner_pool_pair.default
+    torch.library.opcheck(pair, (*maps, True))
+    grad = torch.randn(2, 2, 3, 4, generator=generator)
+    results = [(out, *torch.autograd.grad(out, maps, grad)) for out in (pair(*maps, True), maps_sum(*maps))]
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def maps_sum(vertical, horizontal):
+    return top_pool(vertical) + left_pool(horizontal)
+
+
+def test_pools_where_triton_is_not_installed():
+    code = """
+import sys
+sys.modules["triton"] = None  # as if it were not there
+import torch
+from cornernet.network import corner_pool as c
+assert not c.HAS_TRITON
+x = torch.randn(1, 2, 3, 4)
+assert torch.equal(c.top_pool(x), x.flip(2).cummax(2).values.flip(2))
+assert torch.equal(c.corner_pool_pair(x, x, reverse=False), x.cummax(2).values + x.cummax(3).values)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_triton_that_does_not_run_is_said_and_done_without(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "cornernet.network.corner_pool_triton", raising=False)
+    with pytest.warns(UserWarning, match="Triton does not run on cpu .* slower"):
+        assert module._kernels_on.__wrapped__(torch.device("cpu")) is None

@@ -3,14 +3,21 @@
 A running maximum along one axis. ``torch.cummax`` computes it too, but carries indices and walks memory badly; here
 the loop runs over rows or columns, each step one vectorised maximum, so that memory is read in order. Where the axis
 is the innermost in memory, columns are strided: there log2(n) doubling shifts are faster, and in training, which
-uses channels-last, ``cummax`` itself will do.
+uses channels-last, ``cummax`` itself will do. On a GPU ``corner_pool_triton`` takes their place where Triton is there.
 """
 
 from __future__ import annotations
 
+import functools
+import warnings
+from importlib.util import find_spec
+from types import ModuleType
+
 import torch
 from torch import Tensor
 from torch.library import custom_op
+
+HAS_TRITON = find_spec("triton") is not None
 
 
 def corner_pool(x: Tensor, dim: int, *, reverse: bool) -> Tensor:
@@ -23,9 +30,28 @@ def corner_pool(x: Tensor, dim: int, *, reverse: bool) -> Tensor:
     if x.dim() != 4 or dim not in (2, 3, -2, -1):
         raise ValueError(f"corner_pool works on axis 2 or 3 of (B, C, H, W), not on axis {dim} of {tuple(x.shape)}")
     dim %= 4
-    if x.requires_grad and torch.is_grad_enabled() and x.stride(dim) == 1:  # a scan back over strided columns is slow
-        return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values
+    fast = HAS_TRITON and x.is_cuda
+    if x.requires_grad and torch.is_grad_enabled() and x.stride(dim) == 1 and not fast:
+        return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values  # strided scans are slow
     return _corner_pool(x, dim, reverse)
+
+
+def corner_pool_pair(vertical: Tensor, horizontal: Tensor, *, reverse: bool) -> Tensor:
+    """What a corner needs: ``vertical`` pooled along axis 2 plus ``horizontal`` along axis 3, all (B, C, H, W).
+
+    ``reverse=True`` for top-left corners (top pool + left pool), ``reverse=False`` for bottom-right ones (bottom pool
+    + right pool). On a GPU the sum is formed while pooling, and training keeps nothing but the two inputs.
+    Raises ``ValueError`` where the shapes differ or have other than four axes.
+    """
+    if vertical.shape != horizontal.shape or vertical.dim() != 4:
+        shapes = f"{tuple(vertical.shape)} and {tuple(horizontal.shape)}"
+        raise ValueError(f"corner_pool_pair works on two maps of one shape (B, C, H, W), not on {shapes}")
+    alike = vertical.dtype == horizontal.dtype
+    if HAS_TRITON and vertical.is_cuda and horizontal.is_cuda and alike:
+        return _corner_pool_pair(vertical, horizontal, reverse)
+    down, across = corner_pool(vertical, 2, reverse=reverse), corner_pool(horizontal, 3, reverse=reverse)
+    in_place = alike and not (down.requires_grad or across.requires_grad)  # a pool's gradient needs its output
+    return down.add_(across) if in_place else down + across
 
 
 def top_pool(x: Tensor) -> Tensor:
@@ -48,14 +74,40 @@ def right_pool(x: Tensor) -> Tensor:
     return corner_pool(x, 3, reverse=False)
 
 
+def _kernels(x: Tensor) -> ModuleType | None:
+    """The Triton kernels, where they can pool ``x``."""
+    kernels = _kernels_on(x.device) if HAS_TRITON and x.is_cuda else None
+    return kernels if kernels and kernels.can_pool(x) else None
+
+
+@functools.cache
+def _kernels_on(device: torch.device) -> ModuleType | None:
+    """The Triton kernels, where they run: Triton needs a C compiler, and a GPU and a driver that it knows."""
+    try:
+        from cornernet.network import corner_pool_triton
+
+        corner_pool_triton.pool(torch.zeros((1, 2, 2, 2), device=device), 2, False)
+    except Exception as error:  # each cause raises something else
+        reason = " ".join(str(error).split())[:200]
+        warnings.warn(f"Triton does not run on {device} ({reason}); corner pooling does without, slower", stacklevel=2)
+        return None
+    return corner_pool_triton
+
+
 @custom_op("cornernet::corner_pool", mutates_args=())
 def _corner_pool(x: Tensor, dim: int, reverse: bool) -> Tensor:
-    return _doubling(x, dim, reverse) if x.stride(dim) == 1 else _scan(x, dim, reverse)
+    return _pool(x, dim, reverse)
 
 
 @_corner_pool.register_fake
 def _(x: Tensor, dim: int, reverse: bool) -> Tensor:
     return torch.empty_like(x)
+
+
+def _pool(x: Tensor, dim: int, reverse: bool) -> Tensor:
+    if kernels := _kernels(x):
+        return kernels.pool(x, dim, reverse)
+    return _doubling(x, dim, reverse) if x.stride(dim) == 1 else _scan(x, dim, reverse)
 
 
 def _scan(x: Tensor, dim: int, reverse: bool) -> Tensor:
@@ -85,6 +137,22 @@ def _doubling(x: Tensor, dim: int, reverse: bool) -> Tensor:
 
 @custom_op("cornernet::corner_pool_backward", mutates_args=())
 def _corner_pool_backward(grad: Tensor, x: Tensor, out: Tensor, dim: int, reverse: bool) -> Tensor:
+    return _gradient(grad, x, out, dim, reverse)
+
+
+@_corner_pool_backward.register_fake
+def _(grad: Tensor, x: Tensor, out: Tensor, dim: int, reverse: bool) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _gradient(grad: Tensor, x: Tensor, out: Tensor | None, dim: int, reverse: bool) -> Tensor:
+    """Gradient of ``x``; ``out``, its pool, may be absent: the kernels do without, the loop computes it again."""
+    if kernels := _kernels(x):
+        return kernels.pool_backward(grad, x, dim, reverse)
+    return _scan_back(grad, x, _pool(x, dim, reverse) if out is None else out, dim, reverse)
+
+
+def _scan_back(grad: Tensor, x: Tensor, out: Tensor, dim: int, reverse: bool) -> Tensor:
     """From the far end of the scan back to its start: who did not raise the maximum passes its gradient on."""
     rest = x.shape[dim] - 1
     low, high = (0, 1) if reverse else (1, 0)
@@ -102,11 +170,6 @@ def _corner_pool_backward(grad: Tensor, x: Tensor, out: Tensor, dim: int, revers
     return result
 
 
-@_corner_pool_backward.register_fake
-def _(grad: Tensor, x: Tensor, out: Tensor, dim: int, reverse: bool) -> Tensor:
-    return torch.empty_like(x)
-
-
 def _setup_context(ctx, inputs: tuple[Tensor, int, bool], output: Tensor) -> None:
     x, ctx.dim, ctx.reverse = inputs
     ctx.save_for_backward(x, output)
@@ -118,3 +181,40 @@ def _backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
 
 
 _corner_pool.register_autograd(_backward, setup_context=_setup_context)
+
+
+@custom_op("cornernet::corner_pool_pair", mutates_args=())
+def _corner_pool_pair(vertical: Tensor, horizontal: Tensor, reverse: bool) -> Tensor:
+    down = _pool(vertical, 2, reverse)
+    if kernels := _kernels(horizontal):
+        return kernels.pool(horizontal, 3, reverse, total=down)
+    return down.add_(_pool(horizontal, 3, reverse))
+
+
+@_corner_pool_pair.register_fake
+def _(vertical: Tensor, horizontal: Tensor, reverse: bool) -> Tensor:
+    return torch.empty_like(vertical)
+
+
+@custom_op("cornernet::corner_pool_pair_backward", mutates_args=())
+def _corner_pool_pair_backward(
+    grad: Tensor, vertical: Tensor, horizontal: Tensor, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    return _gradient(grad, vertical, None, 2, reverse), _gradient(grad, horizontal, None, 3, reverse)
+
+
+@_corner_pool_pair_backward.register_fake
+def _(grad: Tensor, vertical: Tensor, horizontal: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(vertical), torch.empty_like(horizontal)
+
+
+def _setup_pair(ctx, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
+    vertical, horizontal, ctx.reverse = inputs
+    ctx.save_for_backward(vertical, horizontal)
+
+
+def _backward_pair(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    return *_corner_pool_pair_backward(grad, *ctx.saved_tensors, ctx.reverse), None
+
+
+_corner_pool_pair.register_autograd(_backward_pair, setup_context=_setup_pair)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cornernet.network.corner_pool import bottom_pool, left_pool, right_pool, top_pool
+from cornernet.network.corner_pool import corner_pool_pair
 from cornernet.network.hourglass import ConvBN
 from cornernet.structures import Architecture
 
@@ -22,17 +23,15 @@ class CornerModule(nn.Module):
         super().__init__()
         self.vertical = ConvBN(channels, corner_channels, 3)
         self.horizontal = ConvBN(channels, corner_channels, 3)
-        self.merge = ConvBN(corner_channels, channels, 3, relu=False)
+        self.merge = ConvBN(corner_channels, channels, 3)
         self.shortcut = ConvBN(channels, channels, 1, relu=False)
         self.out = ConvBN(channels, channels, 3)
-        pools = (top_pool, left_pool) if corner == "tl" else (bottom_pool, right_pool)
-        self.pools = pools if pooling else (nn.Identity(), nn.Identity())
+        self.pool = partial(corner_pool_pair, reverse=corner == "tl") if pooling else torch.add
 
     def forward(self, x: Tensor) -> Tensor:
         """Backbone feature (B, C, H, W) to corner feature of the same shape."""
-        pool_vertical, pool_horizontal = self.pools
-        pooled = pool_vertical(self.vertical(x)) + pool_horizontal(self.horizontal(x))
-        return self.out(F.relu(self.merge(pooled) + self.shortcut(x), inplace=True))
+        pooled = self.pool(self.vertical(x), self.horizontal(x))
+        return self.out(self.merge(pooled, add=self.shortcut(x)))
 
 
 def neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from cornernet.data.images import read_image
 from cornernet.data.loading import TrainingLoader
 from cornernet.detector import Detector
 from cornernet.network.cornernet import CornerNet
+from cornernet.network.fused import fuse
 from cornernet.recipe import load_recipe
 from cornernet.training.callbacks import RunLog
 from cornernet.training.module import TrainingModule
@@ -69,9 +70,11 @@ def time_training(job: dict[str, Any], model: CornerNet, class_names: tuple[str,
 
 def time_inference(job: dict[str, Any], model: CornerNet, class_names: tuple[str, ...]) -> list[float]:
     """Seconds from an image's pixels to its boxes."""
-    precision = {"32-true": None, "bf16-mixed": torch.bfloat16}[job["variant"]]
-    detector = Detector(model.eval(), class_names, load_recipe(job["recipe"]).preprocessing, precision=precision)
+    model = fuse(model, {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}[job["variant"]])
+    detector = Detector(model, class_names, load_recipe(job["recipe"]).preprocessing)
     pixels, seconds = read_image(Path(job["image"])), []
+    if job["side"]:
+        pixels = cv2.resize(pixels, (job["side"], job["side"]))
     for _ in range(job["warmup"] + job["iterations"]):
         start = time.perf_counter()
         detector(pixels)
@@ -87,11 +90,12 @@ def main() -> None:
     recipe, class_names = load_recipe(job["recipe"]), tuple(job["class_names"])
     pl.seed_everything(recipe.seed, verbose=False)
     model = CornerNet(recipe.model, len(class_names)).to(memory_format=torch.channels_last)
+    parameters = sum(p.numel() for p in model.parameters())
     seconds = {"train": time_training, "infer": time_inference}[job["task"]](job, model, class_names)
     answer = {
         "seconds": seconds[job["warmup"] :],
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # Linux counts in KiB
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameters,
         "threads": torch.get_num_threads(),
     }
     print(json.dumps(answer))

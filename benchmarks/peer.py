@@ -1,7 +1,7 @@
 """cornernet and mmdetection's CornerNet side by side on the CPU: a training iteration, and detecting in one image.
 
-Both have the network, batch, crop, optimiser and threads of recipe deeppcb-small, weights from scratch, and read
-their batches from the same folder in the training process. Each measurement is a process of its own, nothing else
+Both have the network, batch, crop, optimiser and threads of one recipe, weights from scratch, and read their batches
+from the same folder in the training process. Each measurement is a process of its own, nothing else
 is started meanwhile, and the candidates take turns, round after round. The peer is timed in both memory layouts; the
 faster one counts. Close other programs first: what they take is measured too.
 """
@@ -15,16 +15,18 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from cornernet.data.coco import find_split
 from cornernet.errors import InputError
+from cornernet.evaluation.cost import cpu_model
 from cornernet.files import atomic_write_json
 from cornernet.recipe import load_recipe
 
-RECIPE, WARMUP = "deeppcb-small", 3
+TASKS, WARMUP = ("train", "infer"), 3
 HERE = Path(__file__).parent
 OWN, PEER = ("32-true", "bf16-mixed"), ("contiguous", "channels_last")
 TITLES = {
@@ -34,14 +36,6 @@ TITLES = {
     "channels_last": "mmdetection, float32, channels-last",
 }
 OWN_VERSIONS, PEER_VERSIONS = ("torch", "lightning", "numpy"), ("torch", "mmdet", "mmcv", "mmengine", "numpy")
-
-
-def cpu_model() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def run(command: list[str], threads: int) -> Any:
@@ -60,9 +54,9 @@ def versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
     return run([python, "-c", code, *names], 1)
 
 
-def make_job(data: str, iterations: int, threads: int) -> dict[str, Any]:
+def make_job(name: str, data: str, side: int | None, iterations: int, threads: int) -> dict[str, Any]:
     """What every worker is told; the peer takes its sizes from the recipe, too."""
-    recipe = load_recipe(RECIPE)
+    recipe = load_recipe(name)
     annotations, images = find_split(data, "val")
     table = json.loads(annotations.read_text())
     sizes = {
@@ -78,9 +72,10 @@ def make_job(data: str, iterations: int, threads: int) -> dict[str, Any]:
         "gradient_clip": recipe.optimization.gradient_clip,
     }
     return {
-        "recipe": RECIPE,
+        "recipe": name,
         "data": str(Path(data).resolve()),
         "image": str((images / table["images"][0]["file_name"]).resolve()),
+        "side": side,
         "class_names": [category["name"] for category in table["categories"]],
         "sizes": sizes,
         "warmup": WARMUP,
@@ -89,11 +84,11 @@ def make_job(data: str, iterations: int, threads: int) -> dict[str, Any]:
     }
 
 
-def measure(job: dict[str, Any], peer_python: str, rounds: int) -> dict[str, dict[str, Any]]:
+def measure(job: dict[str, Any], peer_python: str, rounds: int, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
     """For each task and variant all seconds, and the largest of the processes' peaks of memory, in MiB."""
     order = [(sys.executable, "own_worker.py", variant) for variant in OWN]
     order += [(peer_python, "peer_worker.py", variant) for variant in PEER]
-    found: dict[str, dict[str, Any]] = {task: {} for task in ("train", "infer")}
+    found: dict[str, dict[str, Any]] = {task: {} for task in tasks}
     for number in range(rounds):
         for task, results in found.items():
             for python, worker, variant in order:
@@ -126,15 +121,14 @@ def conclude(found: dict[str, dict[str, Any]]) -> None:
 def table(found: dict[str, dict[str, Any]]) -> str:
     """The figures as Markdown."""
     lines = []
-    for task, title, unit in (
-        ("train", "training", "iterations/s"),
-        ("infer", "one image, pixels to boxes", "images/s"),
-    ):
+    titles = {"train": ("training", "iterations/s"), "infer": ("one image, pixels to boxes", "images/s")}
+    for task, results in found.items():
+        title, unit = titles[task]
         lines += [
             f"| {title} | median, ms | {unit} | relative to the peer | peak memory, MiB |",
             "|---|--:|--:|--:|--:|",
         ]
-        for variant, entry in found[task].items():
+        for variant, entry in results.items():
             numbers = f"{entry['median_seconds'] * 1000:.1f} | {entry['per_second']:.3f}"
             relative = f"{entry['speed_relative_to_peer']:.2f}x"
             lines.append(f"| {TITLES[variant]} | {numbers} | {relative} | {entry['peak_mib']:.0f} |")
@@ -150,11 +144,11 @@ def compare(options: argparse.Namespace) -> None:
             f"--peer-python {options.peer_python}: no such program; make an environment with mmdet 3.3.0, mmengine"
             " 0.10.7 and mmcv 2.1.0 with its compiled operators, and give its bin/python"
         )
-    job = make_job(options.data, options.iterations, options.threads)
+    job = make_job(options.recipe, options.data, options.side, options.iterations, options.threads)
     machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.platform(), "threads": options.threads}
     machine["load_before"] = round(os.getloadavg()[0], 2)
     packages = {"cornernet": versions(sys.executable, OWN_VERSIONS), "peer": versions(peer_python, PEER_VERSIONS)}
-    found = measure(job, peer_python, options.rounds)
+    found = measure(job, peer_python, options.rounds, options.tasks)
     conclude(found)
     print(table(found))
     print(
@@ -181,6 +175,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", required=True, help="python of an environment with mmdet 3.3.0")
     parser.add_argument("--data", required=True, help="folder with annotations/instances_{train,val}.json, train, val")
+    parser.add_argument("--recipe", default="deeppcb-small")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--side", type=positive, help="resize the image to detect in to this many pixels a side")
     parser.add_argument("--iterations", type=positive, default=12, help="timed steps in each process")
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--threads", type=positive, default=2)

@@ -91,6 +91,8 @@ def time_inference(job: dict[str, Any], config: Config, model: Any) -> list[floa
     pipeline = Compose([{"type": "LoadImageFromNDArray", "to_float32": True}, *steps])
     model.eval()
     pixels, seconds = cv2.imread(job["image"]), []
+    if job["side"]:
+        pixels = cv2.resize(pixels, (job["side"], job["side"]))
     for _ in range(job["warmup"] + job["iterations"]):
         start = time.perf_counter()
         model.test_step(pseudo_collate([pipeline({"img": pixels, "img_id": 0})]))
@@ -123,7 +125,8 @@ def main() -> None:
     register_all_modules()
     config = peer_config(job)
     model = MODELS.build(config.model)
-    model.init_weights()
+    if job["task"] == "train":
+        model.init_weights()  # a minute for the largest network, and nothing to the time of an image
     if job["variant"] == "channels_last":
         use_channels_last(model, decoding=job["task"] == "infer")
     seconds = {"train": time_training, "infer": time_inference}[job["task"]](job, config, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from cornernet.evaluation.cost import count_cost
 from cornernet.recipe import load_recipe
 from cornernet.weights.zoo import MIRROR, RELEASES
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, MEASURED = ROOT / "README.md", ROOT / "docs/runs"
 BEGIN, END = "<!-- zoo table: python benchmarks/zoo_table.py -->\n", "<!-- end -->\n"
 HEAD = """\
 | recipe | GPUs x images | parameters (M) | GFLOP | train memory (GB) | inference (fps) | box AP | files |
@@ -31,12 +33,22 @@ def table() -> str:
     return HEAD + "".join(rows)
 
 
+def measured() -> str:
+    """A line for every ``zoo-*.json`` that ``cornernet benchmark NAME --out docs/runs/zoo-MACHINE.json`` wrote."""
+    lines = []
+    for path in sorted(MEASURED.glob("zoo-*.json")):
+        row = json.loads(path.read_text(encoding="utf-8"))["measured"]
+        figures = [f"{key} {row[key]}" for key in row if key not in ("name", "machine", "date")]
+        lines.append(f"- measured, {row['machine']}, {row['date']}: {'; '.join(figures)}\n")
+    return "\n" + "".join(lines) if lines else ""
+
+
 def main() -> int:
     """Write the table into the README; with ``--check`` only say whether it is up to date."""
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    fresh = before + BEGIN + table() + END + after
+    fresh = before + BEGIN + table() + measured() + END + after
     if "--check" in sys.argv:
         return 0 if fresh == text else 1
     README.write_text(fresh, encoding="utf-8")

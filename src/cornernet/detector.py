@@ -19,6 +19,7 @@ from cornernet.data.images import read_image, require_memory, resize, scaled_siz
 from cornernet.data.pad import to_input
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet, StackOutput, channels_last
+from cornernet.network.fused import fuse
 from cornernet.structures import Candidates, Decoding, Detections, Preprocessing
 from cornernet.weights.zoo import open_weights
 
@@ -93,7 +94,7 @@ class Detector:
         batch: list[np.ndarray] = []
         for item in images:
             image = _pixels(item)
-            same = batch and self._padded_sizes(image) == self._padded_sizes(batch[0])
+            same = batch and self.padded_sizes(image) == self.padded_sizes(batch[0])
             if batch and (len(batch) == batch_size or not same):
                 yield from self._detect(batch)
                 batch = []
@@ -122,7 +123,7 @@ class Detector:
         """Scale and whether mirrored, of all views of an image."""
         return [(scale, mirrored) for scale in self.scales for mirrored in ((False, True) if self.flip else (False,))]
 
-    def _padded_sizes(self, image: np.ndarray) -> list[tuple[int, int]]:
+    def padded_sizes(self, image: np.ndarray) -> list[tuple[int, int]]:
         """The input's (height, width) in all scales; images that agree in them can share a batch."""
         height, width = image.shape[:2]
         shrunk = min(1.0, self.max_size / max(height, width)) if self.max_size else 1.0
@@ -157,7 +158,8 @@ class Detector:
         if parameter.device.type == "cpu":
             require_memory(*padded, self.model.bytes_per_pixel * len(images), "image")
         pixels, shifts = to_input(images, self.preprocessing, parameter.device)
-        with torch.autocast(parameter.device.type, self.precision, enabled=self.precision is not None):
+        plain = self.model.fused is None  # a fused network has its own arithmetic
+        with torch.autocast(parameter.device.type, self.precision, enabled=plain and self.precision is not None):
             return self.model(pixels, last_only=True)[-1], shifts
 
     def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
@@ -228,7 +230,8 @@ def load(
     """A ``Detector`` from a weights file of any dialect alone, or from a release's name.
 
     On the GPU where there is one, unless ``device`` says otherwise. A release is fetched on first use, ``progress``
-    told (done, total) in bytes. The other options are ``Detector``'s.
+    told (done, total) in bytes. The other options are ``Detector``'s. The network is fused (``network.fused``): for
+    testing alone.
     Raises ``InputError`` where the file is absent, damaged or not weights.
     """
     stored = open_weights(weights, progress=progress)
@@ -237,7 +240,7 @@ def load(
     except InputError as error:
         raise InputError(f"{weights}: {error}") from None
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = channels_last(model.to(place))
+    model = fuse(channels_last(model.to(place)), precision or torch.float32)
     return Detector(
         model,
         stored.class_names,

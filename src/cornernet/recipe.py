@@ -79,6 +79,10 @@ class Recipe:
     """Epochs between validations; the last epoch is always validated."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic of the network; the losses are always computed in float32."""
+    activation_checkpointing: bool = False
+    """Whether to compute activations again for the gradient instead of keeping them: less memory, more time."""
+    compile: bool = False
+    """Whether torch.compile translates the network first: minutes, then faster steps; needs a C++ compiler."""
     freeze: Literal["none", "backbone"] = "none"
     """What keeps its weights: with backbone only the corner modules and branches learn."""
     seed: int = 0
@@ -101,6 +105,7 @@ class Recipe:
             (self.augmentation.crop_size >= 32, "augmentation.crop_size", "at least 32"),
             (all(s > 0 for s in self.augmentation.scales), "augmentation.scales", "all above 0"),
             (0 <= self.augmentation.flip <= 1, "augmentation.flip", "a probability"),
+            (not (self.compile and self.activation_checkpointing), "compile", "false with activation_checkpointing"),
         ]
         for holds, name, expected in rules:
             if not holds:

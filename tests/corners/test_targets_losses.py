@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from cornernet.corners.losses import corner_losses, focal_loss, offset_loss, pull_push_loss
-from cornernet.corners.targets import Targets, gaussian_radius, make_targets
+from cornernet.corners.targets import Targets, dense_heatmaps, find_planes, gaussian_radius, make_targets
 
 
 def seeded(seed):
@@ -84,7 +84,8 @@ def random_objects(generator, counts, classes, input_size):
 )
 def test_targets(seed, counts, classes, input_size, map_size):
     boxes, labels = random_objects(seeded(seed), counts, classes, input_size)
-    targets = make_targets(boxes, labels, classes, input_size, map_size)
+    targets = make_targets(boxes, labels, input_size, map_size)
+    tl_dense, br_dense = dense_heatmaps(targets, classes)
     for image, count in enumerate(counts):
         real = labels[image] >= 0
         heatmaps, cells, offsets = targets_by_loops(
@@ -94,8 +95,8 @@ def test_targets(seed, counts, classes, input_size, map_size):
         found = list(zip(targets.tl_cells[image].tolist(), targets.br_cells[image].tolist(), strict=True))
         assert found[:count] == cells
         sides = (
-            (targets.tl_heatmap, targets.tl_cells, targets.tl_offsets, targets.tl_owns),
-            (targets.br_heatmap, targets.br_cells, targets.br_offsets, targets.br_owns),
+            (tl_dense, targets.tl_cells, targets.tl_offsets, targets.tl_owns),
+            (br_dense, targets.br_cells, targets.br_offsets, targets.br_owns),
         )
         for side, (heatmap, cell, offset, owns) in enumerate(sides):
             torch.testing.assert_close(heatmap[image], heatmaps[side], atol=1e-5, rtol=0)
@@ -107,16 +108,16 @@ def test_targets(seed, counts, classes, input_size, map_size):
 
 
 def test_a_box_of_the_whole_input_ends_in_the_last_cell_with_offset_one():
-    targets = make_targets(torch.tensor([[[0.0, 0, 511, 511]]]), torch.tensor([[0]]), 1, (511, 511), (128, 128))
+    targets = make_targets(torch.tensor([[[0.0, 0, 511, 511]]]), torch.tensor([[0]]), (511, 511), (128, 128))
     assert (targets.tl_cells.item(), targets.br_cells.item()) == (0, 128 * 128 - 1)
     assert targets.br_offsets.flatten().tolist() == pytest.approx([1, 1])
 
 
 def test_no_room_for_objects_at_all():
     nothing = torch.zeros(2, 0, dtype=torch.long)
-    targets = make_targets(torch.zeros(2, 0, 4), nothing, 3, (63, 63), (16, 16))
-    assert targets.tl_heatmap.shape == (2, 3, 16, 16)
-    assert targets.tl_heatmap.sum() == 0
+    targets = make_targets(torch.zeros(2, 0, 4), nothing, (63, 63), (16, 16))
+    assert targets.heatmaps.shape == (2, 0, 16, 16)
+    assert dense_heatmaps(targets, 3).sum() == 0
     assert targets.valid.shape == (2, 0)
 
 
@@ -170,8 +171,9 @@ def problem(seed, counts=(5, 0, 1), classes=2, size=63, cells=8):
     """Predictions in float64 and the targets they are held against."""
     generator = seeded(seed)
     boxes, labels = random_objects(generator, counts, classes, (size, size))
-    targets = make_targets(boxes, labels, classes, (size, size), (cells, cells))
-    heatmaps = [3 * torch.randn(targets.tl_heatmap.shape, generator=generator).double() for _ in range(2)]
+    targets = make_targets(boxes, labels, (size, size), (cells, cells))
+    shape = len(counts), classes, cells, cells
+    heatmaps = [3 * torch.randn(shape, generator=generator).double() for _ in range(2)]
     offsets = [torch.randn(*labels.shape, 2, generator=generator).double() * 2 for _ in range(2)]
     embeddings = [torch.randn(*labels.shape, 1, generator=generator).double() for _ in range(2)]
     return [p.requires_grad_() for p in (*heatmaps, *offsets, *embeddings)], targets
@@ -180,8 +182,9 @@ def problem(seed, counts=(5, 0, 1), classes=2, size=63, cells=8):
 def losses_by_loops(predictions, targets):
     tl_heat, br_heat, tl_offset, br_offset, tl_embedding, br_embedding = predictions
     pull, push = pull_push_by_loops(tl_embedding, br_embedding, targets.valid)
+    tl_dense, br_dense = dense_heatmaps(targets, tl_heat.shape[1])
     return {
-        "heatmap": (focal_by_loops(tl_heat, targets.tl_heatmap) + focal_by_loops(br_heat, targets.br_heatmap)) / 2,
+        "heatmap": (focal_by_loops(tl_heat, tl_dense) + focal_by_loops(br_heat, br_dense)) / 2,
         "offset": (
             offset_by_loops(tl_offset, targets.tl_offsets, targets.tl_owns)
             + offset_by_loops(br_offset, targets.br_offsets, targets.br_owns)
@@ -208,12 +211,13 @@ def test_losses_and_gradients(seed, counts):
 @pytest.mark.parametrize("extreme", [1e4, -1e4, 50.0, -50.0])
 def test_extreme_logits_give_finite_losses_that_still_teach(extreme):
     _, targets = problem(0)
-    logits = torch.full_like(targets.tl_heatmap, extreme).requires_grad_()
-    loss = focal_loss(logits, targets.tl_heatmap)
+    dense = dense_heatmaps(targets, 2)[0]
+    logits = torch.full_like(dense, extreme).requires_grad_()
+    loss = focal_loss(logits, targets.heatmaps[0], targets.planes)
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
-    corner, background = targets.tl_heatmap == 1, targets.tl_heatmap == 0
+    corner, background = dense == 1, dense == 0
     if extreme > 0:
         assert (logits.grad[background] > 0).all()
     else:
@@ -225,7 +229,7 @@ def test_half_precision_is_computed_in_float32(dtype):
     predictions, targets = problem(1)
     rounded = [p.detach().to(dtype).requires_grad_() for p in predictions]
     confident = rounded[0].detach().clone()
-    confident[targets.tl_heatmap == 0] = -12  # 1 - sigmoid is 1 in 16 bits
+    confident[dense_heatmaps(targets, 2)[0] == 0] = -12  # 1 - sigmoid is 1 in 16 bits
     rounded[0] = confident.requires_grad_()
     found = corner_losses(*rounded, targets)
     exact = losses_by_loops([p.detach().double() for p in rounded], targets)
@@ -239,15 +243,14 @@ def test_half_precision_is_computed_in_float32(dtype):
 
 def test_two_objects_that_share_a_cell_teach_its_offset_once():
     boxes = torch.tensor([[[8.0, 8, 40, 40], [9, 9, 60, 60]]])
-    targets = make_targets(boxes, torch.tensor([[0, 0]]), 1, (64, 64), (16, 16))
+    targets = make_targets(boxes, torch.tensor([[0, 0]]), (64, 64), (16, 16))
     assert targets.tl_owns.tolist() == [[False, True]]
     assert targets.br_owns.tolist() == [[True, True]]
     predicted = targets.tl_offsets[:, 1:].expand(-1, 2, -1)
     assert offset_loss(predicted, targets.tl_offsets, targets.tl_owns) == 0
     logits = torch.zeros(1, 1, 16, 16)
-    assert focal_loss(logits, targets.tl_heatmap).item() == pytest.approx(
-        focal_by_loops(logits, targets.tl_heatmap).item(), rel=1e-5
-    )
+    found = focal_loss(logits, targets.heatmaps[0], targets.planes).item()
+    assert found == pytest.approx(focal_by_loops(logits, dense_heatmaps(targets, 1)[0]).item(), rel=1e-5)
 
 
 def test_pull_and_push_in_numbers():
@@ -260,7 +263,7 @@ def test_pull_and_push_in_numbers():
 
 def test_images_without_objects_only_teach_the_background():
     logits, sparse = torch.zeros(2, 3, 8, 8, requires_grad=True), torch.zeros(2, 1, 2)
-    targets = make_targets(torch.zeros(2, 1, 4), torch.full((2, 1), -1), 3, (31, 31), (8, 8))
+    targets = make_targets(torch.zeros(2, 1, 4), torch.full((2, 1), -1), (31, 31), (8, 8))
     assert isinstance(targets, Targets)
     losses = corner_losses(logits, logits, sparse, sparse, sparse[..., :1], sparse[..., :1], targets)
     assert [losses[name].item() for name in ("offset", "pull", "push")] == [0, 0, 0]
@@ -271,15 +274,30 @@ def test_images_without_objects_only_teach_the_background():
 @pytest.mark.parametrize(("reduction", "radius"), [("none", 0), ("fixed", 2), ("object", None)])
 def test_penalty_reduction_changes_the_gaussian_and_nothing_else(reduction, radius):
     boxes, labels = torch.tensor([[[20.0, 24.0, 60.0, 70.0]]]), torch.zeros(1, 1, dtype=torch.int64)
-    usual = make_targets(boxes, labels, 2, (127, 127), (32, 32))
+    usual = make_targets(boxes, labels, (127, 127), (32, 32))
     if radius is None:
         radius = int(gaussian_radius(torch.tensor(12.0), torch.tensor(11.0)))  # 46 x 40 pixels, in cells rounded up
-    found = make_targets(boxes, labels, 2, (127, 127), (32, 32), reduction)
+    found = make_targets(boxes, labels, (127, 127), (32, 32), reduction)
     for name in ("tl_cells", "br_cells", "tl_offsets", "br_offsets", "tl_owns", "br_owns", "valid"):
         assert torch.equal(getattr(found, name), getattr(usual, name))
-    rows, columns = torch.nonzero(found.tl_heatmap[0, 0], as_tuple=True)
+    rows, columns = torch.nonzero(found.heatmaps[0, 0], as_tuple=True)
     assert (int(rows.max() - rows.min()), int(columns.max() - columns.min())) == (2 * radius, 2 * radius)
-    assert int((found.tl_heatmap == 1).sum()) == 1
+    assert int((found.heatmaps[0] == 1).sum()) == 1
     if reduction == "fixed":  # sigma = (2 * 2.5 + 1) / 6 = 1
         row, column = divmod(int(found.tl_cells), 32)
-        assert float(found.tl_heatmap[0, 0, row, column + 2]) == pytest.approx(math.exp(-2), rel=1e-5)
+        assert float(found.heatmaps[0, 0, row, column + 2]) == pytest.approx(math.exp(-2), rel=1e-5)
+
+
+def test_only_planes_with_objects_are_made():
+    labels = torch.tensor([[2, 0, 2, -1], [-1, -1, -1, -1], [2, 2, 2, 1]])
+    planes = find_planes(labels)
+    assert list(zip(planes.images.tolist(), planes.classes.tolist(), strict=True)) == [(2, 2), (0, 2), (0, 0), (2, 1)]
+    assert planes.turns == [4, 2, 1]
+    assert planes.objects.tolist() == [8, 0, 1, 11, 9, 2, 10]
+
+
+def test_the_backgrounds_gradient_is_its_own():
+    planes = find_planes(torch.full((2, 1), -1))
+    logits = (4 * torch.randn(2, 3, 2, 5, generator=seeded(0), dtype=torch.float64)).requires_grad_()
+    empty = torch.zeros(0, 2, 5, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: focal_loss(x, empty, planes), logits)

@@ -190,7 +190,8 @@ def test_without_corner_pooling_everything_but_the_pooling_is_as_it_was():
         assert torch.equal(feature, other.backbone(x)[0])
         corner = model.heads[0].tl
         expected = corner.vertical(feature) + corner.horizontal(feature)
-        expected = corner.out(torch.relu(corner.merge(expected) + corner.shortcut(feature)))
+        merged = corner.merge.bn(corner.merge.conv(expected))
+        expected = corner.out(torch.relu(merged + corner.shortcut(feature)))
         torch.testing.assert_close(corner(feature), expected)
         assert not torch.allclose(corner(feature), other.heads[0].tl(feature))
 

@@ -10,6 +10,7 @@ from conftest import formula_state, load_json, shared_files
 from cornernet.data.images import read_image
 from cornernet.data.pad import to_input
 from cornernet.network.cornernet import CornerNet
+from cornernet.network.fused import fuse
 from cornernet.structures import Architecture, Preprocessing
 from cornernet.weights.openmmlab import RENAMING
 from cornernet.weights.renaming import infer_architecture
@@ -64,6 +65,7 @@ def test_hourglass104(path, shared):
     vectors = dict(np.load(path.with_suffix(".npz")))
     image = path.parent / spec["image"]
     compare(model, vectors, image, spec["sample_step"], 1e-3, Preprocessing())
+    compare(fuse(model), vectors, image, spec["sample_step"], 1e-3, Preprocessing())
 
 
 @pytest.mark.parametrize("path", shared_files("reference/tiny_*.json"))
@@ -77,3 +79,4 @@ def test_small_hourglass_from_a_released_style_checkpoint(path):
     model.load_state_dict(state)
     vectors = dict(np.load(path.with_suffix(".npz")))
     compare(model, vectors, path.parent / spec["image"], 1, 1e-4, Preprocessing())
+    compare(fuse(model), vectors, path.parent / spec["image"], 1, 1e-4, Preprocessing())

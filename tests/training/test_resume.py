@@ -29,10 +29,7 @@ def stop_at(process, run: Path, step: int, how: signal.Signals) -> tuple[int, st
             break
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-    if how == signal.SIGKILL:
-        os.killpg(process.pid, how)
-    else:
-        process.send_signal(how)
+    os.killpg(process.pid, how)  # its workers too, as a terminal or a cluster does
     said = process.communicate(timeout=60)[1]
     return process.returncode, said
 

@@ -11,8 +11,9 @@ import torch
 from cornernet.data.coco import find_split, load_coco
 from cornernet.errors import DivergedError, InputError
 from cornernet.evaluation.run import evaluate_dataset
+from cornernet.network.cornernet import CornerNet
 from cornernet.recipe import Optimization, load_recipe, recipe_names
-from cornernet.structures import Preprocessing
+from cornernet.structures import Architecture, Preprocessing
 from cornernet.training.module import TrainingModule, rate_factor
 from cornernet.training.run import DataSource, train
 from cornernet.weights.store import load_weights
@@ -85,10 +86,25 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     assert all(torch.isfinite(v).all() for v in load_weights(tmp_path / "run" / "last.safetensors").state.values())
 
 
+def test_a_gradient_that_is_not_finite_moves_no_weight():
+    recipe = load_recipe("shapes")
+    module = TrainingModule(CornerNet(Architecture(1, (8, 8), (1, 1), 8, 6, 8), 2), recipe, 100)
+    optimizer = module.configure_optimizers()["optimizer"]
+    for gradient, moves in ((1.0, True), (float("nan"), False), (float("inf"), False), (1.0, True)):
+        before = [p.detach().clone() for p in module.parameters()]
+        for parameter in module.parameters():
+            parameter.grad = torch.full_like(parameter, 0.1)
+        next(module.parameters()).grad.view(-1)[0] = gradient
+        module.configure_gradient_clipping(optimizer)
+        optimizer.step()
+        changed = [not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True)]
+        assert all(changed) if moves else not any(changed)
+
+
 def test_a_broken_image_ends_the_run_with_its_name(tmp_path):
     data = write_data(tmp_path / "data", train=4)
     whole = (data / "train" / "003.png").read_bytes()
-    (data / "train" / "003.png").write_bytes(b"no image")
+    (data / "train" / "003.png").write_bytes(whole[:-100])  # its header is whole, so that it is found only now
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=1)))
     with pytest.raises(InputError, match=r"003\.png"):
         train(recipe, DataSource(str(data)), tmp_path / "run")
@@ -122,8 +138,6 @@ def test_rates():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_builds(name):
-    from cornernet.network.cornernet import CornerNet
-
     recipe = load_recipe(name)
     with torch.device("meta"):
         module = TrainingModule(CornerNet(recipe.model, 10), recipe, 100)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 import tempfile
 import time
@@ -33,7 +32,7 @@ def benchmark(
 
     Args:
         images: Folder of images to time on. Default: some drawn at 640x480.
-        data: COCO data set; its val split is evaluated, with flip, for the AP column. Needs weights.
+        data: Data set in any format; its val split is evaluated, with flip, for the AP column. Needs weights.
         weights: Weights file or a release's name. Default: drawn ones, which cost as much.
         batch_size: Images of a training step. Default: the recipe's, per GPU.
         device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
@@ -46,6 +45,7 @@ def benchmark(
     from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
     from cornernet.files import atomic_write_json
     from cornernet.network.cornernet import CornerNet, channels_last
+    from cornernet.network.fused import fuse
     from cornernet.recipe import find_recipe, load_recipe
     from cornernet.weights.coco_classes import COCO_CLASSES
     from cornernet.weights.zoo import find_release, open_weights
@@ -73,7 +73,7 @@ def benchmark(
     names = stored.class_names if stored else COCO_CLASSES
     preprocessing = stored.preprocessing if stored else recipe.preprocessing
     decoding = stored.decoding if stored else recipe.decoding
-    model = channels_last(model.to(place))
+    model = fuse(channels_last(model.to(place)))
     with tempfile.TemporaryDirectory() as scratch:
         paths = _images(images, Path(scratch))
         for flip in (False, True):
@@ -127,10 +127,12 @@ def _speed(detector: Any, paths: list[Path], seconds: float, flip: bool) -> floa
 
 
 def _ap(detector: Any, data: str) -> float:
-    from cornernet.data.coco import find_split, load_coco
+    from cornernet.commands.common import report_dataset
+    from cornernet.data.find import find_data, load_split
     from cornernet.evaluation.run import evaluate_dataset
 
-    dataset = load_coco(*find_split(data, "val"), class_names=detector.class_names, check_files=True)
+    dataset = load_split(find_data(data), "val", class_names=detector.class_names)
+    report_dataset(dataset)
     return evaluate_dataset(detector, dataset, progress=Bar("evaluating"))[0].figures["AP"]
 
 
@@ -157,6 +159,8 @@ def _images(folder: str | None, scratch: Path) -> list[Path]:
 def _machine(device: torch.device) -> str:
     import torch
 
+    from cornernet.evaluation.cost import cpu_model
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    return f"{cpu_model()}, {torch.get_num_threads()} threads"

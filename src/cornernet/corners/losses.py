@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cornernet.corners.targets import Targets
+from cornernet.corners.targets import Planes, Targets
 from cornernet.structures import LossSettings
 
 ALPHA, BETA = 2.0, 4.0
@@ -29,19 +29,51 @@ class Counts(NamedTuple):
 def count_targets(targets: Targets) -> Counts:
     """The counts of one batch, float32, not yet at least 1; they may be summed over devices."""
     images = torch.as_tensor(float(len(targets.valid)), device=targets.valid.device)
-    peaks = [(heatmap == 1).sum().float() for heatmap in (targets.tl_heatmap, targets.br_heatmap)]
+    peaks = [(heatmap == 1).sum().float() for heatmap in targets.heatmaps]
     return Counts(peaks[0], peaks[1], targets.tl_owns.sum().float(), targets.br_owns.sum().float(), images)
 
 
-def focal_loss(logits: Tensor, target: Tensor, count: Tensor | None = None) -> Tensor:
-    """Equation 1: scalar, summed over (B, C, H, W), divided by ``count`` (cells whose target is 1, at least 1)."""
-    logits = _precise(logits)
-    probability = logits.sigmoid()
-    positive = target == 1
-    at_corner = (1 - probability) ** ALPHA * F.logsigmoid(logits)
-    elsewhere = (1 - target) ** BETA * probability**ALPHA * F.logsigmoid(-logits)
+class _Background(torch.autograd.Function):
+    """The focal loss of logits (B, C, H, W) where every target is 0: the sum of -p^2 log(1 - p).
+
+    An image at a time, in float32 at least; of the half dozen maps that autograd would keep, only the logits are.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor) -> Tensor:
+        ctx.save_for_backward(logits)
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        total = logits.new_zeros((), dtype=precise)
+        for image in logits:
+            x = image.to(precise)
+            total -= (x.sigmoid().square_() * F.logsigmoid(-x)).sum()
+        return total
+
+    @staticmethod
+    def backward(ctx, *grad_outputs: Tensor) -> Tensor:
+        (logits,), (grad,) = ctx.saved_tensors, grad_outputs
+        result = torch.empty_like(logits)
+        for image, target in zip(logits, result, strict=True):
+            x = image.to(grad.dtype)
+            p = x.sigmoid()
+            slope = (1 - p).mul_(F.logsigmoid(-x)).mul_(-2).add_(p).mul_(p.square_())
+            target.copy_(slope.mul_(grad))
+        return result
+
+
+def focal_loss(logits: Tensor, target: Tensor, planes: Planes, count: Tensor | None = None) -> Tensor:
+    """Equation 1: scalar, summed over logits (B, C, H, W), divided by ``count`` (cells whose target is 1, at least 1).
+
+    ``target`` (P, H, W) are the ``planes`` that hold objects; in all others it is 0. Those are counted as background
+    first, and put right.
+    """
+    held = _precise(logits[planes.images, planes.classes])
+    probability, positive = held.sigmoid(), target == 1
+    background = probability**ALPHA * F.logsigmoid(-held)
+    at_corner = (1 - probability) ** ALPHA * F.logsigmoid(held)
+    right = torch.where(positive, at_corner, (1 - target) ** BETA * background)
     count = positive.sum().clamp_min(1) if count is None else count
-    return -torch.where(positive, at_corner, elsewhere).sum() / count
+    return (_Background.apply(logits) - (right - background).sum()) / count  # type: ignore[operator]
 
 
 def offset_loss(offsets: Tensor, target: Tensor, owns: Tensor, count: Tensor | None = None) -> Tensor:
@@ -89,8 +121,8 @@ def corner_losses(
     Heatmaps are logits (B, C, H, W); offsets (B, N, 2) and embeddings (B, N, 1) are those read at the targets' cells.
     """
     tl_peaks, br_peaks, tl_cells, br_cells, images = counts or (None, None, None, None, 1)
-    tl_focal = focal_loss(tl_heatmap, targets.tl_heatmap, tl_peaks)
-    br_focal = focal_loss(br_heatmap, targets.br_heatmap, br_peaks)
+    tl_focal = focal_loss(tl_heatmap, targets.heatmaps[0], targets.planes, tl_peaks)
+    br_focal = focal_loss(br_heatmap, targets.heatmaps[1], targets.planes, br_peaks)
     heatmap = (tl_focal + br_focal) / 2
     tl_offset = offset_loss(tl_offsets, targets.tl_offsets, targets.tl_owns, tl_cells)
     br_offset = offset_loss(br_offsets, targets.br_offsets, targets.br_owns, br_cells)

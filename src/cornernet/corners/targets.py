@@ -1,9 +1,14 @@
-"""What the network should have said: targets of a batch, in one vectorised go."""
+"""What the network should have said: targets of a batch.
+
+Most of COCO's 80 heatmaps of an image are empty; dense targets of a batch of 48 would be half a gigabyte. So only the
+planes with objects are made, and the losses treat all else as background.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,16 +16,31 @@ MIN_OVERLAP = 0.3
 FIXED_RADIUS = 2.5
 
 
+class Planes(NamedTuple):
+    """The (image, class) pairs of a batch that have objects: only their heatmaps are made. Built by ``find_planes``.
+
+    ``images`` and ``classes`` (P,) say which; those with most objects come first. ``objects`` (M,) are the batch's
+    valid objects, as indices into its B * N: first one of every plane, then a second one of the first ``turns[1]``
+    planes, and so on; ``turns`` sums to M.
+    """
+
+    images: Tensor
+    classes: Tensor
+    objects: Tensor
+    turns: list[int]
+
+
 class Targets(NamedTuple):
     """Targets of a batch of B images with at most N objects each, on a map of H by W cells.
 
-    ``tl_heatmap``, ``br_heatmap`` (B, C, H, W). The rest per object: ``tl_cells``, ``br_cells`` (B, N) int64, row * W +
-    column; ``tl_offsets``, ``br_offsets`` (B, N, 2) as x, y in cells; ``valid`` (B, N), False for fillers;
-    ``tl_owns``, ``br_owns`` (B, N): the object is the last valid one in its cell, so the cell's offset is its own.
+    ``heatmaps`` (2, P, H, W): of top-left and of bottom-right corners, for the P ``planes`` with objects; all others
+    are zero. The rest per object: ``tl_cells``, ``br_cells`` (B, N) int64, row * W + column; ``tl_offsets``,
+    ``br_offsets`` (B, N, 2) as x, y in cells; ``valid`` (B, N), False for fillers; ``tl_owns``, ``br_owns`` (B, N): the
+    object is the last valid one in its cell, so the cell's offset is its own.
     """
 
-    tl_heatmap: Tensor
-    br_heatmap: Tensor
+    heatmaps: Tensor
+    planes: Planes
     tl_cells: Tensor
     br_cells: Tensor
     tl_offsets: Tensor
@@ -28,6 +48,33 @@ class Targets(NamedTuple):
     tl_owns: Tensor
     br_owns: Tensor
     valid: Tensor
+
+
+def find_planes(labels: Tensor) -> Planes:
+    """Which heatmaps a batch of ``labels`` (B, N), -1 for fillers, has anything in; on the CPU, where labels begin."""
+    flat = labels.cpu().numpy().reshape(-1)
+    objects = np.flatnonzero(flat >= 0)
+    pairs = np.stack((objects // max(1, labels.shape[1]), flat[objects]))
+    pairs, plane, counts = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
+    most_first = np.argsort(-counts, kind="stable")
+    place = np.empty_like(most_first)
+    place[most_first] = np.arange(len(counts))
+    plane = place[plane.reshape(-1)]
+    by_plane = np.argsort(plane, kind="stable")
+    counts = counts[most_first]
+    turn = np.empty_like(by_plane)
+    turn[by_plane] = np.arange(len(objects)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order = np.lexsort((plane, turn))
+    images, classes = (torch.from_numpy(row[most_first]) for row in pairs)
+    return Planes(images, classes, torch.from_numpy(objects[order]), np.bincount(turn).tolist())
+
+
+def dense_heatmaps(targets: Targets, num_classes: int) -> Tensor:
+    """Both heatmaps of all classes, (2, B, num_classes, H, W): for looking; the losses never need them."""
+    _, _, height, width = targets.heatmaps.shape
+    dense = targets.heatmaps.new_zeros(2, len(targets.valid), num_classes, height, width)
+    dense[:, targets.planes.images, targets.planes.classes] = targets.heatmaps
+    return dense
 
 
 def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float = MIN_OVERLAP) -> Tensor:
@@ -46,17 +93,22 @@ def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float = MIN_OVER
 def make_targets(
     boxes: Tensor,
     labels: Tensor,
-    num_classes: int,
     input_size: tuple[int, int],
     map_size: tuple[int, int],
     penalty_reduction: str = "object",
+    planes: Planes | None = None,
 ) -> Targets:
     """Targets for ``boxes`` (B, N, 4), x1 y1 x2 y2 in pixels of the input, and ``labels`` (B, N), -1 for fillers.
 
     ``input_size`` and ``map_size`` are (height, width). A box outside the input is an error of the caller's.
     ``penalty_reduction``: the Gaussian around a corner is as wide as the object allows (``"object"``), of radius 2.5
-    cells (``"fixed"``), or a single cell (``"none"``).
+    cells (``"fixed"``), or a single cell (``"none"``). Without ``planes``, on the boxes' device, they are found from
+    ``labels``, for which a GPU has to wait.
     """
+    if planes is None:
+        found = find_planes(labels)
+        images, classes, objects = (index.to(labels.device) for index in found[:3])
+        planes = Planes(images, classes, objects, found.turns)
     valid = labels >= 0
     scale = boxes.new_tensor([map_size[1] / input_size[1], map_size[0] / input_size[0]])
     last = torch.tensor([map_size[1] - 1, map_size[0] - 1], device=boxes.device)
@@ -64,15 +116,13 @@ def make_targets(
     radius = gaussian_radius(size[..., 1], size[..., 0]).clamp_min(0).floor()
     if penalty_reduction != "object":
         radius = torch.full_like(radius, FIXED_RADIUS if penalty_reduction == "fixed" else 0.0)
-    sides = []
-    for corner in (boxes[..., :2], boxes[..., 2:]):
-        position = corner * scale
-        cell = torch.minimum(position.long(), last)  # x, y
-        flat = torch.where(valid, cell[..., 1] * map_size[1] + cell[..., 0], 0)
-        heatmap = _gaussians(cell, radius, labels, valid, num_classes, map_size)
-        sides.append((heatmap, flat, position - cell, _last_in_cell(flat, valid)))
-    (tl_heat, tl_cells, tl_offsets, tl_owns), (br_heat, br_cells, br_offsets, br_owns) = sides
-    return Targets(tl_heat, br_heat, tl_cells, br_cells, tl_offsets, br_offsets, tl_owns, br_owns, valid)
+    position = torch.stack((boxes[..., :2], boxes[..., 2:])) * scale
+    cells = torch.minimum(position.long(), last)  # (2, B, N) of x, y
+    tl_cells, br_cells = torch.where(valid, cells[..., 1] * map_size[1] + cells[..., 0], 0)
+    tl_offsets, br_offsets = position - cells
+    owns = _last_in_cell(tl_cells, valid), _last_in_cell(br_cells, valid)
+    heatmaps = _gaussians(cells, radius, planes, map_size)
+    return Targets(heatmaps, planes, tl_cells, br_cells, tl_offsets, br_offsets, *owns, valid)
 
 
 def _last_in_cell(cells: Tensor, valid: Tensor) -> Tensor:
@@ -80,21 +130,28 @@ def _last_in_cell(cells: Tensor, valid: Tensor) -> Tensor:
     return valid & ~same.triu(diagonal=1).any(dim=2)
 
 
-def _gaussians(
-    centre: Tensor, radius: Tensor, labels: Tensor, valid: Tensor, num_classes: int, map_size: tuple[int, int]
-) -> Tensor:
-    """Heatmaps (B, C, H, W): exp(-d^2 / 2 sigma^2), sigma = (2r + 1) / 6, in a window of r cells; merged by maximum."""
-    (height, width), (batch, count) = map_size, labels.shape
-    variance = ((2 * radius + 1) / 6).square()[..., None]
+def _gaussians(cells: Tensor, radius: Tensor, planes: Planes, map_size: tuple[int, int]) -> Tensor:
+    """Heatmaps (2, P, H, W): exp(-d^2 / 2 sigma^2), sigma = (2r + 1) / 6, in a window of r cells; merged by maximum.
+
+    A Gaussian is a column times a row.
+    """
+    height, width = map_size
+    cells, radius = cells.flatten(1, 2)[:, planes.objects], radius.flatten()[planes.objects]
+    variance = ((2 * radius + 1) / 6).square()
     sides = []
-    for length, middle in ((height, centre[..., 1]), (width, centre[..., 0])):
-        distance = torch.arange(length, device=centre.device) - middle[..., None]
-        bell = torch.exp(-distance.square() / (2 * variance))
-        sides.append(torch.where(distance.abs() <= radius[..., None], bell, 0.0))
-    bells = (sides[0][..., :, None] * sides[1][..., None, :]).reshape(batch * count, height * width)
-    image = torch.arange(batch, device=labels.device)[:, None]
-    spare = batch * num_classes  # one more plane takes the fillers
-    plane = torch.where(valid, image * num_classes + labels, spare).reshape(-1)
-    planes = bells.new_zeros(spare + 1, height * width)
-    planes.scatter_reduce_(0, plane[:, None].expand_as(bells), bells, "amax")
-    return planes[:spare].reshape(batch, num_classes, height, width)
+    for length, middle in ((height, cells[..., 1]), (width, cells[..., 0])):
+        distance = torch.arange(length, device=cells.device) - middle[..., None]
+        bell = torch.exp(-distance.square() / (2 * variance[:, None]))
+        sides.append(torch.where(distance.abs() <= radius[:, None], bell, 0.0))
+    columns, rows = sides[0][..., :, None], sides[1][..., None, :]  # (2, M, H, 1), (2, M, 1, W)
+    heatmaps = columns.new_empty(2, len(planes.images), height, width)
+    start = 0
+    for turn, count in enumerate(planes.turns):
+        bells = columns[:, start : start + count], rows[:, start : start + count]
+        there = heatmaps[:, :count]
+        if turn:
+            torch.maximum(there, bells[0] * bells[1], out=there)
+        else:
+            torch.mul(*bells, out=there)
+        start += count
+    return heatmaps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -42,6 +43,14 @@ def count_cost(architecture: Architecture, num_classes: int, size: tuple[int, in
     return Cost(sum(p.numel() for p in model.parameters()) / 1e6, counter.get_total_flops() / 1e9, size)
 
 
+def cpu_model() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def training_bytes(architecture: Architecture, num_classes: int, batch_size: int, crop_size: int) -> int:
     """An estimate of a training step's memory in float32: what backward needs, weights, gradients, Adam's averages."""
     kept: dict[int, int] = {}
@@ -60,7 +69,7 @@ def training_bytes(architecture: Architecture, num_classes: int, batch_size: int
     own = {id(p.untyped_storage()) for p in model.parameters()}
     activations = sum(size for key, size in kept.items() if key not in own)
     heatmaps = sum(o.tl_heatmap.numel() + o.br_heatmap.numel() for o in outputs) * 4
-    return batch_size * (activations + 6 * heatmaps) + 4 * weights  # the focal loss keeps about six maps
+    return batch_size * (activations + heatmaps) + 4 * weights  # heatmaps: their gradient
 
 
 def require_training_memory(need: int, device: torch.device) -> None:

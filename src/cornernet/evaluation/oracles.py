@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cornernet.corners.pair import Pairs
-from cornernet.corners.targets import Targets, make_targets
-from cornernet.data.coco import CocoDataset, ImageRecord
+from cornernet.corners.targets import Targets, dense_heatmaps, make_targets
+from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.images import read_image
 from cornernet.detector import Detector
 from cornernet.errors import InputError
@@ -54,7 +54,7 @@ class OracleDetector(Detector):
     def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
         targets = self._targets(output, shifts, padded)
         certain = float("inf")
-        maps = [torch.where(m == 1, certain, -certain) for m in (targets.tl_heatmap, targets.br_heatmap)]
+        maps = torch.where(dense_heatmaps(targets, len(self.class_names)) == 1, certain, -certain)
         head = SimpleNamespace(
             values_at=lambda features, tl, br: self._values(output, targets, tl, br),
             pairing=output.head.pairing,
@@ -69,7 +69,7 @@ class OracleDetector(Detector):
         boxes = torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=shifts.device)[None]
         labels = torch.as_tensor(self.truth.labels[wanted], device=shifts.device)[None]
         map_size = output.tl_heatmap.shape[-2], output.tl_heatmap.shape[-1]
-        return make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, len(self.class_names), padded, map_size)
+        return make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, padded, map_size)
 
     def _values(self, output: StackOutput, targets: Targets, tl: Tensor, br: Tensor) -> CornerValues:
         """Offsets and embeddings at cells (1, K): the network's, or where a corner lies and they are asked for, the

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cornernet.data.coco import CocoDataset
+from cornernet.data.dataset import CocoDataset
 from cornernet.data.images import read_image
+from cornernet.data.prefetch import ahead
 from cornernet.detector import Detector
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
 
@@ -23,7 +24,7 @@ def predict_dataset(
     """COCO results of every image, or of every ``world``-th from ``rank`` on; ``progress(done, total)`` after each."""
     results: list[dict[str, Any]] = []
     records = dataset.images[rank::world]
-    images = (read_image(record.path, size=(record.height, record.width)) for record in records)
+    images = ahead(lambda record: read_image(record.path, size=(record.height, record.width)), records)
     found = detector.stream(images, batch_size=batch_size)
     for i, (record, detections) in enumerate(zip(records, found, strict=True), start=1):
         results += to_coco_results(detections, record.id, dataset.category_ids)

@@ -39,7 +39,12 @@ class DenseMaps(NamedTuple):
 
 
 class CornerNet(nn.Module):
-    """CornerNet (Law and Deng, ECCV 2018) of any hourglass size."""
+    """CornerNet (Law and Deng, ECCV 2018) of any hourglass size.
+
+    ``fused`` is the arithmetic of a network that ``network.fused`` made ready for testing, ``None`` for any other.
+    """
+
+    fused: torch.dtype | None = None
 
     def __init__(self, architecture: Architecture, num_classes: int) -> None:
         super().__init__()

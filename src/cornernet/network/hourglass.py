@@ -8,15 +8,24 @@ from torch.nn import functional as F
 from cornernet.structures import Architecture
 
 
-class ConvBN(nn.Sequential):
-    """Convolution without bias and batch normalisation, then ReLU unless told otherwise; padding k // 2."""
+class ConvBN(nn.Module):
+    """Convolution without bias and batch normalisation; then, where there is one, a sum; then ReLU, unless told not to.
+
+    Padding is k // 2. The four are one step so that ``network.fused`` can make them one operator for testing.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, relu: bool = True) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
-        if relu:
-            self.relu = nn.ReLU(inplace=True)
+        self.relu = relu
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, outputs, H / stride, W / stride), rounded up; ``add`` has the output's shape."""
+        y = self.bn(self.conv(x))
+        if add is not None:
+            y = y + add
+        return F.relu(y, inplace=True) if self.relu else y
 
 
 class Residual(nn.Module):
@@ -25,12 +34,12 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = ConvBN(inputs, outputs, 3, stride)
-        self.conv2 = ConvBN(outputs, outputs, 3, relu=False)
+        self.conv2 = ConvBN(outputs, outputs, 3)
         changes = stride != 1 or inputs != outputs
         self.shortcut = ConvBN(inputs, outputs, 1, stride, relu=False) if changes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv2(self.conv1(x)) + self.shortcut(x), inplace=True)
+        return self.conv2(self.conv1(x), add=self.shortcut(x))
 
 
 class Hourglass(nn.Module):
@@ -85,7 +94,7 @@ class HourglassNet(nn.Module):
         levels = architecture.channels, architecture.blocks
         self.hourglasses = nn.ModuleList(self.hourglass(*levels) for _ in range(stacks))
         self.to_feature = nn.ModuleList(ConvBN(width, features, 3) for _ in range(stacks))
-        self.from_input = nn.ModuleList(ConvBN(width, width, 1, relu=False) for _ in range(stacks - 1))
+        self.from_input = nn.ModuleList(ConvBN(width, width, 1) for _ in range(stacks - 1))
         self.from_feature = nn.ModuleList(ConvBN(features, width, 1, relu=False) for _ in range(stacks - 1))
         self.between = nn.ModuleList(Residual(width, width) for _ in range(stacks - 1))
 
@@ -97,6 +106,5 @@ class HourglassNet(nn.Module):
             feature = to_feature(hourglass(x))
             features.append(feature)
             if i + 1 < len(self.hourglasses):
-                x = F.relu(self.from_input[i](x) + self.from_feature[i](feature), inplace=True)
-                x = self.between[i](x)
+                x = self.between[i](self.from_input[i](x, add=self.from_feature[i](feature)))
         return features

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.tensorboard import SummaryWriter
 
-from cornernet.data.coco import CocoDataset
+from cornernet.data.dataset import CocoDataset
 from cornernet.detector import Detector
 from cornernet.errors import InputError, InterruptedRun
 from cornernet.evaluation.ap import Metrics, coco_metrics

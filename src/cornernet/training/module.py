@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cornernet.corners.losses import Counts, corner_losses, count_targets
-from cornernet.corners.targets import Targets, make_targets
+from cornernet.corners.targets import Planes, Targets, make_targets
 from cornernet.data.loading import Batch
 from cornernet.data.pad import normalize
 from cornernet.errors import DivergedError
@@ -22,18 +22,22 @@ LOSSES = ("heatmap", "offset", "pull", "push")
 
 
 def batch_losses(
-    model: CornerNet, images: Tensor, boxes: Tensor, labels: Tensor, weights: LossSettings = LossSettings()
+    model: CornerNet,
+    images: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    weights: LossSettings = LossSettings(),
+    planes: Planes | None = None,
 ) -> dict[str, Tensor]:
     """The four weighted losses, summed over all stacks, of normalised images (B, 3, S, S) and their objects.
 
     Offsets and embeddings are computed at the objects' corners alone, the only places where the losses read them. With
-    ``normalize`` ``"world"`` the mean of all devices' losses is the loss of all their images in one batch.
+    ``normalize`` ``"world"`` the mean of all devices' losses is the loss of all their images in one batch. ``planes``
+    of these labels, on the same device, save a GPU from waiting.
     """
     outputs = model(images)
     (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
-    targets = make_targets(
-        boxes, labels, model.num_classes, (height, width), (rows, columns), weights.penalty_reduction
-    )
+    targets = make_targets(boxes, labels, (height, width), (rows, columns), weights.penalty_reduction, planes)
     counts = _world_counts(targets) if weights.normalize == "world" else None
     total: dict[str, Tensor] = {}
     for output in outputs:
@@ -98,7 +102,7 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Losses of one batch; Lightning minimises ``loss``."""
-        losses = batch_losses(self.model, batch.images, batch.boxes, batch.labels, self.recipe.loss)
+        losses = batch_losses(self.model, batch.images, batch.boxes, batch.labels, self.recipe.loss, batch.planes)
         loss = torch.stack(list(losses.values())).sum()
         self.unchecked.append((loss.detach(), self.global_step, batch.names))
         if self.device.type == "cpu" or len(self.unchecked) >= 16:  # reading a GPU's memory stalls it
@@ -130,9 +134,14 @@ class TrainingModule(pl.LightningModule):
                 " rate (--optimization.lr); the last state is as it was"
             )
 
-    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        """By norm; Lightning's own refuses fused optimisers."""
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """By norm; Lightning's own refuses fused optimisers. A step whose gradient is not finite moves nothing.
+
+        That is decided on the device, by the fused optimiser: nobody waits for it. ``check_losses`` tells of it later.
+        """
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.optimization.gradient_clip)
+        if optimizer.defaults.get("fused"):
+            optimizer.found_inf = (~torch.isfinite(self.grad_norm)).float()
 
     def configure_optimizers(self) -> Any:
         """Adam at the recipe's rate, scaled linearly to the batch in use."""

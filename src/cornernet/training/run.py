@@ -17,12 +17,15 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
 
-from cornernet.data.coco import CocoDataset, find_split, load_coco
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.find import find_data, load_split
+from cornernet.data.formats import Format
 from cornernet.data.loading import TrainingLoader
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics
 from cornernet.files import atomic_write, atomic_write_json, make_folder
 from cornernet.network.cornernet import CornerNet, channels_last
+from cornernet.network.tuning import checkpoint_activations, compile_parts
 from cornernet.recipe import Recipe, load_recipe, recipe_yaml
 from cornernet.training.callbacks import (
     BOARD_FOLDER,
@@ -45,21 +48,27 @@ RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
 
 @dataclass
 class DataSource:
-    """A folder with a data set and the names of its splits; no validation where ``val_split`` is ``None``."""
+    """A folder with a data set and the names of its splits; no validation where ``val_split`` is ``None``.
+
+    ``val_share`` of the images are held back where there is no ``val`` (`load_split`); ``format`` is found by looking.
+    """
 
     folder: str
     train_split: str = "train"
     val_split: str | None = "val"
+    val_share: float | None = None
+    format: Format | None = None
 
     def load(self, *, strict: bool = False) -> tuple[CocoDataset, CocoDataset | None]:
         """The training and the validation split, with the same classes; ``InputError`` where one will not do."""
-        training = load_coco(*find_split(self.folder, self.train_split), strict=strict, check_files=True)
+        labels = find_data(self.folder, self.format)
+        training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
         training.require_boxes()
         if self.val_split is None:
             return training, None
-        annotations, images = find_split(self.folder, self.val_split)
         names = training.class_names
-        return training, load_coco(annotations, images, strict=strict, class_names=names, check_files=True)
+        validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
+        return training, validation
 
 
 @dataclass
@@ -153,6 +162,10 @@ def _fit(
     notes = transfer(model, training.class_names, start) if start else []
     for note in notes if world.is_first else []:
         print(f"weights: {note}", file=sys.stderr)
+    if recipe.activation_checkpointing:
+        checkpoint_activations(model)
+    if recipe.compile:
+        compile_parts(model)
     loader = TrainingLoader(training, recipe, world.rank, world.size)
     if not len(loader):
         raise InputError(f"{training.json_path}: {len(training.images)} images are too few for {world.size} processes")
@@ -188,8 +201,11 @@ def _fit(
             use_distributed_sampler=False,
             benchmark=torch.cuda.is_available(),
         )
-        trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
-        keeper.finish(trainer, module)
+        try:
+            trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
+            keeper.finish(trainer, module)
+        finally:
+            loader.close()
     return TrainingResult(folder, keeper.metrics)
 
 

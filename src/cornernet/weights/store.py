@@ -91,7 +91,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
             Architecture(**content["architecture"]),
             tuple(_names(content["class_names"])),
             Preprocessing(**preprocessing),
-            Decoding(**content["decoding"]),
+            Decoding(**content.get("decoding", {})),  # the first files had none: the paper's
             float(content["threshold"]),
             dict(content["info"]),
         )

@@ -20,7 +20,6 @@ import torch
 from gpu import Answer, Job, Scale, Variant, scale_of, variant_of
 from torch import Tensor
 
-from cornernet.corners.losses import corner_losses
 from cornernet.corners.pair import corner_positions, pair_corners
 from cornernet.corners.peaks import top_corners
 from cornernet.corners.soft_nms import soft_nms
@@ -31,6 +30,7 @@ from cornernet.network.cornernet import CornerNet, channels_last
 from cornernet.network.fused import fuse
 from cornernet.network.tuning import compile_parts
 from cornernet.structures import Preprocessing
+from cornernet.training.step import batch_losses
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -299,14 +299,8 @@ def own_loss(job: Job) -> tuple[CornerNet, Callable[[], Tensor]]:
     boxes, labels, planes = draw_objects(job, scale.batch)
 
     def loss() -> Tensor:
-        outputs = model(normalize(images, settings))
-        rows, columns = outputs[0].tl_heatmap.shape[-2:]
-        targets = make_targets(boxes, labels, size, (rows, columns), planes=planes)
-        parts: list[Tensor] = []
-        for output in outputs:
-            values = output.head.values_at(output.features, targets.tl_cells, targets.br_cells)
-            parts += corner_losses(output.tl_heatmap, output.br_heatmap, *values, targets).values()
-        return torch.stack(parts).sum()
+        parts = batch_losses(model, normalize(images, settings), boxes, labels, planes=planes)
+        return torch.stack(list(parts.values())).sum()
 
     return model, loss
 

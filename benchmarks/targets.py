@@ -95,6 +95,9 @@ def main() -> None:
         return
     from peer import cpu_model, run
 
+    from cornernet.errors import InputError
+    from cornernet.files import atomic_write_json
+
     if not options.peer_python or not shutil.which(options.peer_python):
         sys.exit(f"error: --peer-python {options.peer_python}: no such program")
     pythons = {"cornernet": sys.executable, "peer": options.peer_python}
@@ -102,7 +105,10 @@ def main() -> None:
     for _ in range(options.rounds):
         for side, python in pythons.items():
             words = [python, str(Path(__file__)), "--side", side, "--repeats", str(options.repeats)]
-            seconds[side] += run([*words, "--threads", str(options.threads)], options.threads)
+            try:
+                seconds[side] += run([*words, "--threads", str(options.threads)], options.threads)
+            except InputError as error:
+                sys.exit(f"error: {error}")
     medians = {side: median(values) for side, values in seconds.items()}
     print("| targets of 48 images | median, ms | half of them within | to the peer |\n|---|--:|--:|--:|")
     for side, values in seconds.items():
@@ -111,7 +117,7 @@ def main() -> None:
         print(f"| {SIDES[side]} | {1000 * medians[side]:.1f} | {low:.1f} - {high:.1f} | {ratio:.1f}x |")
     print(f"\n{cpu_model()}, {options.threads} of {os.cpu_count()} cores; load: {os.getloadavg()[0]:.1f}")
     if options.out:
-        options.out.write_text(json.dumps({"seconds": seconds, "medians": medians}, indent=1) + "\n")
+        atomic_write_json(options.out, {"seconds": seconds, "medians": medians})
 
 
 if __name__ == "__main__":

@@ -71,6 +71,8 @@ class Detector:
         max_size: int | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
+        if precision is not None and model.fused is not None:
+            raise ValueError(f"a fused network computes in {model.fused}; give the precision to fuse()")
         self.model, self.class_names, self.preprocessing = model.eval(), tuple(class_names), preprocessing
         self.decoding, self.threshold = decoding, threshold
         self.flip, self.scales, self.max_size, self.precision = flip, tuple(scales), max_size, precision
@@ -158,8 +160,7 @@ class Detector:
         if parameter.device.type == "cpu":
             require_memory(*padded, self.model.bytes_per_pixel * len(images), "image")
         pixels, shifts = to_input(images, self.preprocessing, parameter.device)
-        plain = self.model.fused is None  # a fused network has its own arithmetic
-        with torch.autocast(parameter.device.type, self.precision, enabled=plain and self.precision is not None):
+        with torch.autocast(parameter.device.type, self.precision, enabled=self.precision is not None):
             return self.model(pixels, last_only=True)[-1], shifts
 
     def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
@@ -250,5 +251,4 @@ def load(
         flip=flip,
         scales=scales,
         max_size=max_size,
-        precision=precision,
     )

@@ -6,7 +6,7 @@ import torch
 from cornernet.network.cornernet import CornerNet, DenseMaps
 from cornernet.network.head import Branch, neighbourhoods
 from cornernet.structures import Architecture
-from cornernet.training.module import batch_losses
+from cornernet.training.step import batch_losses
 
 CLASSES = 3
 ARCHITECTURES = {

@@ -8,7 +8,7 @@ import torch
 from cornernet.network.cornernet import CornerNet
 from cornernet.network.tuning import checkpoint_activations, compile_parts
 from cornernet.structures import Architecture
-from cornernet.training.module import batch_losses
+from cornernet.training.step import batch_losses
 
 ARCHITECTURE = Architecture(2, (8, 8, 12), (1, 2, 1), 8, 6, 8)
 

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cornernet.network.cornernet import CornerNet
 from cornernet.structures import Architecture, LossSettings
 from cornernet.training.distributed import connect, find_world
-from cornernet.training.module import batch_losses
+from cornernet.training.step import batch_losses
 
 SMALL = Architecture(2, (4, 4, 6), (1, 1, 1), 4, 4, 4)
 CLASSES, IMAGES, SIZE = 3, 2, 32

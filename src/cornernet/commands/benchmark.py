@@ -101,7 +101,8 @@ def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torc
     import torch
 
     from cornernet.network.cornernet import CornerNet, channels_last
-    from cornernet.training.module import TrainingModule, batch_losses
+    from cornernet.training.module import TrainingModule
+    from cornernet.training.step import batch_losses
 
     side = recipe.augmentation.crop_size
     torch.cuda.reset_peak_memory_stats(device)

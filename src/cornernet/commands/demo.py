@@ -75,7 +75,7 @@ def _seconds_per_image(recipe) -> float:
 
     from cornernet.data.shapes import CLASS_NAMES
     from cornernet.network.cornernet import CornerNet, channels_last
-    from cornernet.training.module import batch_losses
+    from cornernet.training.step import batch_losses
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size, batch = recipe.augmentation.crop_size, recipe.batch_size

@@ -143,8 +143,11 @@ class TrainingLoader:
 
     def close(self) -> None:
         """End the worker processes."""
-        if self._loader._iterator is not None:
-            self._loader._iterator._shutdown_workers()  # type: ignore[attr-defined] - PyTorch has no public way
+        iterator: Any = self._loader._iterator  # PyTorch has no public way
+        if iterator is not None:
+            iterator._shutdown_workers()
+            for worker in iterator._workers:
+                worker.kill()  # one that is stuck: SIGTERM does not end it at once
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and batches trained on in it, as noted in ``progress`` by the training loop."""

@@ -1,4 +1,4 @@
-"""The training step: images to losses, and how the weights move."""
+"""The training as Lightning sees it: a step, what it watches, how the weights move."""
 
 from __future__ import annotations
 
@@ -9,61 +9,14 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from cornernet.corners.losses import Counts, corner_losses, count_targets
-from cornernet.corners.targets import Planes, Targets, make_targets
 from cornernet.data.loading import Batch
 from cornernet.data.pad import normalize
 from cornernet.errors import DivergedError
 from cornernet.network.cornernet import CornerNet
 from cornernet.recipe import Optimization, Recipe
-from cornernet.structures import LossSettings
+from cornernet.training.step import batch_losses
 
 LOSSES = ("heatmap", "offset", "pull", "push")
-
-
-def batch_losses(
-    model: CornerNet,
-    images: Tensor,
-    boxes: Tensor,
-    labels: Tensor,
-    weights: LossSettings = LossSettings(),
-    planes: Planes | None = None,
-) -> dict[str, Tensor]:
-    """The four weighted losses, summed over all stacks, of normalised images (B, 3, S, S) and their objects.
-
-    Offsets and embeddings are computed at the objects' corners alone, the only places where the losses read them. With
-    ``normalize`` ``"world"`` the mean of all devices' losses is the loss of all their images in one batch. ``planes``
-    of these labels, on the same device, save a GPU from waiting.
-    """
-    outputs = model(images)
-    (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
-    targets = make_targets(boxes, labels, (height, width), (rows, columns), weights.penalty_reduction, planes)
-    counts = _world_counts(targets) if weights.normalize == "world" else None
-    total: dict[str, Tensor] = {}
-    for output in outputs:
-        values = output.head.values_at(output.features, targets.tl_cells, targets.br_cells)
-        losses = corner_losses(
-            output.tl_heatmap,
-            output.br_heatmap,
-            values.tl_offsets,
-            values.br_offsets,
-            values.tl_embeddings,
-            values.br_embeddings,
-            targets,
-            weights,
-            counts,
-        )
-        total = {name: total.get(name, 0) + value for name, value in losses.items()}
-    return total
-
-
-def _world_counts(targets: Targets) -> Counts:
-    """The counts of all devices' batches together, per device: gradients are averaged over devices afterwards."""
-    counts, world = torch.stack(count_targets(targets)), 1
-    if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(counts)
-        world = torch.distributed.get_world_size()
-    return Counts(*(counts.clamp_min(1) / world))
 
 
 def rate_factor(step: int, settings: Optimization, steps_per_epoch: int, epochs: int) -> float:
@@ -83,7 +36,8 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.model, self.recipe, self.world = model, recipe, world
         self.steps_per_epoch = math.ceil(steps_per_epoch / recipe.accumulate)
-        self.unchecked: list[tuple[Tensor, int, list[str]]] = []
+        self.unchecked: list[tuple[str, Tensor, int, list[str]]] = []
+        self.names: list[str] = []  # of the batch at hand
         self.grad_norm = torch.zeros(())
         if recipe.freeze == "backbone":
             model.backbone.requires_grad_(False)
@@ -104,23 +58,27 @@ class TrainingModule(pl.LightningModule):
         """Losses of one batch; Lightning minimises ``loss``."""
         losses = batch_losses(self.model, batch.images, batch.boxes, batch.labels, self.recipe.loss, batch.planes)
         loss = torch.stack(list(losses.values())).sum()
-        self.unchecked.append((loss.detach(), self.global_step, batch.names))
-        if self.device.type == "cpu" or len(self.unchecked) >= 16:  # reading a GPU's memory stalls it
-            self.check_losses()
+        self.names = batch.names
+        self._watch("the loss", loss)
         parts = {name: value.detach() for name, value in losses.items()}
         self.log_dict({"loss": loss.detach(), **parts}, prog_bar=True, logger=False)
         return {"loss": loss, **parts}
 
+    def _watch(self, what: str, value: Tensor) -> None:
+        self.unchecked.append((what, value.detach(), self.global_step, self.names))
+        if self.device.type == "cpu" or len(self.unchecked) >= 32:  # reading a GPU's memory stalls it
+            self.check_losses()
+
     def check_losses(self) -> None:
-        """Raise ``DivergedError`` naming the images of the first unchecked batch whose loss is not finite."""
+        """Raise ``DivergedError`` naming the images of the first unchecked batch with a value that is not finite."""
         pending, self.unchecked = self.unchecked, []
         if not pending:
             return
-        finite = torch.isfinite(torch.stack([loss for loss, _, _ in pending])).tolist()
-        for (loss, step, names), good in zip(pending, finite, strict=True):
+        finite = torch.isfinite(torch.stack([value for _, value, _, _ in pending])).tolist()
+        for (what, value, step, names), good in zip(pending, finite, strict=True):
             if not good:
                 raise DivergedError(
-                    f"step {step}: the loss became {loss.item()} on the batch of {', '.join(names)}; look at these"
+                    f"step {step}: {what} became {value.item()} on the batch of {', '.join(names)}; look at these"
                     " images and their boxes, or lower the rate (--optimization.lr); the last state is as it was"
                 )
 
@@ -142,6 +100,7 @@ class TrainingModule(pl.LightningModule):
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.optimization.gradient_clip)
         if optimizer.defaults.get("fused"):
             optimizer.found_inf = (~torch.isfinite(self.grad_norm)).float()
+            self._watch("the gradient's norm", self.grad_norm)
 
     def configure_optimizers(self) -> Any:
         """Adam at the recipe's rate, scaled linearly to the batch in use."""

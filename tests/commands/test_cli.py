@@ -202,6 +202,25 @@ def test_predict_names_bad_images_and_keeps_the_others(weights, tmp_path, capsys
     ]
 
 
+def test_predict_in_batches_around_a_broken_image(weights, tmp_path, capsys):
+    for name in ("a", "c"):
+        pixels("RGB").save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_text("hello")
+    found, said = [], []
+    for size in (1, 2):
+        out = tmp_path / f"out {size}"
+        words = ["predict", str(tmp_path / "?.png"), "--weights", str(weights), "--out", str(out)]
+        assert main([*words, "--batch_size", str(size)]) == 2
+        said.append([line for line in capsys.readouterr().err.splitlines() if line.startswith("cornernet: ")])
+        found.append(json.loads((out / "detections.json").read_text()))
+        assert {path.name for path in out.iterdir()} == {"a.jpg", "c.jpg", "detections.json"}
+    assert found[0] == found[1]
+    assert [image["file"] for image in found[0]["images"]] == [str(tmp_path / "a.png"), str(tmp_path / "c.png")]
+    assert said[0] == said[1]
+    assert len(said[0]) == 1
+    assert "b.png" in said[0][0]
+
+
 def test_an_image_too_large_for_memory_is_refused_before_it_is_read(weights, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cornernet.data.images.available_memory", lambda: 2**29)
     cv2.imwrite(str(tmp_path / "huge.png"), np.zeros((6000, 8000), np.uint8))

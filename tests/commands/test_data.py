@@ -110,6 +110,24 @@ def test_two_formats_at_once_want_a_choice(data, weights, tmp_path, capsys):
     run("data", "check", data, "--out", tmp_path / "check", "--format", "yolo")
 
 
+def test_benchmark_evaluates_on_the_format_chosen(data, weights, tmp_path, capsys):
+    run("data", "convert", data, tmp_path / "yolo", "--to", "yolo")
+    for path in (tmp_path / "yolo").iterdir():
+        shutil.move(path, data / path.name)
+    label = data / "labels/val/001.txt"
+    label.write_text(label.read_text() + "0 0.5\n")
+    words = ("benchmark", write_recipe(tmp_path), "--images", data / "val", "--data", data, "--weights", weights)
+    words += ("--no-training", "--seconds", "0.1", "--out", tmp_path / "row.json")
+    run(*words, code=2)
+    assert "choose with --format coco or --format yolo" in said(capsys)[1][-1]
+    run(*words, "--format", "yolo")
+    out, err = said(capsys)
+    assert out[0] == f"val: 2 images, 4 boxes, 2 classes (YOLO, {data}/data.yaml)"
+    assert any("1 images and boxes left out or clipped; cornernet data check lists them" in line for line in err)
+    assert not any("--strict" in line for line in err)
+    assert "box AP, flip" in json.loads((tmp_path / "row.json").read_text())["measured"]
+
+
 def test_bad_images_and_lines_are_left_out_of_training_and_refused_if_strict(data, tmp_path, capsys):
     place = tmp_path / "yolo"
     run("data", "convert", data, place, "--to", "yolo")

@@ -261,6 +261,32 @@ def test_a_split_that_cannot_be_read_does_not_hide_the_other(coco, yolo):
     assert kinds(yolo) == ["splits that cannot be read"]
 
 
+def test_a_split_without_a_usable_image_lists_every_problem(yolo):
+    for i in range(6):
+        (yolo / f"images/train/{'abcdef'[i]}.png").write_text("no image")
+    found = check(yolo)
+    said = [problem.where for problem in found.problems if problem.kind == "unusable images"]
+    assert said == [f"{yolo}/images/train/{name}.png" for name in "abcdef"]
+    assert list(found.datasets) == ["val"]
+
+
+def test_one_named_coco_file_is_checked_without_what_lies_beside_it(coco):
+    (coco / "images").mkdir()
+    for split in ("train", "val"):
+        for image in (coco / split).iterdir():
+            image.rename(coco / "images" / image.name)
+        (coco / split).rmdir()
+    file = coco / "annotations/instances_val.json"
+    assert kinds(coco) == kinds(file) == []
+    (coco / "annotations/link").symlink_to("gone")
+    (coco / "images/link.png").symlink_to("gone.png")
+    (coco / "images/d.png").unlink()
+    assert sorted(line.split(": ")[0] for line in lines(file)) == [
+        f"{coco}/images/{name}.png" for name in ("d", "link")
+    ]
+    assert find_data(file).title == "COCO (instances_val.json)"
+
+
 def test_a_union_of_splits_is_not_a_third_one(voc):
     lists = voc / "ImageSets/Main"
     (lists / "trainval.txt").write_text((lists / "train.txt").read_text() + (lists / "val.txt").read_text())

@@ -209,6 +209,8 @@ def test_a_place_that_is_taken_or_cannot_be_written(tmp_path, monkeypatch):
         write_data(tmp_path / "taken", "coco", datasets)
     with pytest.raises(InputError, match="a part of this path is a file"):
         write_data(tmp_path / "taken/file/below", "coco", datasets)
+    with pytest.raises(InputError, match=r"cannot write .*: File name too long; give a writable path"):
+        write_data(tmp_path / ("x" * 300), "coco", datasets)
 
     def refuse(*_):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
@@ -242,6 +244,16 @@ def test_names_that_a_format_cannot_hold(tmp_path, name):
         write_data(tmp_path / "voc", "voc", datasets)
     write_data(tmp_path / "yolo", "yolo", datasets)
     assert load_all(tmp_path / "yolo")["train"].class_names == (name,)
+
+
+@pytest.mark.parametrize("name", ["line\nbreak.png", "bell\x07.png"])
+def test_image_names_that_a_format_cannot_hold(tmp_path, name):
+    datasets = load_all(small(tmp_path / "source", {name: 1}))
+    with pytest.raises(InputError, match=r"image '.*/train/(line.nbreak|bell.x07)\.png': VOC's files hold no control"):
+        write_data(tmp_path / "voc", "voc", datasets)
+    assert not (tmp_path / "voc").exists()
+    write_data(tmp_path / "yolo", "yolo", datasets)
+    assert load_all(tmp_path / "yolo")["train"].images[0].file_name == name
 
 
 def test_images_that_a_format_would_not_find(tmp_path):

@@ -145,6 +145,11 @@ def test_a_missing_split_says_which_there_are(tmp_path):
         load(tmp_path, "test")
 
 
+def test_a_name_that_is_too_long():
+    with pytest.raises(InputError, match=r"cannot be read \(File name too long\); change its permissions or name"):
+        find_data("x" * 300)
+
+
 NAMES = [f"deep/{i:03}.png" for i in range(40)]
 
 
@@ -190,6 +195,27 @@ def test_a_share_that_cannot_be(tmp_path, share, split, said):
     write_yaml(tmp_path, ["a.png"])
     with pytest.raises(InputError, match=said):
         load(tmp_path, split, val_share=share)
+
+
+@pytest.mark.parametrize("images", ["photos", "."])
+def test_a_share_finds_the_folder_of_coco_images_by_all_of_them(tmp_path, images):
+    names = ["a.png", "b.png", "c.png"]
+    write_images(tmp_path / images, names)
+    write_json(tmp_path / "labels.json", names)
+    with pytest.raises(InputError, match=r"no image falls to val with --val_share 0\.0001; choose another"):
+        load(tmp_path, "val", val_share=0.0001)
+    assert [image.path for image in load(tmp_path, "train", val_share=0.0001).images] == [
+        tmp_path / images / name for name in names
+    ]
+
+
+def test_the_images_of_a_share_lie_where_most_of_all_images_do(tmp_path):
+    assert [in_val(name, 0.5) for name in ("b.jpg", "c.jpg")] == [True, False]
+    write_images(tmp_path / "images", ["a.jpg", "b.jpg", "c.jpg"])
+    write_images(tmp_path / "labels", ["c.jpg"])  # smaller copies of some, say
+    write_json(tmp_path / "labels.json", ["a.jpg", "b.jpg", "c.jpg"])
+    for split in ("train", "val"):
+        assert {image.path.parent for image in load(tmp_path, split, val_share=0.5).images} == {tmp_path / "images"}
 
 
 def test_a_share_where_there_is_a_val_already(tmp_path):

@@ -170,6 +170,16 @@ def test_a_list_of_classes_gives_their_order_and_is_complete(folder):
     assert "class 'dog' is not in classes.txt" in str(data.problems[0])
 
 
+def test_names_between_lines_of_their_own(tmp_path):
+    write_voc(tmp_path, {"a": xml(thing(), thing("\n\t cat\n"), thing(" cat "))})
+    data = load(tmp_path, "all")
+    assert data.class_names == (" cat ", "cat")
+    assert data.images[0].labels.tolist() == [1, 1, 0]
+    (tmp_path / "JPEGImages/a.jpg").rename(tmp_path / "JPEGImages/other.jpg")
+    (tmp_path / "Annotations/a.xml").write_text(xml(thing(), extra="<filename>\n other.jpg\n</filename>"))
+    assert load(tmp_path, "all").images[0].file_name == "other.jpg"
+
+
 def test_weights_may_know_classes_that_no_box_has(folder):
     names = ("a, 🐈 & more", "bird", "cat", "dog")
     data = load(folder, class_names=names)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cornernet.commands.common import Bar, find_device
+from cornernet.data.formats import Format
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,7 @@ def benchmark(
     *,
     images: str | None = None,
     data: str | None = None,
+    format: Format | None = None,
     weights: str | None = None,
     batch_size: int | None = None,
     device: str | None = None,
@@ -33,6 +35,7 @@ def benchmark(
     Args:
         images: Folder of images to time on. Default: some drawn at 640x480.
         data: Data set in any format; its val split is evaluated, with flip, for the AP column. Needs weights.
+        format: What the data set is, where it looks like two formats.
         weights: Weights file or a release's name. Default: drawn ones, which cost as much.
         batch_size: Images of a training step. Default: the recipe's, per GPU.
         device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
@@ -81,7 +84,7 @@ def benchmark(
             row["images/s, flip" if flip else "images/s"] = round(_speed(detector, paths, seconds, flip), 2)
     if data:
         detector = Detector(model, names, preprocessing, decoding=decoding, flip=True)
-        row["box AP, flip"] = round(100 * _ap(detector, data), 1)
+        row["box AP, flip"] = round(100 * _ap(detector, data, format), 1)
     release = find_release(row["name"])
     published = (
         {"training memory (GB)": release.memory, "images/s, flip": release.fps, "box AP, flip": release.ap}
@@ -127,13 +130,15 @@ def _speed(detector: Any, paths: list[Path], seconds: float, flip: bool) -> floa
     return images_per_second(detector, paths, seconds=seconds, progress=Bar("timing with flip" if flip else "timing"))
 
 
-def _ap(detector: Any, data: str) -> float:
-    from cornernet.commands.common import report_dataset
+def _ap(detector: Any, data: str, format: Format | None) -> float:
     from cornernet.data.find import find_data, load_split
     from cornernet.evaluation.run import evaluate_dataset
 
-    dataset = load_split(find_data(data), "val", class_names=detector.class_names)
-    report_dataset(dataset)
+    dataset = load_split(find_data(data, format), "val", class_names=detector.class_names)
+    print(dataset)
+    if dataset.problems:
+        counted = f"{len(dataset.problems)} images and boxes left out or clipped"
+        print(f"warning: {dataset.name}: {counted}; cornernet data check lists them", file=sys.stderr)
     return evaluate_dataset(detector, dataset, progress=Bar("evaluating"))[0].figures["AP"]
 
 

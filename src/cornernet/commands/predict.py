@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cornernet.detector import Detector, Explanation
     from cornernet.structures import Detections
 
+_WAITING = 4  # drawings at most, each with its image in memory
+
 
 def predict(
     sources: list[str],
@@ -75,7 +77,7 @@ def predict(
                     continue
                 found = found.above(lowest)
                 drawing.append(pool.submit(draw, name, image, found, seen))
-                while len(drawing) > 2 * batch_size + 2 or (drawing and drawing[0].done()):
+                while len(drawing) > _WAITING or (drawing and drawing[0].done()):
                     drawing.popleft().result()
                 height, width = found.image_size
                 written.append({"file": str(path), "height": height, "width": width, "detections": found.as_dicts()})
@@ -104,7 +106,7 @@ def _groups(named: Iterable[tuple[Path, str]], detector: Detector, size: int) ->
             return item, error
 
     group: list[tuple[Any, Any]] = []
-    for item, image in ahead(read, named, depth=2 * size + 2):
+    for item, image in ahead(read, named, depth=size + 2):
         failed = isinstance(image, InputError)
         fits = group and not failed and detector.padded_sizes(image) == detector.padded_sizes(group[0][1])
         if group and (not fits or len(group) == size):

@@ -49,7 +49,7 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
         try:
             datasets[split] = build_dataset(tables)
         except InputError as error:
-            problems.append(_unreadable(split, error))
+            problems += [_unreadable(split, error), *tables.problems]
         else:
             problems += datasets[split].problems
     problems += _other_classes(datasets)

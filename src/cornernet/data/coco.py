@@ -33,10 +33,15 @@ def load_coco(
     return build_dataset(tables, strict=strict, class_names=class_names, check_files=check_files)
 
 
-def read_coco(path: Path, folder: Path, wanted: Wanted = everything) -> Tables:
-    """A COCO JSON file's tables, less the images that are not ``wanted`` and their annotations."""
+def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> Tables:
+    """A COCO JSON file's tables, less the images that are not ``wanted`` and their annotations.
+
+    Without a ``folder`` it is looked for beside the file, by all images: it does not depend on which are wanted.
+    """
     raw = read_json(path)
     images, annotations = raw["images"], raw["annotations"]
+    if folder is None:
+        folder = _folder_of(path, [str(item.get("file_name")) for item in images[:_TRIED]])
     if wanted is not everything:
         unwanted = {str(item.get("id")) for item in images if not wanted(str(item.get("file_name")))}
         images = [item for item in images if str(item.get("id")) not in unwanted]
@@ -78,7 +83,10 @@ def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path
 
 
 class CocoFolder:
-    """A data set of COCO JSON files, ``files`` by split: in the layouts of `find_split`, or beside image folders."""
+    """A data set of COCO JSON files, ``files`` by split: in the layouts of `find_split`, or beside image folders.
+
+    ``root`` is their folder, or the one file that was named.
+    """
 
     format = "coco"
 
@@ -86,20 +94,24 @@ class CocoFolder:
         self.root, self.files = root, files
         self.splits = tuple(files)
         first = next(iter(files.values()))
-        self.title = f"COCO ({os.path.relpath(first, root)})"
+        self.title = f"COCO ({first.name if first == root else os.path.relpath(first, root)})"
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`."""
         file = self.files[split]
-        if file.parent == self.root and file.name != _ROBOFLOW:
-            tables = read_coco(file, self.root, wanted)
-            tables.folder = _folder_of(file, [str(item.get("file_name")) for item in tables.images[:_TRIED]])
-            return tables
-        folder = self.root if file.parent == self.root else find_split(self.root, split)[1]
+        if file.name == _ROBOFLOW:
+            folder = file.parent
+        else:
+            folder = None if self.root in (file, file.parent) else find_split(self.root, split)[1]
         return read_coco(file, folder, wanted)
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
-        """As `LabelFolder.strays`: images in the folders of the splits that none of their label files lists."""
+        """As `LabelFolder.strays`: images in the folders of the splits that none of their label files lists.
+
+        None where one file was named: other splits may share its folder.
+        """
+        if self.root in self.files.values():
+            return []
         listed = {os.path.abspath(t.folder / str(item.get("file_name"))) for t in read for item in t.images}
         found = {os.path.abspath(path): path for t in read for path in images_below(t.folder)}
         what, mend = "an image that no label file lists", "label it, or remove it"
@@ -113,7 +125,7 @@ class CocoFolder:
 def find_coco(path: Path) -> CocoFolder | None:
     """The COCO data set in a folder, or the one that a JSON file is; ``None`` where there is none."""
     if path.is_file():
-        return CocoFolder(path.parent, {_split_of(path): path}) if path.suffix == ".json" else None
+        return CocoFolder(path, {_split_of(path): path}) if path.suffix == ".json" else None
     files = _files_by_split(path) or {_split_of(file): file for file in sorted(path.glob("*.json")) if _is_coco(file)}
     return CocoFolder(path, files) if files else None
 

@@ -32,8 +32,6 @@ def write_data(
     cannot be written, and for names that the format cannot hold.
     """
     out = out.absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not an empty folder: give another path or remove it first")
     names = [plain_name(name) for name in datasets]
     splits = dict(zip(names if len(set(names)) == len(names) else datasets, datasets.values(), strict=True))
     total = sum(len(dataset.images) for dataset in datasets.values())
@@ -50,17 +48,20 @@ def write_data(
         if progress:
             progress(done, total)
 
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     write = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc}[format]
     try:
-        make_folder(partial)
-        notes = write(partial, splits, place)
-        if out.exists():
-            out.rmdir()  # a rename onto an empty folder fails on Windows
-        partial.rename(out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} exists and is not an empty folder: give another path or remove it first")
+        partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+        try:
+            make_folder(partial)
+            notes = write(partial, splits, place)
+            if out.exists():
+                out.rmdir()  # a rename onto an empty folder fails on Windows
+            partial.rename(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        mend = "leave --link out" if link else "give a writable path with room"
+        mend = "leave --link out, or give another path" if link else "give a writable path with room"
         raise InputError(f"cannot write {out}: {error.strerror or error}; {mend}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return notes

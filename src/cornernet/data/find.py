@@ -27,7 +27,10 @@ _ORDER = ("train", "val", "test")
 
 
 class LabelFolder(Protocol):
-    """A data set in one format; ``title`` says which, and by what it was known."""
+    """A data set in one format; ``title`` says which, and by what it was known.
+
+    ``root`` is its folder, or the COCO file that was named: then what lies beside that file is no part of it.
+    """
 
     format: Format
     root: Path
@@ -49,13 +52,13 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None) -> Lab
     Raises ``InputError`` where there is none, or there are two formats and ``format`` does not choose one.
     """
     place = Path(path)
-    if not place.exists():
-        raise InputError(f"{place}: no such folder; give the folder that holds the data set")
     try:
+        if not place.exists():
+            raise InputError(f"{place}: no such folder; give the folder that holds the data set")
         found = _found(place, format)
         hint = "" if found else _hint(place, format)
     except OSError as error:
-        raise InputError(f"{place}: cannot be read ({error.strerror}); change its permissions") from error
+        raise InputError(f"{place}: cannot be read ({error.strerror}); change its permissions or name") from error
     if not found:
         wanted = [what for name, what in _LOOKED_FOR.items() if format in (None, name)]
         raise InputError(f"{place}: no data set there; looked for {', '.join(wanted)}{hint}")

@@ -156,6 +156,12 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
             raise InputError(
                 f"class {name!r}: VOC's files hold no control characters; rename it, or choose another format"
             )
+    for record in (record for dataset in datasets.values() for record in dataset.images):
+        if _NOT_IN_XML.search(record.file_name):
+            raise InputError(
+                f"image {str(record.path)!r}: VOC's files hold no control characters; rename it, or choose another"
+                " format"
+            )
     taken: set[str] = set()
     renamed = 0
     for split, dataset in datasets.items():
@@ -218,7 +224,7 @@ def _read_label(file: Path, stem: str, folder: Path, named_so: Sequence[Path]) -
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or in no known encoding
         problem = InputError(f"{file}: not XML: {error}; mend it or export it again")
         return _Label(file, image, problem=unusable_image(file, problem))
-    file_name = os.path.basename((content.findtext("filename") or "").replace("\\", "/"))
+    file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
     if file_name.strip("."):
         said = [(folder / stem).with_name(file_name), folder / file_name]
         image = next((path for path in said if path in named_so or (not named_so and os.path.isfile(path))), image)
@@ -239,7 +245,12 @@ def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
         x1, y1, x2, y2 = (float(number) for number in numbers if number is not None)
         x1, y1 = x1 - first_pixel, y1 - first_pixel
         bbox = [x1, y1, x2 - x1, y2 - y1]
-    return _Object(item.findtext("name"), bbox, (item.findtext("difficult") or "0").strip() == "1")
+    return _Object(_name(item.findtext("name")), bbox, (item.findtext("difficult") or "0").strip() == "1")
+
+
+def _name(text: str | None) -> str | None:
+    """A name without the lines that a pretty-printer put around it; spaces alone may be its own."""
+    return text.strip() if text and "\n" in text else text
 
 
 def _number(text: str | None) -> float | None:

@@ -24,7 +24,9 @@ def predict_dataset(
     """COCO results of every image, or of every ``world``-th from ``rank`` on; ``progress(done, total)`` after each."""
     results: list[dict[str, Any]] = []
     records = dataset.images[rank::world]
-    images = ahead(lambda record: read_image(record.path, size=(record.height, record.width)), records)
+    images = ahead(
+        lambda record: read_image(record.path, size=(record.height, record.width)), records, depth=batch_size + 2
+    )
     found = detector.stream(images, batch_size=batch_size)
     for i, (record, detections) in enumerate(zip(records, found, strict=True), start=1):
         results += to_coco_results(detections, record.id, dataset.category_ids)

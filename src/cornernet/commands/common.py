@@ -29,7 +29,7 @@ class Bar:
     def __call__(self, done: int, total: int) -> None:
         if self.bar is None:
             scaled = self.unit == "B"
-            self.bar = tqdm(total=total, desc=self.what, unit=self.unit, unit_scale=scaled, leave=False)
+            self.bar = tqdm(total=total, desc=self.what, unit=self.unit, unit_scale=scaled, leave=False, disable=None)
         self.bar.total = total
         self.bar.update(done - self.bar.n)
         if done >= total:

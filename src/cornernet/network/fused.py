@@ -20,8 +20,8 @@ from cornernet.network.hourglass import ConvBN, Hourglass
 from cornernet.network.squeeze import Fire
 
 _WINOGRAD_CHANNELS = 96  # with fewer, the transforms cost more than they save
-_WINOGRAD_LEVELS = 1  # hourglass levels below the outermost that still have large maps and few weights
-_STRIP_ROWS, _STRIP_BYTES = 16, 4 * 2**20  # rows at least, and memory of their sums: what fits a last-level cache
+_WINOGRAD_LEVELS = 2  # hourglass levels below the outermost whose maps are still large
+_STRIP_ROWS, _STRIP_BYTES = 16, 12 * 2**20  # rows at least, and memory of their sums: what fits a last-level cache
 _GIVE_BACK = 64 * 2**20  # bytes of freed weights
 _TYPICAL_MAP = 128  # cells a side of the outermost maps: what weights are packed for
 

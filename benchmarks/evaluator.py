@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from peer import cpu_model, positive, run
+from peer import cpu_model, find_python, positive, run
 
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import METRIC_NAMES
@@ -71,9 +70,7 @@ def measure(folder: Path, peer_python: str, rounds: int) -> dict[str, dict[str, 
 
 def compare(options: argparse.Namespace) -> int:
     """Measure, print, and write the JSON file where one is asked for; the exit code."""
-    peer_python = shutil.which(options.peer_python)
-    if peer_python is None:
-        raise InputError(f"--peer-python {options.peer_python}: no such program; give a python that has pycocotools")
+    peer_python = find_python(options.peer_python, "pycocotools")
     with tempfile.TemporaryDirectory() as name:
         truth, predictions = draw(options.images, options.boxes, options.classes)
         Path(name, "truth.json").write_text(json.dumps(truth))

@@ -11,13 +11,12 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import sys
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from peer import cpu_model, positive, run, versions
+from peer import cpu_model, find_python, positive, run, versions
 
 from cornernet.data.coco import find_split, load_coco
 from cornernet.errors import InputError
@@ -95,9 +94,7 @@ def table(results: dict[str, dict[str, float]]) -> str:
 
 def compare(options: argparse.Namespace) -> None:
     """Measure, print, and write the JSON file where one is asked for."""
-    peer_python = shutil.which(options.peer_python)
-    if peer_python is None:
-        raise InputError(f"--peer-python {options.peer_python}: no such program; give the python that has mmdet 3.3.0")
+    peer_python = find_python(options.peer_python, "mmdet 3.3.0")
     job = make_job(options)
     machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.platform(), "threads": 1}
     machine["load_before"] = round(os.getloadavg()[0], 2)

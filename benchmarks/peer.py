@@ -38,6 +38,15 @@ TITLES = {
 OWN_VERSIONS, PEER_VERSIONS = ("torch", "lightning", "numpy"), ("torch", "mmdet", "mmcv", "mmengine", "numpy")
 
 
+def find_python(name: str, needed: str) -> str:
+    """The program ``--peer-python`` names; ``InputError`` where there is none, saying what its packages must be."""
+    if (program := shutil.which(name)) is None:
+        raise InputError(
+            f"--peer-python {name}: no such program; make an environment with {needed}, and give its bin/python"
+        )
+    return program
+
+
 def run(command: list[str], threads: int) -> Any:
     """The JSON in the last line that a command prints; ``InputError`` with the end of its errors where it fails."""
     environment = os.environ | {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -138,12 +147,8 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 
 def compare(options: argparse.Namespace) -> None:
     """Measure, print, and write the JSON file where one is asked for."""
-    peer_python = shutil.which(options.peer_python)
-    if peer_python is None:
-        raise InputError(
-            f"--peer-python {options.peer_python}: no such program; make an environment with mmdet 3.3.0, mmengine"
-            " 0.10.7 and mmcv 2.1.0 with its compiled operators, and give its bin/python"
-        )
+    needed = "mmdet 3.3.0, mmengine 0.10.7 and mmcv 2.1.0 with its compiled operators"
+    peer_python = find_python(options.peer_python, needed)
     job = make_job(options.recipe, options.data, options.side, options.iterations, options.threads)
     machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.platform(), "threads": options.threads}
     machine["load_before"] = round(os.getloadavg()[0], 2)

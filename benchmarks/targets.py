@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -79,10 +78,34 @@ def work(side: str, repeats: int) -> list[float]:
     return seconds[3:]
 
 
+def compare(options: argparse.Namespace) -> None:
+    """Measure, print, and write the JSON file where one is asked for; not for the peer's python, which has no us."""
+    from peer import cpu_model, find_python, run
+
+    from cornernet.files import atomic_write_json
+
+    pythons = {"cornernet": sys.executable, "peer": find_python(options.peer_python, "mmdet 3.3.0")}
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(options.rounds):
+        for side, python in pythons.items():
+            words = [python, str(Path(__file__)), "--peer-python", "", "--side", side]
+            words += ["--repeats", str(options.repeats), "--threads", str(options.threads)]
+            seconds[side] += run(words, options.threads)
+    medians = {side: median(values) for side, values in seconds.items()}
+    print("| targets of 48 images | median, ms | half of them within | to the peer |\n|---|--:|--:|--:|")
+    for side, values in seconds.items():
+        low, high = (1000 * float(q) for q in np.quantile(values, (0.25, 0.75)))
+        ratio = medians["peer"] / medians[side]
+        print(f"| {SIDES[side]} | {1000 * medians[side]:.1f} | {low:.1f} - {high:.1f} | {ratio:.1f}x |")
+    print(f"\n{cpu_model()}, {options.threads} of {os.cpu_count()} cores; load: {os.getloadavg()[0]:.1f}")
+    if options.out:
+        atomic_write_json(options.out, {"seconds": seconds, "medians": medians})
+
+
 def main() -> None:
     """The command line; with ``--side`` one side's measurement, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", help="python of an environment with mmdet 3.3.0")
+    parser.add_argument("--peer-python", required=True, help="python of an environment with mmdet 3.3.0")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -93,31 +116,12 @@ def main() -> None:
     if options.side:
         print(json.dumps(work(options.side, options.repeats)))
         return
-    from peer import cpu_model, run
-
     from cornernet.errors import InputError
-    from cornernet.files import atomic_write_json
 
-    if not options.peer_python or not shutil.which(options.peer_python):
-        sys.exit(f"error: --peer-python {options.peer_python}: no such program")
-    pythons = {"cornernet": sys.executable, "peer": options.peer_python}
-    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-    for _ in range(options.rounds):
-        for side, python in pythons.items():
-            words = [python, str(Path(__file__)), "--side", side, "--repeats", str(options.repeats)]
-            try:
-                seconds[side] += run([*words, "--threads", str(options.threads)], options.threads)
-            except InputError as error:
-                sys.exit(f"error: {error}")
-    medians = {side: median(values) for side, values in seconds.items()}
-    print("| targets of 48 images | median, ms | half of them within | to the peer |\n|---|--:|--:|--:|")
-    for side, values in seconds.items():
-        low, high = (1000 * float(q) for q in np.quantile(values, (0.25, 0.75)))
-        ratio = medians["peer"] / medians[side]
-        print(f"| {SIDES[side]} | {1000 * medians[side]:.1f} | {low:.1f} - {high:.1f} | {ratio:.1f}x |")
-    print(f"\n{cpu_model()}, {options.threads} of {os.cpu_count()} cores; load: {os.getloadavg()[0]:.1f}")
-    if options.out:
-        atomic_write_json(options.out, {"seconds": seconds, "medians": medians})
+    try:
+        compare(options)
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

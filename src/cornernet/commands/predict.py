@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cornernet.commands.common import TTA, Bar, Precision, load_detector
+from cornernet.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,6 @@ def predict(
 
     from cornernet.data.images import find_images
     from cornernet.drawing import draw_detections, save_image
-    from cornernet.errors import InputError
     from cornernet.files import atomic_write_json, make_folder
 
     if batch_size < 1:
@@ -97,7 +97,6 @@ def _groups(named: Iterable[tuple[Path, str]], detector: Detector, size: int) ->
     """Lists of ((path, name), image) that can share a pass, read ahead; an ``InputError`` for an image stands alone."""
     from cornernet.data.images import read_image
     from cornernet.data.prefetch import ahead
-    from cornernet.errors import InputError
 
     def read(item: tuple[Path, str]) -> tuple[Any, Any]:
         try:
@@ -122,7 +121,6 @@ def _groups(named: Iterable[tuple[Path, str]], detector: Detector, size: int) ->
 
 def _detect(group: list[tuple[Any, Any]], detector: Detector, explain: bool) -> Iterator[tuple[Any, ...]]:
     """For each of a group: (path, name), image, ``Detections`` or an ``InputError``, ``Explanation`` where asked."""
-    from cornernet.errors import InputError
 
     images = [image for _, image in group]
     seen: list[Any] = [None] * len(group)

@@ -16,7 +16,7 @@ import numpy as np
 from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
 from cornernet.data.images import read_image
-from cornernet.data.tables import Problem, Tables, what_and_mend
+from cornernet.data.tables import Problem, Tables, unusable_image, what_and_mend
 from cornernet.errors import InputError
 
 _SAME = 2  # decimals of a pixel to which two boxes that are one agree
@@ -60,8 +60,7 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
         with ThreadPool() as pool:
             for image, error in zip(dataset.images, pool.imap(_read_error, dataset.images), strict=True):
                 if error:
-                    what, mend = what_and_mend(error, str(image.path))
-                    problems.append(Problem("unusable images", str(image.path), what, mend, "image left out"))
+                    problems.append(unusable_image(image.path, error))
                     unusable.add(image.id)
                 else:
                     for id_ in _repeated_boxes(image):

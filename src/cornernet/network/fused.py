@@ -42,7 +42,8 @@ def fuse(model: CornerNet, dtype: torch.dtype = torch.float32) -> CornerNet:
                     freed += child.conv.weight.nbytes
                     setattr(parent, name, _fuse(child.conv, child.bn, child.relu, dtype, levels.get(child, 0)))
                     if freed > _GIVE_BACK:
-                        freed = _give_back_memory()
+                        _give_back_memory()
+                        freed = 0
                 elif isinstance(child, Fire):
                     _fuse_fire(child, dtype)
         model.backbone.to(dtype)  # what is left there
@@ -56,11 +57,10 @@ def fuse(model: CornerNet, dtype: torch.dtype = torch.float32) -> CornerNet:
     return model
 
 
-def _give_back_memory() -> int:
-    """To the system, what glibc keeps: old weights leave holes between new ones, a gigabyte in the end. Returns 0."""
+def _give_back_memory() -> None:
+    """To the system, what glibc keeps: old weights leave holes between new ones, a gigabyte in the end."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
-    return 0
 
 
 def _fuse_fire(fire: Fire, dtype: torch.dtype) -> None:

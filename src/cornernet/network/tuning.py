@@ -37,13 +37,13 @@ def checkpoint_activations(model: CornerNet) -> None:
 def _recomputed(module: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:
     if not (module.training and torch.is_grad_enabled()):
         return forward(*inputs)
-    # nothing in the network is random
-    contexts = partial(_contexts, module)
-    return checkpoint(forward, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
-
-
-def _contexts(module: nn.Module) -> tuple[Any, Any]:
-    return nullcontext(), _statistics_kept(module)
+    return checkpoint(
+        forward,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=False,  # nothing in the network is random
+        context_fn=lambda: (nullcontext(), _statistics_kept(module)),
+    )
 
 
 @contextmanager

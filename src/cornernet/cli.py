@@ -17,9 +17,11 @@ COMMANDS = {
     "demo": ("demo", "demo", "draw scenes, find the objects with the bundled weights, write pictures"),
     "train": ("train", "train", "train a network by a recipe on your data"),
     "evaluate": ("evaluate", "evaluate", "COCO AP of trained weights on a data set"),
-    "predict": ("predict", "predict", "boxes for images, folders or globs, as pictures and JSON"),
+    "predict": ("predict", "predict", "boxes for images, videos, addresses or cameras, as pictures, JSON and more"),
+    "explain": ("explain", "explain", "why these boxes: corners, embeddings, and the pairs that were rejected"),
     "benchmark": ("benchmark", "benchmark", "a recipe's memory, speed and size here, beside the published row"),
     "plot": ("plot", "plot", "losses, rate and AP of training logs, ours or OpenMMLab's, as a picture"),
+    "report": ("report", "report", "a page on a training: AP, threshold, confusions, what each kind of error costs"),
     "weights list": ("weights", "list_releases", "the released networks and what is here of them"),
     "weights info": ("weights", "info", "what a weights file holds"),
     "weights fetch": ("weights", "fetch", "download released networks"),
@@ -48,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # whoever read our output has gone; nobody is left to tell
         return 141
     except MemoryError as error:
-        return _fail(f"out of memory ({error}); use smaller images (--max-size) or batches", 2)
+        return _fail(f"out of memory ({error}); use tiles (--tile), smaller images (--max-size) or batches", 2)
     except Exception as error:  # the last line of defence: everything expected is a CornerNetError
         if debug:
             raise
         if "out of memory" in str(error) or "can't allocate memory" in str(error):
-            return _fail("out of memory; use smaller images (--max-size) or batches", 2)
+            return _fail("out of memory; use tiles (--tile), smaller images (--max-size) or batches", 2)
         return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 
@@ -88,7 +90,8 @@ def _dispatch(words: list[str]) -> int:
         if name in COMMANDS:
             module, function, _ = COMMANDS[name]
             command = import_module(f"cornernet.commands.{module}")
-            values = _parse(getattr(command, function), f"cornernet {name}", words[length:])
+            given = getattr(command, "given_recipe", None)
+            values = _parse(getattr(command, function), f"cornernet {name}", words[length:], given)
             return 0 if values is None else getattr(command, function)(**values) or 0
     group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if group:
@@ -103,16 +106,18 @@ def _overview() -> str:
     return "\n".join([head, *lines, "", "cornernet COMMAND --help says more; --debug shows a traceback for any error"])
 
 
-def _parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[str, Any] | None:
+def _parse(
+    function: Callable[..., Any], prog: str, words: list[str], given_recipe: Callable[..., Any] | None = None
+) -> dict[str, Any] | None:
     """Values for a command's parameters; ``None`` after printing help.
 
     Parameters before the star are positional (a list takes one or more), the others are options. A parameter whose
-    type is the ``Recipe`` is filled from the recipe named by the first positional, single fields by options.
+    type is the ``Recipe`` is filled from what ``given_recipe`` makes of the others, single fields by options.
     """
     from docstring_parser import parse as parse_docstring
     from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-    from cornernet.recipe import Recipe, load_recipe, plain_recipe
+    from cornernet.recipe import Recipe, plain_recipe
 
     hints = get_type_hints(function)
     parameters = inspect.signature(function).parameters.values()
@@ -140,9 +145,9 @@ def _parse(function: Callable[..., Any], prog: str, words: list[str]) -> dict[st
 
     try:
         values = build(None).parse_args(words)
-        if recipe_name and values[positional[0].name]:
-            chosen = plain_recipe(load_recipe(values[positional[0].name]))
-            values = build(_flat(chosen)).parse_args(words)
+        chosen = given_recipe(values) if given_recipe else None
+        if chosen:
+            values = build(_flat(plain_recipe(chosen))).parse_args(words)
     except SystemExit as stop:  # --help
         if stop.code:
             raise

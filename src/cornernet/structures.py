@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cornernet.errors import InputError
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
@@ -25,7 +28,9 @@ class Preprocessing:
 
     ``mean`` and ``std`` are in units of 0..255 and in the order of ``color_order``. An image is padded, never
     resized: to ``height | pad_mask`` by ``width | pad_mask`` (480x640 with 127 becomes 511x767), image in the middle.
-    ``padding`` says with what: ``"mean"`` is 0 after normalising, ``"black"`` is 0 before it.
+    ``padding`` says with what: ``"mean"`` is 0 after normalising, ``"black"`` is 0 before it. Where there is a
+    ``max_size``, images with a longer side are scaled down to that many pixels first, in training as at test, and the
+    boxes found are scaled back.
     """
 
     color_order: Literal["RGB", "BGR"] = "RGB"
@@ -33,6 +38,7 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
     padding: Literal["mean", "black"] = "mean"
     pad_mask: int = 127
+    max_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.color_order not in ("RGB", "BGR"):
@@ -43,6 +49,8 @@ class Preprocessing:
             raise ValueError("mean and std need three values each, std above 0")
         if self.pad_mask < 0 or self.pad_mask & (self.pad_mask + 1):
             raise ValueError(f"pad_mask must be a power of two less one, not {self.pad_mask}")
+        if self.max_size is not None and self.max_size < 1:
+            raise ValueError(f"max_size must be at least 1 pixel, not {self.max_size}")
 
     @property
     def fill_rgb(self) -> tuple[float, float, float]:
@@ -178,6 +186,24 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class CornerPoints:
+    """The best corners of one kind in one view of an image, best first.
+
+    ``positions`` (K, 2) x, y in pixels of the image; ``scores``, ``labels`` and ``embeddings`` (K,); ``cells`` (K, 2)
+    as (row, column) of the heatmap.
+    """
+
+    positions: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    embeddings: FloatArray
+    cells: IntArray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
 class Detections:
     """What was found in one image.
 
@@ -214,6 +240,22 @@ class Detections:
         """Those with a score of at least ``threshold``."""
         keep = self.scores >= threshold
         return Detections(self.boxes[keep], self.scores[keep], self.labels[keep], self.class_names, self.image_size)
+
+    def to_supervision(self) -> Any:
+        """The same as ``supervision.Detections``, class names in ``data["class_name"]``.
+
+        Raises ``InputError`` where that package is not installed.
+        """
+        try:
+            supervision = import_module("supervision")
+        except ImportError:
+            raise InputError("supervision is not installed: pip install supervision") from None
+        return supervision.Detections(
+            xyxy=self.boxes,
+            confidence=self.scores,
+            class_id=self.labels.astype(int),
+            data={"class_name": np.array([self.class_names[label] for label in self.labels], str)},
+        )
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """One JSON-ready dictionary a detection: ``box`` (x1 y1 x2 y2), ``score``, ``label``, ``class``."""

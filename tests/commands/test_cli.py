@@ -72,7 +72,7 @@ def test_every_command_has_help(name, capsys):
     [
         (["nosuch"], "no such command"),
         (["data"], "data shapes"),
-        (["train"], "name a recipe"),
+        (["train"], "--data"),
         (["train", "nosuch"], "nosuch"),
         (["train", "shapes"], "--data"),
         (["train", "shapes", "--data", "/nowhere"], "/nowhere"),

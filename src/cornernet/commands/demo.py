@@ -55,13 +55,14 @@ def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictur
 
 def _train(folder: Path, minutes: float, seed: int) -> Path:
     """Train on as many fresh scenes as fit into ``minutes`` on this machine; the run's folder."""
-    from cornernet.data.shapes import write_coco
+    from cornernet.data.shapes import CLASS_NAMES, write_coco
     from cornernet.recipe import load_recipe
     from cornernet.training import run
+    from cornernet.training.timing import seconds_per_image
 
     recipe = load_recipe("shapes-demo")
     end = time.monotonic() + 60 * minutes
-    seconds = _seconds_per_image(recipe) + 0.03 / recipe.epochs  # drawn once, seen once an epoch
+    seconds = seconds_per_image(recipe, len(CLASS_NAMES)) + 0.03 / recipe.epochs  # drawn once, seen once an epoch
     scenes = max(recipe.batch_size, int((end - time.monotonic()) / seconds / recipe.epochs))
     print(f"training on {scenes} scenes, {recipe.epochs} times: about {minutes:g} minutes", file=sys.stderr)
     write_coco(folder / "data", scenes, 0, seed, progress=Bar("drawing scenes"))
@@ -69,33 +70,8 @@ def _train(folder: Path, minutes: float, seed: int) -> Path:
     return run.train(recipe, source, folder / "run", name="shapes-demo").folder
 
 
-def _seconds_per_image(recipe) -> float:
-    """How long this machine takes for one image of a training step: the best of a few."""
-    import torch
-
-    from cornernet.data.shapes import CLASS_NAMES
-    from cornernet.network.cornernet import CornerNet, channels_last
-    from cornernet.training.step import batch_losses
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    size, batch = recipe.augmentation.crop_size, recipe.batch_size
-    model = channels_last(CornerNet(recipe.model, len(CLASS_NAMES)).to(device))
-    images = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
-    boxes = torch.tensor([[[40.0, 40.0, 120.0, 160.0]]], device=device).repeat(batch, 8, 1)
-    labels = torch.zeros(batch, 8, dtype=torch.int64, device=device)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        with torch.autocast(device, torch.bfloat16):
-            losses = batch_losses(model, images, boxes, labels)
-        torch.stack(list(losses.values())).sum().backward()
-        float(losses["heatmap"].detach())  # waits for a GPU
-        times.append(time.perf_counter() - start)
-    return sorted(times)[2] / batch * 1.15  # reading, optimiser, averaging
-
-
 def _draw(detectors: dict[str, Detector], dataset: CocoDataset, count: int, folder: Path) -> None:
-    from cornernet.commands.predict import draw_explanation
+    from cornernet.outputs.pictures import draw_explanation
     from cornernet.data.images import read_image
     from cornernet.drawing import draw_boxes, draw_detections, save_image, side_by_side
 

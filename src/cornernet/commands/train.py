@@ -6,17 +6,25 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cornernet.commands.common import report_dataset
+from cornernet.commands.report import report_after_training
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
-from cornernet.recipe import Recipe, recipe_names, recipe_yaml
+from cornernet.recipe import Recipe, load_recipe, recipe_yaml
+from cornernet.sizes import Size
+
+if TYPE_CHECKING:
+    from cornernet.training.run import DataSource
 
 
 def train(
     recipe: str | None = None,
     *,
     data: str | None = None,
+    size: Size | None = None,
+    minutes: float | None = None,
     weights: str | None = None,
     out: str | None = None,
     resume: str | None = None,
@@ -28,13 +36,19 @@ def train(
     devices: int = 1,
     show_config: bool = False,
     checkpoint_seconds: float = 240.0,
+    no_report: bool = False,
     settings: Recipe,
 ) -> None:
-    """Train a network by RECIPE, a shipped recipe's name or a YAML file; every field of it can be overridden.
+    """Train a network by RECIPE, a shipped recipe's name or a YAML file, or by one made for the data.
+
+    Without RECIPE the data's box sizes, the number of images and this machine decide, and the reasons are printed.
+    Every field can be overridden.
 
     Args:
         data: Data set in COCO's, YOLO's or Pascal VOC's format: its folder, or its JSON or YAML file. With --resume
             only where it has moved.
+        size: The network's size, for a run without RECIPE. Default: by the data and the machine.
+        minutes: The training's time on this machine, about, for a run without RECIPE. Default: by the number of images.
         weights: Start from these: a file of any dialect, shapes, or a release's name. What fits is taken, same-named
             classes keep what they know.
         out: Run folder for weights, log and checkpoints. Default: runs/RECIPE-DATE.
@@ -42,34 +56,40 @@ def train(
         train_split: Split to learn from.
         val_split: Split to validate on; none for no validation.
         val_share: Where there is no val split: hold back this share of the images for it, such as 0.1, by a hash of
-            their names.
+            their names. Without RECIPE a tenth is held back by itself.
         format: What the data set is, where it looks like two formats.
         strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
         devices: Processes on this machine, each with a GPU of its own where there are GPUs. For several machines:
             torchrun or srun, see docs/many-gpus.md.
         show_config: (or --print_config) Print all settings as YAML and stop.
         checkpoint_seconds: The full state is saved this often, and after every epoch.
+        no_report: Write no report.html after the last epoch, and leave the threshold as it is.
         settings: The recipe's fields.
     """
-    if not recipe and not resume:
-        raise InputError(f"train: name a recipe ({', '.join(recipe_names())}), a YAML file, or a run with --resume")
+    if not resume and not data and not show_config:
+        raise InputError("train: say what to learn from with --data FOLDER")
     if weights and resume:
         raise InputError("train: a resumed run goes on with its own weights; leave --weights out, or --resume")
     if recipe and resume:
         raise InputError("train: a resumed run keeps its recipe; leave the recipe out, or --resume")
+    if recipe and (size or minutes is not None):
+        raise InputError("train: --size and --minutes are for a run without a recipe; leave them out, or the recipe")
     settings.check()
     if show_config:
         print(recipe_yaml(settings), end="")
         return
-    if not resume and not data:
-        raise InputError("train: say what to learn from with --data FOLDER")
     if devices < 1:
         raise InputError(f"--devices {devices}: at least 1")
     from cornernet.training import run
     from cornernet.training.distributed import find_world, launch
 
     world = find_world()
-    name = Path(str(recipe)).stem
+    if not recipe and not resume and max(devices, world.size) > 1:
+        raise InputError(
+            "train: write the recipe down before many processes train by it: the same command with --print_config on"
+            " one device gives it as YAML; save it as mine.yaml and train mine.yaml"
+        )
+    name = Path(recipe).stem if recipe else f"auto-{Path(str(data)).stem}"
     stamp = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("SLURM_JOB_ID") if world.size > 1 else None
     folder = Path(out) if out else Path("runs") / f"{name}-{stamp or time.strftime('%Y%m%d-%H%M%S')}"
     if devices > 1 and world.size == 1:
@@ -78,7 +98,7 @@ def train(
     if resume:
         result = run.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
     else:
-        source = run.DataSource(str(data), train_split, None if val_split == "none" else val_split, val_share, format)
+        source = _source(str(data), train_split, val_split, val_share, format, bool(recipe))
         result = run.train(
             settings,
             source,
@@ -94,3 +114,33 @@ def train(
     if result.metrics:
         print(result.metrics.table())
     print(f"weights, log and figures: {result.folder}", file=sys.stderr)
+    if result.metrics and not no_report:
+        report_after_training(result.folder)
+
+
+def given_recipe(values: Any) -> Recipe | None:
+    """The recipe that a command line's ``values`` name, or the one that its data ask for."""
+    if values.recipe:
+        return load_recipe(values.recipe)
+    if not values.data or values.resume:
+        return None
+    from cornernet.training.choose import choose, find_facts
+    from cornernet.training.timing import seconds_per_image
+
+    source = _source(values.data, values.train_split, values.val_split, values.val_share, values.format, False)
+    chosen, reasons = choose(find_facts(source.load()[0]), values.size, values.minutes, seconds_per_image)
+    for reason in reasons:
+        print(reason, file=sys.stderr)
+    return chosen
+
+
+def _source(
+    data: str, train_split: str, val_split: str, val_share: float | None, format: Format | None, has_recipe: bool
+) -> DataSource:
+    """Where a training reads from; without a recipe it holds back a tenth itself where there is no val split."""
+    from cornernet.data.find import find_data, has_val
+    from cornernet.training.run import DataSource
+
+    if not has_recipe and val_share is None and val_split == "val" and not has_val(find_data(data, format)):
+        val_share = 0.1
+    return DataSource(data, train_split, None if val_split == "none" else val_split, val_share, format)

@@ -100,6 +100,11 @@ def plain_name(split: str) -> str:
     return next((plain for plain, others in _OTHER_NAMES.items() if name in others), name)
 
 
+def has_val(labels: LabelFolder) -> bool:
+    """Whether a split is there to validate on."""
+    return any(plain_name(name) == "val" for name in labels.splits)
+
+
 def load_split(
     labels: LabelFolder,
     split: str,
@@ -161,6 +166,6 @@ def _shared(labels: LabelFolder, split: str, val_share: float) -> str:
         raise InputError(
             f"--val_share: makes the splits train and val, not {split!r}; leave it out, or choose one of them"
         )
-    if any(plain_name(name) == "val" for name in labels.splits):
+    if has_val(labels):
         raise InputError(f"--val_share: {labels.root} has a val split already; leave it out")
     return labels.splits[0] if len(labels.splits) == 1 else _named(labels, "train")

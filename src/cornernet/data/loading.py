@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cornernet.corners.targets import Planes, find_planes
 from cornernet.data.augment import augment
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.images import read_image
+from cornernet.data.images import read_image, shrink
 from cornernet.errors import InputError
 from cornernet.recipe import Recipe
 
@@ -59,9 +59,10 @@ class TrainingImages(Dataset[Any]):
             image = read_image(record.path, size=(record.height, record.width))
         except InputError as error:
             return error
+        image, scale = shrink(image, self.recipe.preprocessing.max_size)
         keep = ~record.crowd
-        settings = self.recipe.augmentation
-        sample = augment(image, record.boxes[keep], record.labels[keep], settings, self.fill, rng)
+        boxes, labels = record.boxes[keep] * np.float32(scale), record.labels[keep]
+        sample = augment(image, boxes, labels, self.recipe.augmentation, self.fill, rng)
         return *sample, record.file_name
 
 

@@ -44,12 +44,13 @@ class OracleDetector(Detector):
             detector.class_names,
             detector.preprocessing,
             decoding=detector.decoding,
+            max_size=detector.max_size,
             precision=detector.precision,
         )
         self.parts = frozenset(parts)
         self.truth: ImageRecord | None = None
-        if detector.flip or len(detector.scales) > 1 or detector.max_size:
-            raise InputError("--oracle looks at images as they are: without --tta and --max-size")
+        if detector.flip or len(detector.scales) > 1 or detector.tiling:
+            raise InputError("--oracle looks at images once: without --tta and --tile")
 
     def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
         targets = self._targets(output, shifts, padded)
@@ -66,7 +67,9 @@ class OracleDetector(Detector):
     def _targets(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Targets:
         assert self.truth is not None
         wanted = ~self.truth.crowd
-        boxes = torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=shifts.device)[None]
+        longest = max(self.truth.height, self.truth.width)
+        scale = min(1.0, self.max_size / longest) if self.max_size else 1.0
+        boxes = scale * torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=shifts.device)[None]
         labels = torch.as_tensor(self.truth.labels[wanted], device=shifts.device)[None]
         map_size = output.tl_heatmap.shape[-2], output.tl_heatmap.shape[-1]
         return make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, padded, map_size)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import math
 import shutil
 import sys
 import warnings
@@ -105,7 +107,9 @@ def train(
     data = source.load(strict=strict)
     start = open_weights(weights) if weights else None
     if start:
-        recipe = replace(recipe, preprocessing=replace(start.preprocessing, pad_mask=recipe.preprocessing.pad_mask))
+        own = recipe.preprocessing
+        sizes = {"pad_mask": own.pad_mask, "max_size": own.max_size}
+        recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
     if world.is_first:
         for dataset in filter(None, data):
             report(dataset)
@@ -116,7 +120,13 @@ def train(
         atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
         run = {"name": name, "source": asdict(source), "class_names": data[0].class_names, "world": world.size}
         atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images), "weights": weights})
-    return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
+    while True:
+        try:
+            return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
+        except torch.OutOfMemoryError as error:
+            recipe = _smaller_batch(recipe, folder, world, error)
+        gc.collect()  # what the failed training still holds, now that its error is gone
+        torch.cuda.empty_cache()
 
 
 def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
@@ -207,6 +217,25 @@ def _fit(
         finally:
             loader.close()
     return TrainingResult(folder, keeper.metrics)
+
+
+def _smaller_batch(recipe: Recipe, folder: Path, world: World, error: torch.OutOfMemoryError) -> Recipe:
+    """The recipe with half the batch and twice the accumulation, written to ``folder``, for a run whose first steps ran
+    out of memory; ``InputError`` where that cannot help."""
+    mend = "choose a smaller --size, --augmentation.crop_size or --batch-size, or --activation_checkpointing true"
+    if recipe.batch_size == 1 or world.size > 1 or (folder / STATE_FILE).exists():
+        raise InputError(f"out of memory at {recipe.batch_size} images a step on a device; {mend}") from error
+    half = recipe.batch_size // 2
+    smaller = replace(recipe, batch_size=half, accumulate=math.ceil(recipe.batch_size * recipe.accumulate / half))
+    print(
+        f"out of memory: batch {recipe.batch_size} is now {half}, {smaller.accumulate} of them a step of the weights",
+        file=sys.stderr,
+    )
+    atomic_write(folder / RECIPE_FILE, recipe_yaml(smaller).encode())
+    shutil.rmtree(folder / BOARD_FOLDER, ignore_errors=True)
+    for name in (LOG_FILE, OPENMMLAB_LOG_FILE):
+        (folder / name).unlink(missing_ok=True)
+    return smaller
 
 
 def _tell_rate(recipe: Recipe, world: World) -> None:

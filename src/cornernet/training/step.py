@@ -32,7 +32,9 @@ def batch_losses(
     total: dict[str, Tensor] = {}
     for output in outputs:
         values = output.head.values_at(output.features, targets.tl_cells, targets.br_cells)
-        losses = corner_losses(output.tl_heatmap, output.br_heatmap, *values, targets, weights, counts)
+        losses = corner_losses(
+            output.tl_heatmap, output.br_heatmap, *values, targets=targets, weights=weights, counts=counts
+        )
         total = {name: total.get(name, 0) + value for name, value in losses.items()}
     return total
 

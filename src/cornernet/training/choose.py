@@ -1,0 +1,195 @@
+"""A recipe for a data set nobody has tuned for: size, crop, batch and schedule, each with its reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.images import available_memory
+from cornernet.errors import InputError
+from cornernet.evaluation.cost import training_bytes
+from cornernet.recipe import Augmentation, Optimization, Recipe
+from cornernet.sizes import SIZES, Size, pad_mask
+from cornernet.structures import Decoding, Preprocessing
+
+_LARGEST_OBJECT = 320  # pixels: what a crop of 511 holds with room around it
+_SMALLEST_OBJECT = 12  # pixels: three cells of the heatmap
+_LARGEST_CROP = 511  # the paper's
+_SMALL_SIDE = 384  # images no larger are seen whole
+_ROOM = 0.8  # the share of free memory that a training step may take
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the choice rests on. ``image_side`` the longer side of nineteen images in twenty, in pixels; ``box_side``
+    the 10th, 50th and 90th percentile of the boxes' longer sides, in pixels; ``memory`` free bytes on the ``device``,
+    where known."""
+
+    images: int
+    classes: int
+    image_side: int
+    box_side: tuple[float, float, float]
+    device: str
+    memory: int | None
+    cores: int
+    precision: str
+
+
+def find_facts(dataset: CocoDataset) -> Facts:
+    """The facts of a training split and of this machine. Raises ``InputError`` where there is no box."""
+    dataset.require_boxes()
+    sides = [max(image.height, image.width) for image in dataset.images]
+    boxes = np.concatenate([image.boxes[~image.crowd] for image in dataset.images])
+    low, middle, high = np.percentile((boxes[:, 2:] - boxes[:, :2]).max(axis=1), (10, 50, 90)).tolist()
+    has_gpu = torch.cuda.is_available()
+    return Facts(
+        len(dataset.images),
+        len(dataset.class_names),
+        int(np.percentile(sides, 95, method="higher")),
+        (low, middle, high),
+        "cuda" if has_gpu else "cpu",
+        torch.cuda.mem_get_info()[0] if has_gpu else available_memory(),
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        _fast_precision(has_gpu),
+    )
+
+
+def choose(
+    facts: Facts,
+    size: Size | None = None,
+    minutes: float | None = None,
+    seconds_per_image: Callable[[Recipe, int], float] | None = None,
+) -> tuple[Recipe, list[str]]:
+    """A recipe for these facts, and why, a line for each choice.
+
+    ``size`` and ``minutes`` are the user's wishes; ``seconds_per_image`` measures a recipe for a number of classes, and
+    is needed for ``minutes``. Raises ``InputError`` where nothing fits into memory.
+    """
+    reasons: list[str] = []
+    scale, max_size = _scale(facts, reasons)
+    crop_for = _crop(facts, scale)
+    chosen, batch, accumulate = _fit_memory(facts, size, crop_for, reasons)
+    model = SIZES[chosen]
+    crop, whole = crop_for(pad_mask(model))
+    how = "images seen whole" if whole else "crops, scaled by 0.6 to 1.3"
+    reasons.append(
+        f"input {crop}x{crop}, {how}: nine in ten objects are at most {facts.box_side[2] * scale:.0f} pixels"
+    )
+    images = batch * accumulate
+    rate = Optimization(lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
+    recipe = Recipe(
+        model=model,
+        preprocessing=Preprocessing(pad_mask=pad_mask(model), max_size=max_size),
+        decoding=Decoding(max_distance=1.0),  # two corners of one object: docs/log.md
+        augmentation=Augmentation(crop_size=crop, scales=() if whole else Augmentation().scales),
+        optimization=rate,
+        batch_size=batch,
+        accumulate=accumulate,
+        precision=facts.precision,  # type: ignore[arg-type]
+        workers=min(facts.cores, 8),
+    )
+    return _schedule(recipe, facts, minutes, seconds_per_image, reasons), reasons
+
+
+def _scale(facts: Facts, reasons: list[str]) -> tuple[float, int | None]:
+    """How much images are scaled down, and their largest side then; ``None`` for as they are."""
+    small, _, large = facts.box_side
+    scale = min(1.0, _LARGEST_OBJECT / large)
+    scale = min(1.0, max(scale, _SMALLEST_OBJECT / max(small, 1.0)))
+    if scale > 0.9:
+        return 1.0, None
+    side = max(64, round(facts.image_side * scale))
+    reasons.append(
+        f"images scaled down to {side} pixels a side: nine in ten objects are up to {large:.0f} pixels, a crop holds"
+        f" {_LARGEST_OBJECT}"
+    )
+    return scale, side
+
+
+def _crop(facts: Facts, scale: float) -> Callable[[int], tuple[int, bool]]:
+    """The training square for a padding mask, in pixels, and whether images are seen whole."""
+    side, large = facts.image_side * scale, facts.box_side[2] * scale
+
+    def crop(mask: int) -> tuple[int, bool]:
+        if side <= _SMALL_SIDE:
+            return int(side) | mask, True
+        return min(_LARGEST_CROP, max(255, int(1.6 * large))) | mask, False
+
+    return crop
+
+
+def _fit_memory(
+    facts: Facts, size: Size | None, crop_for: Callable[[int], tuple[int, bool]], reasons: list[str]
+) -> tuple[Size, int, int]:
+    """Size, images a step and steps whose gradients are summed, such that a step fits into memory."""
+    on_gpu = facts.device == "cuda"
+    wanted: Size = size or ("base" if on_gpu else "small" if facts.box_side[2] > 96 else "nano")
+    smaller: list[Size] = [wanted] if size else [s for s in ("base", "small", "nano") if _order(s) <= _order(wanted)]
+    for name in smaller:
+        model = SIZES[name]
+        full = batch = (6 if name == "hourglass104" else 8) if on_gpu else 2
+        while batch >= 1:
+            need = training_bytes(model, facts.classes, batch, crop_for(pad_mask(model))[0])
+            if facts.memory is None or need <= _ROOM * facts.memory:
+                why = f"{facts.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
+                reasons.append(f"size {name}: {why} (--size {', '.join(SIZES)})")
+                many = "many small steps learn most from few images" if batch == full else "what memory holds"
+                reasons.append(f"batch {batch}{f' x {full // batch}' if batch < full else ''}: {many}")
+                return name, batch, full // batch
+            batch //= 2
+    free = (facts.memory or 0) / 2**30
+    raise InputError(
+        f"--size {smaller[-1]}: a training step of one image does not fit into {free:.1f} GiB of free memory; choose a"
+        " smaller size, or free some"
+    )
+
+
+def _order(size: Size) -> int:
+    return list(SIZES).index(size)
+
+
+def _rate(size: Size, batch: int) -> float:
+    """2e-3 for two images, as the bundled weights had; more with the batch's root, less for larger networks."""
+    at_two = {"nano": 2e-3, "small": 2e-3, "base": 1e-3, "hourglass104": 2.5e-4}[size]
+    return at_two * (batch / 2) ** 0.5
+
+
+def _schedule(
+    recipe: Recipe,
+    facts: Facts,
+    minutes: float | None,
+    seconds_per_image: Callable[[Recipe, int], float] | None,
+    reasons: list[str],
+) -> Recipe:
+    """The recipe with its epochs, and the moving average that so many steps allow."""
+    seconds = seconds_per_image(recipe, facts.classes) if seconds_per_image else None
+    if minutes is not None:
+        if not seconds or minutes <= 0:
+            raise InputError(f"--minutes {minutes:g}: give a time above 0")
+        seen = 60 * minutes / seconds
+    else:
+        seen = 60_000 if facts.device == "cuda" else 20_000
+    epochs = min(300, max(1 if minutes else 12, round(seen / facts.images)))
+    steps = epochs * (facts.images // recipe.batch_size) // recipe.accumulate
+    took = f", about {epochs * facts.images * seconds / 60:.0f} minutes" if seconds else ""
+    reasons.append(f"{epochs} epochs: {epochs * facts.images:,} images seen{took} (--minutes)")
+    decay = 0.999 if steps >= 5000 else 0.99  # a moving average needs time: docs/log.md
+    return replace(
+        recipe,
+        epochs=epochs,
+        validate_every=max(1, epochs // 10),
+        optimization=replace(recipe.optimization, ema=decay, warmup_iterations=min(300, max(1, steps // 10))),
+    )
+
+
+def _fast_precision(has_gpu: bool) -> str:
+    """Mixed precision where the device computes in it, float32 elsewhere."""
+    if has_gpu:
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    native = any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
+    return "bf16-mixed" if native else "32-true"

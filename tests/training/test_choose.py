@@ -1,0 +1,156 @@
+"""A recipe made for the data: what it rests on, and that it trains."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cornernet.commands.train import train as train_command
+from cornernet.data.coco import find_split, load_coco
+from cornernet.data.loading import TrainingImages
+from cornernet.errors import InputError
+from cornernet.network.cornernet import CornerNet
+from cornernet.recipe import Recipe, load_recipe
+from cornernet.sizes import SIZES, pad_mask
+from cornernet.training import run
+from cornernet.training.choose import Facts, choose, find_facts
+from small import cornernet, write_data, write_recipe
+
+GIB = 2**30
+CPU = Facts(1000, 6, 640, (12.0, 30.0, 60.0), "cpu", 8 * GIB, 2, "bf16-mixed")
+GPU = replace(CPU, device="cuda", memory=80 * GIB)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_halves_evenly_what_is_padded_for_it(size):
+    architecture = SIZES[size]
+    side = 1 | pad_mask(architecture)
+    with torch.device("meta"):
+        model = CornerNet(architecture, 3).eval()
+        heatmap = model(torch.empty(1, 3, side, side), last_only=True)[0].tl_heatmap
+    assert heatmap.shape[-1] == (side + 1) // 4
+    assert (side + 1) // 4 % 2**architecture.depth == 0
+
+
+def test_small_objects_get_the_small_network_and_large_ones_a_deeper():
+    assert choose(CPU)[0].model == SIZES["nano"]
+    assert choose(replace(CPU, box_side=(20.0, 90.0, 200.0)))[0].model == SIZES["small"]
+    assert choose(GPU)[0].model == SIZES["base"]
+    assert choose(CPU, "hourglass104")[0].model == SIZES["hourglass104"]
+
+
+def test_photographs_are_scaled_down_until_a_crop_holds_their_objects():
+    recipe, reasons = choose(replace(CPU, image_side=4000, box_side=(150.0, 600.0, 1600.0)))
+    assert recipe.preprocessing.max_size == 800  # 1,600 pixels become 320
+    assert recipe.augmentation.crop_size == 511
+    assert any("scaled down to 800" in reason for reason in reasons)
+
+
+def test_scaling_down_stops_where_the_smallest_objects_would_be_lost():
+    recipe, _ = choose(replace(CPU, image_side=4000, box_side=(24.0, 600.0, 1600.0)))
+    assert recipe.preprocessing.max_size == 2000  # 24 pixels become 12
+
+
+def test_small_images_are_seen_whole():
+    recipe, _ = choose(replace(CPU, image_side=320))
+    assert recipe.augmentation.scales == ()
+    assert recipe.augmentation.crop_size >= 320
+
+
+def test_a_small_memory_halves_the_batch_and_then_the_network():
+    tight, reasons = choose(replace(GPU, memory=GIB // 2))
+    assert tight.batch_size < 8
+    assert tight.batch_size * tight.accumulate == 8
+    assert any(f"batch {tight.batch_size} x {tight.accumulate}" in reason for reason in reasons)
+    with pytest.raises(InputError, match=r"hourglass104.*does not fit"):
+        choose(replace(CPU, memory=GIB // 2), "hourglass104")
+
+
+def test_minutes_become_epochs():
+    recipe, reasons = choose(CPU, minutes=10, seconds_per_image=lambda recipe, classes: 0.1)
+    assert recipe.epochs == 6  # 6,000 images
+    assert any("6 epochs: 6,000 images seen, about 10 minutes" in reason for reason in reasons)
+    with pytest.raises(InputError, match="--minutes"):
+        choose(CPU, minutes=0, seconds_per_image=lambda recipe, classes: 0.1)
+
+
+def test_facts_are_those_of_the_boxes_to_learn(tmp_path):
+    data = load_coco(*find_split(write_data(tmp_path, train=30, val=1, size=64), "train"))
+    facts = find_facts(data)
+    assert (facts.images, facts.classes, facts.image_side) == (30, 2, 64)
+    low, middle, high = facts.box_side
+    assert 10 <= low <= middle <= high < 24  # drawn from 10 to 23
+
+
+def test_images_are_scaled_down_in_training_with_their_boxes(tmp_path):
+    data = load_coco(*find_split(write_data(tmp_path / "data", train=4, val=1, size=64), "train"))
+    recipe = load_recipe(str(write_recipe(tmp_path, augmentation={"crop_size": 33, "scales": [], "flip": 0})))
+    recipe.augmentation.color_jitter = False
+    recipe.preprocessing = replace(recipe.preprocessing, max_size=32)
+    sample = TrainingImages(data, recipe)[0, 0]
+    assert not isinstance(sample, InputError)
+    image, boxes, labels, _ = sample
+    assert image.shape == (33, 33, 3)
+    np.testing.assert_allclose(np.sort(boxes, axis=0), np.sort(data.images[0].boxes / 2, axis=0), atol=0.6)
+    x1, y1, x2, y2 = boxes[labels.tolist().index(1)].round().astype(int)
+    blue = image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].reshape(-1, 3).mean(axis=0)
+    assert blue[2] > 180 > blue[0]
+
+
+def test_without_a_recipe_one_is_made_and_kept(tmp_path):
+    data = write_data(tmp_path / "data", train=30, val=1)
+    shutil.rmtree(data / "val")
+    (data / "annotations/instances_val.json").unlink()
+    done = cornernet("train", "--data", data, "--size", "nano", "--epochs", 1, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "size nano" in done.stderr
+    assert "images seen whole" in done.stderr
+    kept = load_recipe(str(tmp_path / "run/recipe.yaml"))
+    assert kept.model == SIZES["nano"]
+    assert kept.epochs == 1  # a flag overrides what was chosen
+    assert json.loads((tmp_path / "run/run.json").read_text())["source"]["val_share"] == 0.1
+    again = cornernet("train", "--resume", tmp_path / "run")
+    assert again.returncode == 0, again.stderr
+
+
+def test_what_does_not_go_together_is_said():
+    with pytest.raises(InputError, match="--size and --minutes"):
+        train_command("shapes", data="anywhere", size="nano", settings=Recipe())
+    with pytest.raises(InputError, match="write the recipe down"):
+        train_command(data="anywhere", devices=2, settings=Recipe())
+
+
+def fails_above(images: int, real):
+    def batch_losses(model, pixels, *rest):
+        if len(pixels) > images:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(model, pixels, *rest)
+
+    return batch_losses
+
+
+def test_out_of_memory_halves_the_batch(tmp_path, monkeypatch, capsys):
+    from cornernet.training import module
+
+    monkeypatch.setattr(module, "batch_losses", fails_above(2, module.batch_losses))
+    data = write_data(tmp_path / "data", train=16, val=1)
+    recipe = load_recipe(str(write_recipe(tmp_path, batch_size=8, epochs=1, workers=0)))
+    run.train(recipe, run.DataSource(str(data)), tmp_path / "run")
+    kept = load_recipe(str(tmp_path / "run/recipe.yaml"))
+    assert (kept.batch_size, kept.accumulate) == (2, 4)
+    assert "batch 8 is now 4" in capsys.readouterr().err
+
+
+def test_out_of_memory_at_one_image_says_what_to_do(tmp_path, monkeypatch):
+    from cornernet.training import module
+
+    monkeypatch.setattr(module, "batch_losses", fails_above(0, module.batch_losses))
+    data = write_data(tmp_path / "data", train=4, val=1)
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=1, workers=0)))
+    with pytest.raises(InputError, match=r"out of memory at 1 images a step.*--activation_checkpointing"):
+        run.train(recipe, run.DataSource(str(data)), tmp_path / "run")

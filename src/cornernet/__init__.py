@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cornernet.errors import CornerNetError, DivergedError, InputError, InterruptedRun
 
 if TYPE_CHECKING:
-    from cornernet.detector import Detector, load
+    from cornernet.detector import Detector
+    from cornernet.runtime.detector import ExportedDetector
     from cornernet.structures import Candidates, Detections
 
 __all__ = [
@@ -17,13 +19,29 @@ __all__ = [
     "Detections",
     "Detector",
     "DivergedError",
+    "ExportedDetector",
     "InputError",
     "InterruptedRun",
     "load",
 ]
 
+_MODULES = {
+    "Candidates": "structures",
+    "Detections": "structures",
+    "Detector": "detector",
+    "ExportedDetector": "runtime.detector",
+}
 
-_MODULES = {"Candidates": "structures", "Detections": "structures", "Detector": "detector", "load": "detector"}
+
+def load(weights: str | os.PathLike[str], **options: Any) -> Detector | ExportedDetector:
+    """A detector from a weights file of any dialect, a release's name, or a file that ``cornernet export`` wrote.
+
+    ``options`` are those of ``detector.load``. An exported file (.onnx, .xml) runs without torch and takes those of
+    ``runtime.detector.load_exported``. Raises ``InputError`` where the file is absent, damaged or something else.
+    """
+    exported = os.fspath(weights).lower().endswith((".onnx", ".xml"))
+    module, function = ("runtime.detector", "load_exported") if exported else ("detector", "load")
+    return getattr(import_module(f"cornernet.{module}"), function)(weights, **options)
 
 
 def __getattr__(name: str) -> Any:

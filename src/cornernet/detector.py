@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -13,40 +12,19 @@ from PIL.Image import Image
 from torch import Tensor
 
 from cornernet.corners.pair import Pairs, corner_positions, pair_corners
-from cornernet.corners.peaks import top_corners
+from cornernet.corners.peaks import Corners, top_corners
 from cornernet.corners.soft_nms import soft_nms
 from cornernet.data.images import read_image, require_memory, resize, scaled_size, shrink, to_rgb
 from cornernet.data.pad import to_input
 from cornernet.errors import InputError
+from cornernet.look import Look, all_candidates, corner_points
 from cornernet.network.cornernet import CornerNet, StackOutput, channels_last
 from cornernet.network.fused import fuse
-from cornernet.structures import Candidates, Decoding, Detections, Preprocessing
+from cornernet.structures import Decoding, Detections, Explanation, Preprocessing
+from cornernet.tiles import Tiling, join_pairs, make_tiling
 from cornernet.weights.zoo import open_weights
 
-
-@dataclass(frozen=True)
-class Explanation:
-    """What the network saw: both corner heatmaps (h, w), the maximum over classes, as probabilities.
-
-    They cover the padded input of ``padded_size`` (height, width) pixels, in which the image lies at ``offset``
-    (top, left). ``candidates`` are all pairs before soft-NMS.
-    """
-
-    detections: Detections
-    candidates: Candidates
-    tl_heatmap: np.ndarray
-    br_heatmap: np.ndarray
-    offset: tuple[int, int]
-    padded_size: tuple[int, int]
-
-
-class Look(NamedTuple):
-    """One view of a batch: pairs in pixels of the images, and where they come from."""
-
-    pairs: Pairs
-    output: StackOutput
-    shifts: Tensor
-    padded_size: tuple[int, int]
+_LIMIT = 100  # detections at most, of an image or on average of its tiles: COCO's figures count no more
 
 
 class Detector:
@@ -54,9 +32,16 @@ class Detector:
 
     ``flip=True`` looks at the mirror image too, one soft-NMS over both; several ``scales`` look at the image in those
     sizes (each with its mirror where ``flip`` is set), and that soft-NMS merges the boxes. ``max_size`` scales larger
-    images down to that many pixels a side, and the boxes back. ``precision`` may be ``torch.bfloat16`` or ``float16``:
-    the network then computes in it, pairing does not.
+    images down to that many pixels a side, and the boxes back; by default as in training. ``tile`` looks at an image,
+    in each scale, in square tiles of that many pixels, neighbours sharing ``tile_overlap`` (a quarter, if not said):
+    the network needs memory for a tile, and one soft-NMS joins the boxes of all; see ``tiles.Tiling``. ``precision``
+    may be ``torch.bfloat16`` or ``float16``: the network then computes in it, pairing does not.
+
+    ``min_score`` is the lowest score that comes out, 0.001. Whoever needs no lower one than a threshold may set it to
+    that: nothing else changes, and of many tiles most pairs need no soft-NMS. Scales that are merged keep theirs.
     """
+
+    min_score = 0.001
 
     def __init__(
         self,
@@ -69,13 +54,17 @@ class Detector:
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         max_size: int | None = None,
+        tile: int | None = None,
+        tile_overlap: int | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
         if precision is not None and model.fused is not None:
             raise ValueError(f"a fused network computes in {model.fused}; give the precision to fuse()")
         self.model, self.class_names, self.preprocessing = model.eval(), tuple(class_names), preprocessing
         self.decoding, self.threshold = decoding, threshold
-        self.flip, self.scales, self.max_size, self.precision = flip, tuple(scales), max_size, precision
+        self.flip, self.scales, self.precision = flip, tuple(scales), precision
+        self.max_size = preprocessing.max_size if max_size is None else max_size
+        self.tiling = None if tile is None else make_tiling(tile, tile_overlap)
 
     @overload
     def __call__(self, images: list[Any]) -> list[Detections]: ...
@@ -85,14 +74,21 @@ class Detector:
         """Detections of one image, or a list of them for a list of images.
 
         An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. All 100
-        best are returned; ``detections.above(detector.threshold)`` are those worth showing. ``stream`` shares passes.
+        best (of every tile) are returned; ``detections.above(detector.threshold)`` are those worth showing. ``stream``
+        shares passes.
         """
         if isinstance(images, list):
             return list(self.stream(images))
         return next(self.stream([images]))
 
     def stream(self, images: Iterable[Any], batch_size: int = 1) -> Iterator[Detections]:
-        """Detections one after another, for any number of images; neighbours of one padded size share a batch."""
+        """Detections one after another, for any number of images; neighbours of one padded size share a batch.
+
+        With tiles, those of one image do.
+        """
+        if self.tiling:
+            yield from (self._detect_in_tiles(_pixels(item), self.tiling, batch_size) for item in images)
+            return
         batch: list[np.ndarray] = []
         for item in images:
             image = _pixels(item)
@@ -106,24 +102,43 @@ class Detector:
 
     @torch.inference_mode()
     def explain(self, image: Any) -> Explanation:
-        """Detections of one image with heatmaps and candidates, for looking; heatmaps are those of the first view."""
+        """Detections of one image with heatmaps and candidates, for looking; heatmaps are those of the first view.
+
+        Raises ``InputError`` with tiles, which have no view of the whole image.
+        """
+        if self.tiling:
+            raise InputError("an explanation is of a view of the whole image: leave --tile out")
         pixels = _pixels(image)
         small, shrunk = shrink(pixels, self.max_size)
         looks = [self._look([small], *view) for view in self._views]
         first = looks[0]
-        heatmaps = [
+        tl_heatmap, br_heatmap = (
             h[0].float().sigmoid().amax(0).cpu().numpy() for h in (first.output.tl_heatmap, first.output.br_heatmap)
-        ]
+        )
         left, top = (int(v) for v in first.shifts[0].tolist())
-        detections = self._suppress([look.pairs for look in looks], [pixels], [shrunk])[0]
+        scale, width = self.scales[0] * shrunk, first.output.tl_heatmap.shape[-1]
+        tl, br = (corner_points(*each, scale, width) for each in self._corners(*first[1:]))
         return Explanation(
-            detections, _candidates(looks, shrunk), heatmaps[0], heatmaps[1], (top, left), first.padded_size
+            self._suppress([look.pairs for look in looks], [pixels], [shrunk])[0],
+            all_candidates(looks, shrunk),
+            tl_heatmap,
+            br_heatmap,
+            (top, left),
+            resize(small, self.scales[0]).shape[:2],
+            first.padded_size,
+            tl,
+            br,
         )
 
     @property
     def _views(self) -> list[tuple[float, bool]]:
         """Scale and whether mirrored, of all views of an image."""
         return [(scale, mirrored) for scale in self.scales for mirrored in ((False, True) if self.flip else (False,))]
+
+    @property
+    def _lowest_score(self) -> float:
+        """At which soft-NMS stops: for boxes that are merged with their lesser rivals always the usual one."""
+        return self.min_score if len(self.scales) == 1 else Detector.min_score
 
     def padded_sizes(self, image: np.ndarray) -> list[tuple[int, int]]:
         """The input's (height, width) in all scales; images that agree in them can share a batch."""
@@ -136,6 +151,21 @@ class Detector:
     def _detect(self, images: list[np.ndarray]) -> list[Detections]:
         small, shrunk = zip(*(shrink(image, self.max_size) for image in images), strict=True)
         return self._suppress([self._look(small, *view).pairs for view in self._views], images, shrunk)
+
+    @torch.inference_mode()
+    def _detect_in_tiles(self, image: np.ndarray, tiling: Tiling, batch_size: int) -> Detections:
+        small, shrunk = shrink(image, self.max_size)
+        views, most = [], 1
+        for scale, mirrored in self._views:
+            pixels = resize(small, scale)
+            tiles, found = tiling.tiles(*pixels.shape[:2]), []
+            for start in range(0, len(tiles), batch_size):
+                batch = tiles[start : start + batch_size]
+                found.append((self._look([tile.cut(pixels) for tile in batch], 1.0, mirrored).pairs, batch))
+            pairs = join_pairs(found, self._lowest_score)
+            views.append(pairs._replace(boxes=pairs.boxes / scale))
+            most = max(most, len(tiles))
+        return self._suppress(views, [image], [shrunk], limit=_LIMIT * most)[0]
 
     def _look(self, images: Sequence[np.ndarray], scale: float, mirrored: bool) -> Look:
         """The network's answer to one view of images, and its pairs in pixels of the images."""
@@ -158,34 +188,59 @@ class Detector:
         """The last stack's output, and the images' (left, top) in the input of ``padded`` (height, width) pixels."""
         parameter = next(self.model.parameters())
         if parameter.device.type == "cpu":
-            require_memory(*padded, self.model.bytes_per_pixel * len(images), "image")
-        pixels, shifts = to_input(images, self.preprocessing, parameter.device)
-        with torch.autocast(parameter.device.type, self.precision, enabled=self.precision is not None):
-            return self.model(pixels, last_only=True)[-1], shifts
+            require_memory(*padded, self.model.bytes_per_pixel * len(images), "image", self._memory_mend)
+        try:
+            pixels, shifts = to_input(images, self.preprocessing, parameter.device)
+            with torch.autocast(parameter.device.type, self.precision, enabled=self.precision is not None):
+                return self.model(pixels, last_only=True)[-1], shifts
+        except torch.OutOfMemoryError:
+            many = f"{len(images)} x {padded[0]}x{padded[1]} pixels (height x width)"
+            raise InputError(f"image: the GPU's memory is too small for {many}; {self._memory_mend}") from None
+
+    @property
+    def _memory_mend(self) -> str:
+        if self.tiling:
+            return "make the tiles smaller with --tile, or fewer at once with --batch-size"
+        return "look at it in parts with --tile, or scale it down with --max-size"
 
     def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
-        """Peaks, embeddings and offsets at the peaks alone, pairs; boxes in pixels of the view."""
+        """Pairs of the best corners; boxes in pixels of the view."""
+        (tl, tl_positions, tl_embeddings), (br, br_positions, br_embeddings) = self._corners(output, shifts, padded)
+        return pair_corners(
+            tl,
+            br,
+            tl_positions,
+            br_positions,
+            output.head.pairing.distance(tl_embeddings, br_embeddings),
+            max_distance=self.decoding.max_distance,
+            limit=self.decoding.num_candidates,
+        )
+
+    def _corners(
+        self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]
+    ) -> tuple[tuple[Corners, Tensor, Tensor], tuple[Corners, Tensor, Tensor]]:
+        """Of each kind peaks, and at them alone positions in pixels of the view, and embeddings."""
         count = self.decoding.num_corners
         tl, br = top_corners(output.tl_heatmap, count), top_corners(output.br_heatmap, count)
         values = output.head.values_at(output.features, tl.cells, br.cells)
         rows, columns = output.tl_heatmap.shape[-2:]
         scale = (padded[1] / columns, padded[0] / rows)
-        return pair_corners(
-            tl,
-            br,
-            corner_positions(tl, values.tl_offsets, scale, shifts),
-            corner_positions(br, values.br_offsets, scale, shifts),
-            output.head.pairing.distance(values.tl_embeddings, values.br_embeddings),
-            max_distance=self.decoding.max_distance,
-            limit=self.decoding.num_candidates,
-        )
+        tl_positions = corner_positions(tl, values.tl_offsets, scale, shifts)
+        br_positions = corner_positions(br, values.br_offsets, scale, shifts)
+        return (tl, tl_positions, values.tl_embeddings), (br, br_positions, values.br_embeddings)
 
-    def _suppress(self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float]) -> list[Detections]:
+    def _suppress(
+        self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float], limit: int = _LIMIT
+    ) -> list[Detections]:
         """One soft-NMS over the pairs of all views; boxes / scales are in pixels of the images."""
         names = ("boxes", "scores", "labels", "valid", "tl_scores", "br_scores")
         boxes, scores, labels, valid, *corners = (torch.cat([getattr(v, n) for v in views], 1) for n in names)
         merge = (corners[0], corners[1]) if len(self.scales) > 1 else None
-        kept = soft_nms(boxes, scores, labels, valid, plus_one=float(self.decoding.plus_one), corner_scores=merge)
+        plus_one = float(self.decoding.plus_one)
+        lowest = self._lowest_score
+        kept = soft_nms(
+            boxes, scores, labels, valid, min_score=lowest, limit=limit, plus_one=plus_one, corner_scores=merge
+        )
         found = []
         for i, (image, scale) in enumerate(zip(images, scales, strict=True)):
             keep = kept.valid[i]
@@ -203,21 +258,6 @@ def _pixels(image: Any) -> np.ndarray:
     return read_image(image) if isinstance(image, (str, os.PathLike)) else to_rgb(image)
 
 
-def _candidates(looks: list[Look], shrunk: float) -> Candidates:
-    """All valid pairs of the first image, of all views, best first."""
-    columns = []
-    for number, look in enumerate(looks):
-        pairs, map_width = look.pairs, look.output.tl_heatmap.shape[-1]
-        found = {name: getattr(pairs, name)[0][pairs.valid[0]].cpu().numpy() for name in Pairs._fields}
-        cells = [np.stack(np.divmod(found[name], map_width), axis=1) for name in ("tl_cells", "br_cells")]
-        view = np.full(len(found["labels"]), number)
-        scores = found["tl_scores"], found["br_scores"]
-        columns.append((found["boxes"] / shrunk, found["labels"], *scores, *cells, found["distances"], view))
-    merged = Candidates(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
-    order = np.argsort(-merged.scores, kind="stable")
-    return Candidates(*(getattr(merged, field.name)[order] for field in fields(Candidates)))
-
-
 def load(
     weights: str | os.PathLike[str],
     *,
@@ -225,6 +265,8 @@ def load(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     max_size: int | None = None,
+    tile: int | None = None,
+    tile_overlap: int | None = None,
     precision: torch.dtype | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Detector:
@@ -251,4 +293,6 @@ def load(
         flip=flip,
         scales=scales,
         max_size=max_size,
+        tile=tile,
+        tile_overlap=tile_overlap,
     )

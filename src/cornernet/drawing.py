@@ -26,7 +26,7 @@ from cornernet.labels import (
     shortened,
     text_size,
 )
-from cornernet.structures import Candidates, Detections, FloatArray
+from cornernet.structures import Candidates, Detections, Explanation, FloatArray
 
 # Complementary, so that both corners at one place add up to white; and told apart by every kind of colour vision.
 TOP_LEFT_COLOR: Color = (255, 150, 0)
@@ -37,19 +37,21 @@ _PAPER: Color = (250, 250, 250)
 _JPEG_QUALITY = 93
 
 
-def draw_detections(image: Image, detections: Detections, threshold: float = 0.3) -> Image:
+def draw_detections(image: Image, detections: Detections, threshold: float = 0.3, *, side: int | None = None) -> Image:
     """Boxes of at least ``threshold`` with class and score on an image (H, W, 3); a new image.
 
     The better ones are drawn over the others and choose the place of their label first. Colours are per class.
+    Lines and text suit a picture that is looked at whole, or, with ``side``, in parts of so many pixels a side.
     """
     canvas = _copy(image)
+    view = canvas[:side, :side]
     shown = detections.above(threshold)
     boxes = _pixels(shown.boxes, canvas)
     colors = [class_color(int(label)) for label in shown.labels]
     for box, color in zip(boxes[::-1], colors[::-1], strict=True):
-        _draw_box(canvas, box, color)
+        draw_box(canvas, box, color, line_width(view))
     texts = [(shown.class_names[int(k)], f"{score:.2f}") for k, score in zip(shown.labels, shown.scores, strict=True)]
-    draw_labels(canvas, boxes, texts, fills=colors)
+    draw_labels(canvas, boxes, texts, fills=colors, size=font_size(view))
     return canvas
 
 
@@ -65,10 +67,17 @@ def draw_boxes(image: Image, boxes: ArrayLike, labels: ArrayLike, class_names: S
         raise ValueError(f"{len(pixels)} boxes and {len(kinds)} labels do not match")
     colors = [class_color(label) for label in kinds]
     for box, color in zip(pixels, colors, strict=True):
-        _draw_box(canvas, box, color, dash=4 * line_width(canvas) + 2)
+        draw_box(canvas, box, color, dash=4 * line_width(canvas) + 2)
     texts = [(class_names[label], "") for label in kinds]
     draw_labels(canvas, pixels, texts, fills=[_DARK] * len(kinds), edges=colors)
     return canvas
+
+
+def draw_seen(image: Image, seen: Explanation) -> Image:
+    """Where the network saw corners in an image (H, W, 3): `draw_heatmaps` in the size that it saw."""
+    height, width = seen.view_size
+    view = np.asarray(cv2.resize(image, (width, height)), np.uint8)  # the image itself where the sizes agree
+    return draw_heatmaps(view, seen.tl_heatmap, seen.br_heatmap, seen.offset, seen.padded_size)
 
 
 def draw_heatmaps(
@@ -105,12 +114,15 @@ def draw_heatmaps(
     return canvas
 
 
-def draw_pairings(image: Image, candidates: Candidates, detections: Detections, threshold: float = 0.3) -> Image:
+def draw_pairings(
+    image: Image, candidates: Candidates, detections: Detections, threshold: float = 0.3, *, numbered: bool = False
+) -> Image:
     """Which corners were paired, on an image (H, W, 3); a new image.
 
     For every detection of at least ``threshold``: its box, thin; its top-left corner as an orange dot, its
     bottom-right one as a blue square; the line that joins them; class, score and ``d``, the distance of the corners'
     embeddings, where the candidate that became the detection is among ``candidates`` (soft-NMS moves no box).
+    ``numbered``: each name after its place among the detections, from 1.
     """
     canvas = _copy(image)
     shown = detections.above(threshold)
@@ -118,17 +130,20 @@ def draw_pairings(image: Image, candidates: Candidates, detections: Detections, 
     colors = [class_color(int(label)) for label in shown.labels]
     width = line_width(canvas)
     for box, color in zip(boxes[::-1], colors[::-1], strict=True):
-        _draw_box(canvas, box, color, width=max(1, width // 2))
+        draw_box(canvas, box, color, width=max(1, width // 2))
         ends = (box[0], box[1]), (box[2] - 1, box[3] - 1)
         for line_color, thickness in ((BLACK, width + 2), (color, width)):
             cv2.line(canvas, _point(ends[0]), _point(ends[1]), line_color, thickness, cv2.LINE_AA)
     radius = 2 * width
     for box in boxes[::-1]:
-        _draw_corners(canvas, box, radius)
+        draw_corners(canvas, box, radius)
     distances = _distances_of(shown, candidates)
+    names = [shown.class_names[int(label)] for label in shown.labels]
+    if numbered:
+        names = [f"{number} {name}" for number, name in enumerate(names, start=1)]
     texts = [
-        (shown.class_names[int(label)], f"{score:.2f}" + ("" if math.isnan(d) else f"  d {d:.2f}"))
-        for label, score, d in zip(shown.labels, shown.scores, distances, strict=True)
+        (name, f"{score:.2f}" + ("" if math.isnan(d) else f"  d {d:.2f}"))
+        for name, score, d in zip(names, shown.scores, distances, strict=True)
     ]
     # Labels keep clear of the dots.
     reach = radius + width
@@ -202,7 +217,7 @@ def _pixels(boxes: FloatArray, image: Image) -> NDArray[np.int64]:
     return np.stack([x1, y1, np.maximum(x2, x1 + 1), np.maximum(y2, y1 + 1)], axis=1)
 
 
-def _draw_box(image: Image, box: NDArray[np.int64], color: Color, width: int | None = None, dash: int = 0) -> None:
+def draw_box(image: Image, box: NDArray[np.int64], color: Color, width: int | None = None, dash: int = 0) -> None:
     """A frame along the inside of a box, thinner in small ones, between two thin dark rims."""
     width = line_width(image) if width is None else width
     width = min(width, max(1, int(min(box[2:] - box[:2])) // 8))
@@ -222,7 +237,7 @@ def _draw_frame(image: Image, box: NDArray[np.int64], width: int, grow: int, col
             edge[:, drawn] = edge[:, drawn] // 3 if color is None else color
 
 
-def _draw_corners(image: Image, box: NDArray[np.int64], radius: int) -> None:
+def draw_corners(image: Image, box: NDArray[np.int64], radius: int) -> None:
     """A dot at the top left, a square at the bottom right: shapes differ too, for those who see no colours."""
     x1, y1, x2, y2 = (int(v) for v in box)
     rim = max(1, radius // 3)

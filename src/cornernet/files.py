@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cornernet.errors import InputError
 
@@ -37,7 +39,15 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write ``data`` to a file, whole or not at all; returns its path.
+    """Write ``data`` to a file, whole or not at all; returns its path. Raises ``InputError`` as `atomic_file` does."""
+    with atomic_file(path) as file:
+        file.write(data)
+    return Path(path)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write in pieces, which takes its name where the block ends, and never where that fails.
 
     The bytes go to a hidden file in the same folder, which then takes the name, so that nobody ever reads half a file
     and a failure leaves the old one as it was. Missing parents are created, a link keeps pointing where it did.
@@ -57,7 +67,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
     try:
         # os.open rather than tempfile, whose files only their owner may read.
         with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb") as f:
-            f.write(data)
+            yield f
             f.flush()
             os.fsync(f.fileno())
         os.replace(hidden, real)
@@ -65,7 +75,6 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
         raise _cannot("write", target, error) from error
     finally:
         hidden.unlink(missing_ok=True)
-    return target
 
 
 def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None = 2) -> Path:

@@ -129,15 +129,17 @@ def draw_labels(
     texts: Sequence[tuple[str, str]],
     fills: Sequence[Color],
     edges: Sequence[Color] | None = None,
+    size: int | None = None,
 ) -> None:
     """Write one label a box into an image, where it hides least: the first ones choose first.
 
     ``boxes`` (N, 4) x1 y1 x2 y2 in whole pixels; ``texts`` a name, cut where the image is too narrow, and an ending
-    that is kept; ``fills`` the colours behind, ``edges`` those of a bar at the left. A label stays inside the image;
+    that is kept; ``fills`` the colours behind, ``edges`` those of a bar at the left; ``size`` the text's height in
+    pixels, if not what suits the image. A label stays inside the image;
     where it would hide too much of an earlier one, it is left out: its box still tells the class by colour.
     """
     height, width = image.shape[:2]
-    size = font_size(image)
+    size = size or font_size(image)
     pad = max(2, size // 5)
     bar = max(2, size // 4) if edges is not None else 0
     taken = np.zeros((0, 4), np.int64)

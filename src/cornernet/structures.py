@@ -268,3 +268,24 @@ class Detections:
             }
             for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the network saw: both corner heatmaps (h, w), the maximum over classes, as probabilities.
+
+    They cover the padded input of ``padded_size`` (height, width) pixels, in which the image, as large as
+    ``view_size`` (height, width), lies at ``offset`` (top, left). ``candidates`` are all pairs before soft-NMS.
+    ``tl_corners`` and ``br_corners`` are the best of each kind, paired or not; as the heatmaps, those of the first
+    view.
+    """
+
+    detections: Detections
+    candidates: Candidates
+    tl_heatmap: FloatArray
+    br_heatmap: FloatArray
+    offset: tuple[int, int]
+    view_size: tuple[int, int]
+    padded_size: tuple[int, int]
+    tl_corners: CornerPoints
+    br_corners: CornerPoints

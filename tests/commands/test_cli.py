@@ -179,7 +179,8 @@ def test_predict_takes_every_kind_of_image(weights, tmp_path, capsys):
 def test_predict_scales_boxes_back(weights, tmp_path, capsys):
     pixels("RGB").resize((300, 200)).save(tmp_path / "large.png")
     words = ["predict", str(tmp_path / "large.png"), "--weights", str(weights), "--out", str(tmp_path / "out")]
-    assert main([*words, "--max-size", "60"]) == 0
+    assert main([*words, "--max-size", "60", "--heatmaps"]) == 0
+    assert cv2.imread(str(tmp_path / "out" / "large_heatmaps.jpg")).shape == (40, 60, 3)  # what the network saw
     image = json.loads((tmp_path / "out" / "detections.json").read_text())["images"][0]
     assert (image["height"], image["width"]) == (200, 300)
     assert max(d["box"][2] for d in image["detections"]) > 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from cornernet.data.formats import Format
 if TYPE_CHECKING:
     import torch
 
+    from cornernet.data.dataset import CocoDataset
     from cornernet.recipe import Recipe
 
 
@@ -43,9 +45,11 @@ def benchmark(
         seconds: Longest time for each of the two timings.
         out: JSON file for the figures.
     """
+    from cornernet.data.images import find_images
     from cornernet.detector import Detector
     from cornernet.errors import InputError
     from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
+    from cornernet.evaluation.run import evaluate_dataset
     from cornernet.files import atomic_write_json
     from cornernet.network.cornernet import CornerNet, channels_last
     from cornernet.network.fused import fuse
@@ -57,6 +61,10 @@ def benchmark(
     if data and not weights:
         raise InputError("benchmark: --data wants an AP, which needs --weights")
     place = find_device(device)
+    # What may be wrong with the input shows before minutes of timing.
+    stored = open_weights(weights, progress=Bar("fetching", "B")) if weights else None
+    dataset = _dataset(data, format, stored.class_names) if data and stored else None
+    pictures = find_images([images]) if images else None
     classes, batch = len(COCO_CLASSES), batch_size or recipe.batch_size
     row: dict[str, Any] = {
         "name": find_recipe(name).stem,
@@ -65,26 +73,27 @@ def benchmark(
     }
     cost = count_cost(recipe.model, classes)
     row |= {"parameters (M)": round(cost.parameters, 2), "GFLOPs at 511x511": round(cost.gflops, 1)}
-    need = training_bytes(recipe.model, classes, batch, recipe.augmentation.crop_size)
+    crop, checkpointing = recipe.augmentation.crop_size, recipe.activation_checkpointing
+    need = training_bytes(recipe.model, classes, batch, crop, checkpointing=checkpointing)
     row |= {"images per device": batch, "training memory, estimated (GB)": round(need / 1e9, 1)}
     if not no_training:
         require_training_memory(need, place)
         if place.type == "cuda":
             row["training memory (GB)"] = round(_training_memory(recipe, classes, batch, place), 1)
-    stored = open_weights(weights, progress=Bar("fetching", "B")) if weights else None
     model = stored.build() if stored else CornerNet(recipe.model, classes)
     names = stored.class_names if stored else COCO_CLASSES
     preprocessing = stored.preprocessing if stored else recipe.preprocessing
     decoding = stored.decoding if stored else recipe.decoding
     model = fuse(channels_last(model.to(place)))
     with tempfile.TemporaryDirectory() as scratch:
-        paths = _images(images, Path(scratch))
+        paths = pictures or _draw_images(Path(scratch))
         for flip in (False, True):
             detector = Detector(model, names, preprocessing, decoding=decoding, flip=flip)
             row["images/s, flip" if flip else "images/s"] = round(_speed(detector, paths, seconds, flip), 2)
-    if data:
+    if dataset:
         detector = Detector(model, names, preprocessing, decoding=decoding, flip=True)
-        row["box AP, flip"] = round(100 * _ap(detector, data, format), 1)
+        metrics, _ = evaluate_dataset(detector, dataset, progress=Bar("evaluating"))
+        row["box AP, flip"] = round(100 * metrics.figures["AP"], 1)
     release = find_release(row["name"])
     published = (
         {"training memory (GB)": release.memory, "images/s, flip": release.fps, "box AP, flip": release.ap}
@@ -100,16 +109,21 @@ def benchmark(
 
 
 def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torch.device) -> float:
-    """GB of GPU memory at the peak of three training steps, as OpenMMLab's logs count them."""
+    """GB of GPU memory at the peak of three of the recipe's training steps, as OpenMMLab's logs count them."""
     import torch
 
     from cornernet.network.cornernet import CornerNet, channels_last
+    from cornernet.network.tuning import checkpoint_activations, compile_parts
     from cornernet.training.module import TrainingModule
     from cornernet.training.step import batch_losses
 
     side = recipe.augmentation.crop_size
     torch.cuda.reset_peak_memory_stats(device)
     model = channels_last(CornerNet(recipe.model, classes).to(device))
+    if recipe.activation_checkpointing:
+        checkpoint_activations(model)
+    if recipe.compile:
+        compile_parts(model)
     optimizer = TrainingModule(model, recipe, 1).configure_optimizers()["optimizer"]
     images = torch.randn(batch_size, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
     boxes = torch.tensor([[[40.0, 40.0, 120.0, 160.0]]], device=device).repeat(batch_size, 8, 1)
@@ -130,24 +144,19 @@ def _speed(detector: Any, paths: list[Path], seconds: float, flip: bool) -> floa
     return images_per_second(detector, paths, seconds=seconds, progress=Bar("timing with flip" if flip else "timing"))
 
 
-def _ap(detector: Any, data: str, format: Format | None) -> float:
+def _dataset(data: str, format: Format | None, class_names: Sequence[str]) -> CocoDataset:
     from cornernet.data.find import find_data, load_split
-    from cornernet.evaluation.run import evaluate_dataset
 
-    dataset = load_split(find_data(data, format), "val", class_names=detector.class_names)
+    dataset = load_split(find_data(data, format), "val", class_names=class_names)
     print(dataset)
     if dataset.problems:
         counted = f"{len(dataset.problems)} images and boxes left out or clipped"
         print(f"warning: {dataset.name}: {counted}; cornernet data check lists them", file=sys.stderr)
-    return evaluate_dataset(detector, dataset, progress=Bar("evaluating"))[0].figures["AP"]
+    return dataset
 
 
-def _images(folder: str | None, scratch: Path) -> list[Path]:
-    """The images to time on: those of a folder, or drawn ones of a photograph's size."""
-    from cornernet.data.images import find_images
-
-    if folder:
-        return find_images([folder])
+def _draw_images(scratch: Path) -> list[Path]:
+    """Images of a photograph's size to time on."""
     import numpy as np
 
     from cornernet.data.shapes import draw_scene

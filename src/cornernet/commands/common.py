@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from tqdm import tqdm
 
@@ -14,25 +14,32 @@ if TYPE_CHECKING:
 
     from cornernet.data.dataset import CocoDataset
     from cornernet.detector import Detector
+    from cornernet.runtime.detector import ExportedDetector
 
 TTA = Literal["none", "flip", "multiscale"]
 MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5)  # paper, section 4.2
 Precision = Literal["fp32", "bf16", "fp16"]
+EXPORTED = (".onnx", ".xml")  # what cornernet export writes
 
 
 class Bar:
-    """A progress bar to call with (done, total); ``unit`` ``"B"`` counts bytes."""
+    """A progress bar to call with (done, total), ``None`` where nobody knows it; ``unit`` ``"B"`` counts bytes."""
 
     def __init__(self, what: str, unit: str = "image") -> None:
         self.what, self.unit, self.bar = what, unit, None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int | None) -> None:
         if self.bar is None:
             scaled = self.unit == "B"
             self.bar = tqdm(total=total, desc=self.what, unit=self.unit, unit_scale=scaled, leave=False, disable=None)
         self.bar.total = total
         self.bar.update(done - self.bar.n)
-        if done >= total:
+        if total is not None and done >= total:
+            self.bar.close()
+
+    def close(self) -> None:
+        """Take it away, however much is done."""
+        if self.bar is not None:
             self.bar.close()
 
 
@@ -48,14 +55,36 @@ def find_device(device: str | None) -> torch.device:
     return place
 
 
-def load_detector(weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None) -> Detector:
-    """``cornernet.load`` with a command's options; ``InputError`` for a device that is not there."""
+def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
+    """``"1024"`` or ``"1024,256"`` as a tile's size and overlap in pixels; ``InputError`` for what makes no tiles."""
+    if text is None:
+        return None, None
+    from cornernet.tiles import make_tiling
+
+    try:
+        tiling = make_tiling(*map(int, text.split(",")))
+    except (TypeError, ValueError):
+        raise InputError(f"--tile {text}: give a size and an overlap in pixels, as 1024,256 or 1024 alone") from None
+    return tiling.size, tiling.overlap
+
+
+def load_detector(
+    weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None, tile: str | None = None
+) -> Detector:
+    """``cornernet.load`` with a command's options; ``InputError`` for a device that is not there.
+
+    An exported file's detector is like any other, but has no network to look into; it refuses to explain.
+    """
+    if max_size is not None and max_size < 1:
+        raise InputError(f"--max-size {max_size}: give a number of pixels above 0")
+    if weights.lower().endswith(EXPORTED):
+        given = {"--tta": tta != "none", "--precision": precision != "fp32", "--tile": tile is not None}
+        return cast("Detector", _load_exported(weights, device, max_size, [name for name in given if given[name]]))
     import torch
 
     from cornernet.detector import load
 
-    if max_size is not None and max_size < 1:
-        raise InputError(f"--max-size {max_size}: give a number of pixels above 0")
+    size, overlap = parse_tile(tile)
     precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     scales = MULTISCALE if tta == "multiscale" else (1.0,)
     return load(
@@ -64,9 +93,21 @@ def load_detector(weights: str, device: str | None, tta: TTA, precision: Precisi
         flip=tta != "none",
         scales=scales,
         max_size=max_size,
+        tile=size,
+        tile_overlap=overlap,
         precision=precisions[precision],
         progress=Bar("fetching", "B"),
     )
+
+
+def _load_exported(path: str, device: str | None, max_size: int | None, refused: list[str]) -> ExportedDetector:
+    from cornernet.runtime.detector import load_exported
+
+    if refused:
+        raise InputError(
+            f"{path}: {refused[0]} cannot be chosen for an exported file; use the weights it was made from"
+        )
+    return load_exported(path, device=device, max_size=max_size)
 
 
 def report_dataset(dataset: CocoDataset, shown: int = 10) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cornernet.commands.common import TTA, Bar, Precision, load_detector, report_dataset
+from cornernet.commands.common import EXPORTED, TTA, Bar, Precision, load_detector, report_dataset
 from cornernet.data.formats import Format
+from cornernet.errors import InputError
 
 
 def evaluate(
@@ -20,6 +21,7 @@ def evaluate(
     oracle: str | None = None,
     precision: Precision = "fp32",
     max_size: int | None = None,
+    tile: str | None = None,
     batch_size: int = 1,
     device: str | None = None,
     out: str = "evaluation",
@@ -40,7 +42,9 @@ def evaluate(
             three: what AP the other parts allow.
         precision: Arithmetic of the network; pairing is always in fp32.
         max_size: Scale larger images down to this many pixels a side.
-        batch_size: Images of one size that share a pass.
+        tile: Look at images in square tiles, SIZE or SIZE,OVERLAP in pixels, all boxes in one soft-NMS. The overlap
+            should be as long as the largest object; a quarter of the size, if not said.
+        batch_size: Images of one size, or tiles of one image, that share a pass.
         device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
         out: Folder for metrics.json and predictions.json (COCO results).
         strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
@@ -50,7 +54,9 @@ def evaluate(
     from cornernet.evaluation.run import evaluate_dataset
     from cornernet.files import atomic_write_json, make_folder
 
-    detector = load_detector(weights, device, tta, precision, max_size)
+    if oracle and weights.lower().endswith(EXPORTED):
+        raise InputError(f"{weights}: --oracle looks into the network; use the weights it was made from")
+    detector = load_detector(weights, device, tta, precision, max_size, tile)
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
     report_dataset(dataset)
@@ -62,7 +68,7 @@ def evaluate(
         metrics, results = evaluate_dataset(detector, dataset, batch_size=batch_size, progress=Bar("evaluating"))
     print(metrics.table())
     settings = {"weights": weights, "data": data, "split": split, "val_share": val_share, "tta": tta, "oracle": oracle}
-    settings |= {"precision": precision, "max_size": max_size}
+    settings |= {"precision": precision, "max_size": max_size, "tile": tile}
     atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
     atomic_write_json(folder / "predictions.json", results, indent=None)
     print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+SIGMA = 0.5  # of the Gaussian by which overlap lowers a score
 MERGE_POWER = 10  # how sharply a rival's share in a merged box falls with its overlap
 
 
@@ -26,7 +27,7 @@ def soft_nms(
     labels: Tensor,
     valid: Tensor | None = None,
     *,
-    sigma: float = 0.5,
+    sigma: float = SIGMA,
     min_score: float = 0.001,
     limit: int = 100,
     plus_one: float = 0.0,

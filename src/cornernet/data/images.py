@@ -138,11 +138,13 @@ def resize(image: Pixels, scale: float) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def find_images(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def find_images(
+    sources: Sequence[str | os.PathLike[str]], suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+) -> list[Path]:
     """Image files named by files, folders (searched to the bottom) and globs (``**`` too), in that order, each once.
 
-    Within a folder or a glob: sorted, hidden ones left out, `IMAGE_SUFFIXES` in any case. A file named by itself is
-    taken whatever its suffix. Raises ``InputError`` naming the source that gives no image.
+    Within a folder or a glob: sorted, hidden ones left out, those with ``suffixes``, in any case. A file named by
+    itself is taken whatever its suffix. Raises ``InputError`` naming the source that gives no image.
     """
     if not sources:
         raise InputError("no images given: name files, folders or globs")
@@ -150,15 +152,15 @@ def find_images(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
     for source in sources:
         path = Path(source).expanduser()
         if path.is_dir():
-            paths = sorted(_images_below(path))
+            paths = sorted(_files_below(path, suffixes))
         elif path.exists():
             paths = [path]
         elif glob.has_magic(str(path)):
-            paths = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if _is_image(name)]
+            paths = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if _is_file(name, suffixes)]
         else:
             raise InputError(f"{source}: no such file or folder")
         if not paths:
-            raise InputError(f"{source}: no image there (looked for {', '.join(IMAGE_SUFFIXES)})")
+            raise InputError(f"{source}: no image there (looked for {', '.join(suffixes)})")
         for each in paths:
             found.setdefault(os.path.abspath(each), each)
     return list(found.values())
@@ -202,15 +204,15 @@ def available_memory() -> int | None:
     return available
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(name)
+def _is_file(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes) and os.path.isfile(name)
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:  # "._photo.jpg" is macOS bookkeeping, not a photo
-            if not name.startswith(".") and _is_image(os.path.join(root, name)):
+            if not name.startswith(".") and _is_file(os.path.join(root, name), suffixes):
                 yield Path(root, name)
 
 

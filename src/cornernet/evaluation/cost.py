@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from cornernet.data.images import available_memory, read_image
 from cornernet.detector import Detector
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet
+from cornernet.network.tuning import checkpoint_activations, recomputed_parts
 from cornernet.structures import Architecture
 
 GIB = 1 << 30
@@ -51,25 +53,55 @@ def cpu_model() -> str:
     return names[0] if names else platform.processor()
 
 
-def training_bytes(architecture: Architecture, num_classes: int, batch_size: int, crop_size: int) -> int:
-    """An estimate of a training step's memory in float32: what backward needs, weights, gradients, Adam's averages."""
+def training_bytes(
+    architecture: Architecture, num_classes: int, batch_size: int, crop_size: int, *, checkpointing: bool = False
+) -> int:
+    """An estimate of a training step's memory in float32: what backward needs, weights, gradients, Adam's averages.
+
+    With ``checkpointing`` (``network.tuning``) that is what enters the recomputed parts, and the largest of them whole.
+    """
+    needs = _training_needs(architecture, num_classes, crop_size, checkpointing=False)
+    activations = needs.activations
+    if checkpointing:
+        inputs = _training_needs(architecture, num_classes, crop_size, checkpointing=True).activations
+        activations = inputs + needs.largest_part
+    return batch_size * (activations + needs.heatmaps) + 4 * needs.weights  # heatmaps: their gradient
+
+
+class _Needs(NamedTuple):
+    """Bytes: what backward needs of one image, the largest recomputable part of that, heatmaps, weights."""
+
+    activations: int
+    largest_part: int
+    heatmaps: int
+    weights: int
+
+
+def _training_needs(architecture: Architecture, num_classes: int, side: int, *, checkpointing: bool) -> _Needs:
+    """Counted on shapes alone: nothing is computed."""
     kept: dict[int, int] = {}
+    alive: list[torch.UntypedStorage] = []  # an id is only unique while its owner lives
+    before, parts = [0], [0]
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[id(storage)] = storage.nbytes()
         alive.append(storage)
+        if id(storage) not in own:
+            kept[id(storage)] = storage.nbytes()
         return tensor
 
-    alive: list[torch.UntypedStorage] = []  # an id is only unique while its owner lives
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.device("meta"):
         model = CornerNet(architecture, num_classes).train()
-        outputs = model(torch.empty(1, 3, crop_size, crop_size))
-    weights = sum(p.numel() for p in model.parameters()) * 4
-    own = {id(p.untyped_storage()) for p in model.parameters()}
-    activations = sum(size for key, size in kept.items() if key not in own)
+        own = {id(p.untyped_storage()): p.untyped_storage() for p in model.parameters()}
+        for part in recomputed_parts(model):
+            part.register_forward_pre_hook(lambda *_: before.append(sum(kept.values())))
+            part.register_forward_hook(lambda *_: parts.append(sum(kept.values()) - before[-1]))
+        if checkpointing:
+            checkpoint_activations(model)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            outputs = model(torch.empty(1, 3, side, side))
     heatmaps = sum(o.tl_heatmap.numel() + o.br_heatmap.numel() for o in outputs) * 4
-    return batch_size * (activations + heatmaps) + 4 * weights  # heatmaps: their gradient
+    return _Needs(sum(kept.values()), max(parts), heatmaps, 4 * sum(p.numel() for p in model.parameters()))
 
 
 def require_training_memory(need: int, device: torch.device) -> None:

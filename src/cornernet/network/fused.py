@@ -26,11 +26,12 @@ _GIVE_BACK = 64 * 2**20  # bytes of freed weights
 _TYPICAL_MAP = 128  # cells a side of the outermost maps: what weights are packed for
 
 
-def fuse(model: CornerNet, dtype: torch.dtype = torch.float32) -> CornerNet:
+def fuse(model: CornerNet, dtype: torch.dtype = torch.float32, *, portable: bool = False) -> CornerNet:
     """``model`` made ready for testing, and for that alone, in place; its arithmetic then is in ``dtype``.
 
     It takes images of ``dtype`` and gives features in it; heatmaps, offsets and embeddings are computed from them in
-    float32. Its parameters are gone: save or train another copy.
+    float32. Its parameters are gone: save or train another copy. ``portable`` keeps to PyTorch's own operators on CPUs
+    too, which exporters know.
     """
     model.eval().requires_grad_(False)
     levels = _levels(model)
@@ -40,18 +41,20 @@ def fuse(model: CornerNet, dtype: torch.dtype = torch.float32) -> CornerNet:
             for name, child in list(parent.named_children()):
                 if isinstance(child, ConvBN):
                     freed += child.conv.weight.nbytes
-                    setattr(parent, name, _fuse(child.conv, child.bn, child.relu, dtype, levels.get(child, 0)))
+                    fused = _fuse(child.conv, child.bn, child.relu, dtype, levels.get(child, 0), portable)
+                    setattr(parent, name, fused)
                     if freed > _GIVE_BACK:
                         _give_back_memory()
                         freed = 0
                 elif isinstance(child, Fire):
-                    _fuse_fire(child, dtype)
+                    _fuse_fire(child, dtype, portable)
         model.backbone.to(dtype)  # what is left there
         for head in model.heads:
             for name in ("tl_heatmap", "br_heatmap"):
                 branch = getattr(head, name)
-                hidden = _fuse(branch.conv, None, True, dtype, 0)
-                setattr(head, name, nn.Sequential(hidden, _fuse(branch.out, None, False, torch.float32, 0)))
+                hidden = _fuse(branch.conv, None, True, dtype, 0, portable)
+                out = _fuse(branch.out, None, False, torch.float32, 0, portable)
+                setattr(head, name, nn.Sequential(hidden, out))
     _give_back_memory()
     model.fused = dtype
     return model
@@ -63,12 +66,13 @@ def _give_back_memory() -> None:
         trim(0)
 
 
-def _fuse_fire(fire: Fire, dtype: torch.dtype) -> None:
+def _fuse_fire(fire: Fire, dtype: torch.dtype, portable: bool) -> None:
     """The batch normalisation of a fire module, over the outputs of two convolutions, into both."""
     half = fire.expand1.out_channels
     for i, name in enumerate(("expand1", "expand3")):
         part = slice(i * half, (i + 1) * half)
-        setattr(fire, name, _fuse(getattr(fire, name), fire.bn, False, dtype, 1 + _WINOGRAD_LEVELS, part))
+        fused = _fuse(getattr(fire, name), fire.bn, False, dtype, 1 + _WINOGRAD_LEVELS, portable, part)
+        setattr(fire, name, fused)
     fire.bn = nn.Identity()  # type: ignore[assignment]
 
 
@@ -88,7 +92,13 @@ def _levels(model: CornerNet) -> dict[nn.Module, int]:
 
 
 def _fuse(
-    conv: nn.Conv2d, bn: nn.BatchNorm2d | None, relu: bool, dtype: torch.dtype, level: int, part: slice = slice(None)
+    conv: nn.Conv2d,
+    bn: nn.BatchNorm2d | None,
+    relu: bool,
+    dtype: torch.dtype,
+    level: int,
+    portable: bool,
+    part: slice = slice(None),
 ) -> nn.Module:
     """One operator for ``conv``, whose weights are gone then, and the ``part`` of ``bn`` that is its outputs'."""
     weight = conv.weight.detach()
@@ -100,7 +110,7 @@ def _fuse(
         scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
         shift = bn.bias.double() - bn.running_mean.double() * scale
         weight, bias = weight * scale[part, None, None, None].float(), bias * scale[part] + shift[part]
-    if weight.device.type != "cpu" or not _packable(dtype):
+    if portable or weight.device.type != "cpu" or not _packable(dtype):
         return FusedConv(conv, weight.to(dtype), bias.to(dtype), relu)
     wide = min(conv.in_channels, conv.out_channels) >= _WINOGRAD_CHANNELS
     plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.groups == 1

@@ -23,15 +23,19 @@ def checkpoint_activations(model: CornerNet) -> None:
     Parts are the side, down and up branches of each hourglass level, the innermost blocks and the corner modules. Costs
     another forward pass. Weights, gradients and batch statistics are those of a training without.
     """
+    for part in recomputed_parts(model):
+        part.forward = partial(_recomputed, part, part.forward)
+
+
+def recomputed_parts(model: CornerNet) -> Iterator[nn.Module]:
+    """What ``checkpoint_activations`` computes again, one at a time; none lies inside another."""
     for module in model.modules():
-        parts: list[nn.Module] = []
         if isinstance(module, Hourglass):
-            parts = [module.side, module.down, module.up]
-            parts += [] if isinstance(module.inner, Hourglass) else [module.inner]
+            yield from (module.side, module.down, module.up)
+            if not isinstance(module.inner, Hourglass):
+                yield module.inner
         elif isinstance(module, CornerHead):
-            parts = [module.tl, module.br]
-        for part in parts:
-            part.forward = partial(_recomputed, part, part.forward)
+            yield from (module.tl, module.br)
 
 
 def _recomputed(module: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ def save_weights(path: str | os.PathLike[str], weights: Weights, *, half: bool =
     content = {"version": VERSION} | {name: value for name, value in vars(weights).items() if name != "state"}
     header = {HEADER: json.dumps(content, default=asdict)}  # one entry: safetensors keeps several in no order
     return atomic_write(Path(path), save(tensors, metadata=header))
+
+
+def store_threshold(path: str | os.PathLike[str], threshold: float) -> None:
+    """Change the threshold in a weights file, whole or not at all; ``InputError`` as ``load_weights``."""
+    save_weights(path, replace(load_weights(path), threshold=threshold))
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:

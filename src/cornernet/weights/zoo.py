@@ -13,12 +13,12 @@ from pathlib import Path
 
 from cornernet.errors import InputError
 from cornernet.files import make_folder
-from cornernet.weights import BUNDLED
+from cornernet.weights import BUNDLED, cache_folder
 from cornernet.weights.foreign import load_foreign
 from cornernet.weights.store import Weights, load_weights
 
 MIRROR = "https://download.openmmlab.com/mmdetection/v2.0/cornernet"
-CACHE_VARIABLE, MIRROR_VARIABLE = "CORNERNET_CACHE", "CORNERNET_MIRROR"
+MIRROR_VARIABLE = "CORNERNET_MIRROR"
 _CHUNK = 1 << 20
 _ATTEMPTS = 5  # in a row without a new byte
 
@@ -91,13 +91,6 @@ RELEASES = (
 def find_release(name: str) -> Release | None:
     """The release of a full or short name, or of its file's name."""
     return next((release for release in RELEASES if name in (release.name, release.alias, release.file)), None)
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept: $CORNERNET_CACHE, or cornernet in the user's cache folder."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cornernet"
 
 
 def open_weights(

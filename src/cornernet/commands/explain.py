@@ -1,0 +1,70 @@
+"""``cornernet explain``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cornernet.commands.common import Precision, load_detector
+from cornernet.errors import InputError
+
+
+def explain(
+    image: str,
+    *,
+    weights: str,
+    out: str = "explanation",
+    threshold: float | None = None,
+    at: str | None = None,
+    precision: Precision = "fp32",
+    max_size: int | None = None,
+    device: str | None = None,
+) -> None:
+    """Say of every box in IMAGE which corners were paired, which were not, and why: a table, pictures and JSON.
+
+    The image is seen once, as it is: without test-time augmentation and tiles.
+
+    Args:
+        weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
+        out: Folder for the pictures and the JSON file.
+        threshold: Lowest score of a box. Default: the one stored in the weights.
+        at: X,Y in pixels, a point inside an object: why is there no box for it? Answers with the nearest corners.
+        precision: Arithmetic of the network; pairing is always in fp32.
+        max_size: Scale a larger image down to this many pixels a side; boxes are scaled back.
+        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
+    """
+    from cornernet.data.images import read_image
+    from cornernet.drawing import save_image
+    from cornernet.explain.pairs import Pairs
+    from cornernet.explain.pictures import draw_around, draw_numbered, draw_rejected
+    from cornernet.explain.words import answer, as_json, table
+    from cornernet.files import atomic_write_json, make_folder
+
+    pixels = read_image(image)
+    height, width = pixels.shape[:2]
+    point = _point(at, width, height) if at else None
+    detector = load_detector(weights, device, "none", precision, max_size)
+    lowest = detector.threshold if threshold is None else threshold
+    scale = min(1.0, detector.max_size / max(height, width)) if detector.max_size else 1.0
+    pairs = Pairs(detector.explain(pixels), detector.decoding, lowest, scale)
+    stem = make_folder(out) / Path(image).stem
+    pictures = {"boxes": draw_numbered(pixels, pairs), "rejected": draw_rejected(pixels, pairs)}
+    if point:
+        pictures["at"] = draw_around(pixels, pairs, *point, pairs.around(*point))
+    for name, picture in pictures.items():
+        save_image(stem.with_name(f"{stem.name}_{name}.jpg"), picture)
+    atomic_write_json(stem.with_name(f"{stem.name}.json"), as_json(pairs, image, point))
+    print(table(pairs, image))
+    if point:
+        print(f"\n{answer(pairs, *point)}")
+    print(f"pictures and JSON: {out}", file=sys.stderr)
+
+
+def _point(text: str, width: int, height: int) -> tuple[float, float]:
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise InputError(f"--at {text}: give a point in pixels, as --at 120,80") from None
+    if not (0 <= x <= width and 0 <= y <= height):
+        raise InputError(f"--at {text}: outside the image, which has {width}x{height} pixels; give a point inside it")
+    return x, y

@@ -1,0 +1,81 @@
+"""``cornernet serve``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cornernet.commands.common import TTA, Precision, find_device, load_detector
+from cornernet.errors import InputError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def serve(
+    *,
+    weights: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    device: str | None = None,
+    precision: Precision = "fp32",
+    tta: TTA = "none",
+    max_size: int | None = None,
+    batch_size: int = 8,
+    batch_wait_ms: float = 5.0,
+    queue: int = 64,
+    max_bytes: str = "20MB",
+    max_pixels: str = "50M",
+    timeout: float = 30.0,
+) -> None:
+    """Answer over HTTP: boxes as JSON or pictures, and a page to drop images on. SIGTERM or Ctrl-C ends it in order.
+
+    Args:
+        weights: Weights file of any dialect, an exported file, shapes (bundled), or the name of a release.
+        host: Address to listen on. There are no passwords: everyone who reaches it may ask.
+        port: Port to listen on; 0 takes a free one.
+        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
+        precision: Arithmetic of the network; pairing is always in fp32.
+        tta: Test-time augmentation: flip or multiscale, as in predict.
+        max_size: Scale larger images down to this many pixels a side; boxes are scaled back.
+        batch_size: Images of one padded size that share a pass, at most.
+        batch_wait_ms: Milliseconds that an image waits for others to share its pass.
+        queue: Requests inside at once; who comes on top is told to try again (503).
+        max_bytes: Largest body of a request.
+        max_pixels: Largest image, told before it is decoded.
+        timeout: Seconds for an image to come, and again for its answer.
+    """
+    numbers = {"batch-size": batch_size, "queue": queue, "timeout": timeout}
+    for name, value in numbers.items():
+        if not value > 0:
+            raise InputError(f"--{name} {value}: give a number above 0")
+    if not batch_wait_ms >= 0:
+        raise InputError(f"--batch-wait-ms {batch_wait_ms}: give 0 or more")
+    largest = _number("--max-bytes", max_bytes), _number("--max-pixels", max_pixels)
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"serve: needs {error.name}; pip install 'cornernet[serve]' brings it") from None
+    from cornernet.serve.app import make_app
+    from cornernet.serve.server import bind, run_server
+    from cornernet.serve.service import Service
+    from cornernet.serve.settings import Settings
+
+    place = bind(host, port)
+    detector = load_detector(weights, device, tta, precision, max_size)
+    settings = Settings(batch_size, batch_wait_ms / 1000, queue, *largest, timeout)
+    app = make_app(Service(detector, settings), Path(weights).name, str(find_device(device)))
+    place.listen()  # who connects from now on is heard
+    shown = f"[{host}]" if ":" in host else host
+    print(f"{Path(weights).name}: http://{shown}:{place.getsockname()[1]}, Ctrl-C ends it", flush=True)
+    run_server(app, place, settings)
+
+
+def _number(option: str, text: str) -> int:
+    """``"20MB"``, ``"50M"`` or ``"1000"`` as a number."""
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", text.strip().lower())
+    if not parts or not float(parts[1]):
+        raise InputError(f"{option} {text}: give a number above 0, as 500k, 20M or 1G")
+    return round(float(parts[1]) * _UNITS[parts[2]])

@@ -1,0 +1,60 @@
+"""An image's bytes from the web: in a limited time, size and number of redirects."""
+
+from __future__ import annotations
+
+import http.client
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from cornernet.errors import InputError
+
+_LARGEST = 2**28  # bytes
+_CHUNK = 2**16
+_REDIRECTS = 5
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    max_redirections = _REDIRECTS
+    max_repeats = 2
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.lower().startswith(("http://", "https://")):
+            return None  # ftp, which the base class would follow
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def download(url: str, *, seconds: float = 30.0) -> bytes:
+    """What lies at an ``http(s)://`` address; ``InputError`` where that fails.
+
+    The server has ``seconds`` for each answer and twice as many for everything; redirects and size are limited too.
+    """
+    end = time.monotonic() + 2 * seconds
+    request = urllib.request.Request(url, headers={"User-Agent": "cornernet", "Accept": "image/*,*/*;q=0.5"})
+    try:
+        with urllib.request.build_opener(_Redirects).open(request, timeout=seconds) as answer:
+            data = bytearray()
+            while chunk := answer.read1(_CHUNK):  # as it comes, so that a trickle meets the limit of time
+                data += chunk
+                if len(data) > _LARGEST:
+                    raise InputError(f"{url}: more than {_LARGEST >> 20} MiB; download it and give the file")
+                if time.monotonic() > end:
+                    raise TimeoutError
+            missing = answer.length  # bytes that were promised and did not come
+    except TimeoutError:
+        raise InputError(f"{url}: no whole answer in time; try again, or download it and give the file") from None
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in (301, 302, 303, 307, 308):
+            where = f"more than {_REDIRECTS} times, or to what is no web address"
+            raise InputError(f"{url}: redirected {where}; give the image's own address") from None
+        raise InputError(f"{url}: the server answers {error.code} {error.reason}; check the address") from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        if isinstance(reason, TimeoutError):
+            raise InputError(f"{url}: no answer within {seconds:g} s; try again, or check the address") from None
+        raise InputError(f"{url}: cannot be fetched ({reason}); check the address and the network") from None
+    if missing:
+        raise InputError(f"{url}: the connection ended {missing} bytes early; try again")
+    return bytes(data)

@@ -1,0 +1,146 @@
+"""Python, the packages and how they get along."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
+
+from cornernet.doctor.finding import Finding
+from cornernet.doctor.probe import ask
+
+_NAMED = ("torch", "lightning", "opencv-python-headless", "numpy")  # whose versions matter first when asking for help
+_IMPORTED = {  # and what installs it
+    "lightning.pytorch": "lightning",
+    "cv2": "opencv-python-headless",
+    "faster_coco_eval": "faster-coco-eval",
+    "safetensors": "safetensors",
+    "PIL": "pillow",
+}
+_OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+_PURPOSES = {"report": "pictures of curves", "export": "ONNX and OpenVINO files", "serve": "boxes over HTTP"}
+
+
+def installed(name: str) -> str | None:
+    """A package's version, without importing it."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_python() -> list[Finding]:
+    """Which Python runs, and where."""
+    return [Finding("ok", "python", f"{platform.python_version()} on {platform.platform()}, {sys.executable}")]
+
+
+def check_packages() -> list[Finding]:
+    """What cornernet requires: absent, too old, or there; extras too."""
+    from packaging.requirements import Requirement
+
+    own = installed("cornernet")
+    if own is None:
+        return [Finding("warn", "packages", "cornernet itself is not installed", "pip install . in its folder")]
+    requirements = [Requirement(text) for text in metadata.requires("cornernet") or []]
+    named = ", ".join(f"{name} {installed(name) or 'absent'}" for name in _NAMED)
+    findings = [Finding("ok", "packages", f"cornernet {own}, {named}")]
+    for wanted in requirements:
+        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        version = installed(wanted.name)
+        plain = f"{wanted.name}{wanted.specifier}"
+        if version is None:
+            findings.append(Finding("FAIL", "packages", f"{wanted.name} is absent", f"pip install '{plain}'"))
+        elif not wanted.specifier.contains(version, prereleases=True):
+            said = f"{wanted.name} {version} is not {wanted.specifier}"
+            findings.append(Finding("FAIL", "packages", said, f"pip install '{plain}'"))
+    for extra, purpose in _PURPOSES.items():
+        markers = [(w.name, w.marker) for w in requirements if w.marker]
+        parts = [name for name, marker in markers if marker.evaluate({"extra": extra}) > marker.evaluate({"extra": ""})]
+        absent = [name for name in parts if not installed(name)]
+        if absent:
+            said = f"without {', '.join(absent)}: no {purpose}"
+            findings.append(Finding("ok", f"extra {extra}", said, f"pip install 'cornernet[{extra}]' if you want it"))
+    return findings
+
+
+def check_imports() -> list[Finding]:
+    """Packages that are there but cannot be imported, each tried in a process of its own."""
+    answers = {name: ask("package", name) for name in _IMPORTED}
+    broken = {name: answer["error"] for name, answer in answers.items() if "error" in answer}
+    if not broken:
+        return [Finding("ok", "imports", f"{', '.join(_IMPORTED)} can be imported")]
+    return [Finding("FAIL", "imports", f"{name}: {error}", _import_mend(name, error)) for name, error in broken.items()]
+
+
+def _import_mend(name: str, error: str) -> str:
+    if "torchvision" in error:
+        return "pip uninstall torchvision: nothing here needs it"
+    anew = f"pip install --force-reinstall --no-deps {_IMPORTED[name]}"
+    return f"pip uninstall opencv-python, which needs a display; {anew}" if name == "cv2" and ".so" in error else anew
+
+
+def check_torchvision() -> list[Finding]:
+    """A torchvision that does not fit its torch breaks Lightning by being there; nothing here needs one."""
+    if find_spec("torchvision") is None:
+        return [Finding("ok", "torchvision", "absent; nothing here needs it")]
+    answer = ask("package", "torchvision")
+    if "error" in answer:
+        said = f"does not fit torch {installed('torch')} ({answer['error']}), and breaks Lightning by being there"
+        return [Finding("FAIL", "torchvision", said, "pip uninstall torchvision: nothing here needs it")]
+    return [Finding("ok", "torchvision", f"{answer['version']} fits its torch; nothing here needs it")]
+
+
+def check_opencv() -> list[Finding]:
+    """OpenCV's packages all write to one folder: of two, neither is whole."""
+    there = [name for name in _OPENCVS if installed(name)]
+    if len(there) > 1:
+        mend = f"pip uninstall {' '.join(there)}, then pip install opencv-python-headless"
+        return [Finding("warn", "opencv", f"{' and '.join(there)} overwrite each other's files", mend)]
+    return [Finding("ok", "opencv", there[0])] if there else []
+
+
+def check_torch(facts: dict[str, Any]) -> list[Finding]:
+    """``facts`` are the answer to ``ask("torch")``."""
+    if "error" in facts:
+        return [Finding("FAIL", "torch", facts["error"], "pip install --force-reinstall torch")]
+    build = f"built for CUDA {facts['cuda']}" if facts["cuda"] else "built for the CPU"
+    return [Finding("ok", "torch", f"{facts['version']}, {build}")]
+
+
+def check_gpu(facts: dict[str, Any], cards: Sequence[str] | str, visible: str | None) -> list[Finding]:
+    """GPUs that are there, and whether torch uses them.
+
+    ``facts`` are the answer to ``ask("torch")``; ``cards`` what ``nvidia-smi`` lists, or why it fails; ``visible`` is
+    CUDA_VISIBLE_DEVICES.
+    """
+    devices = facts.get("devices", [])
+    if devices:
+        return [finding for device in devices for finding in _check_device(device)]
+    if isinstance(cards, str):
+        return [Finding("warn", "gpu", f"nvidia-smi fails: {cards}", "restart the machine, or install its driver anew")]
+    if not cards or "error" in facts:
+        return [Finding("ok", "gpu", ", ".join(cards) or "none found: trainings run on the CPU")]
+    there = f"{', '.join(cards)} is not used: "
+    if not facts["cuda"]:
+        mend = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126 (or newer)"
+        return [Finding("warn", "gpu", f"{there}torch {facts['version']} is built for the CPU", mend)]
+    if visible is not None and visible.strip() in ("", "-1"):
+        return [Finding("warn", "gpu", f"{there}CUDA_VISIBLE_DEVICES hides it", "unset CUDA_VISIBLE_DEVICES")]
+    reason = facts["warnings"][0] if facts["warnings"] else f"torch finds none; it is built for CUDA {facts['cuda']}"
+    mend = "upgrade the NVIDIA driver, or install a torch built for an older CUDA"
+    return [Finding("warn", "gpu", there + reason, mend)]
+
+
+def _check_device(device: dict[str, Any]) -> list[Finding]:
+    if "error" in device:
+        mend = "install a torch built for this GPU, or leave it out with CUDA_VISIBLE_DEVICES="
+        return [Finding("FAIL", "gpu", f"{device['name']} cannot compute: {device['error']}", mend)]
+    free, total = device["free"] / 2**30, device["total"] / 2**30
+    said = f"{device['name']}, {free:.1f} of {total:.1f} GiB free"
+    if free < 2:
+        return [Finding("warn", "gpu", said, "nvidia-smi shows what uses it; end that, or choose another GPU")]
+    return [Finding("ok", "gpu", said)]

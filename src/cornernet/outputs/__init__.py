@@ -1,0 +1,1 @@
+"""What is written about every image, in the forms that other programs read."""

@@ -1,0 +1,94 @@
+"""The report's pictures: the images that went worst, and what the network saw, as data inside the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+
+from cornernet.data.dataset import ImageRecord
+from cornernet.data.images import read_image, shrink
+from cornernet.detector import Detector
+from cornernet.drawing import draw_boxes, draw_detections, draw_pairings, draw_seen
+from cornernet.evaluation.matching import match
+from cornernet.evaluation.sightings import Sighting
+from cornernet.labels import Image
+
+_SIDE, _QUALITY = 640, 82
+
+
+class Picture(NamedTuple):
+    """A JPEG as a data URI, its width and height in pixels, what it shows, and its short title."""
+
+    uri: str
+    width: int
+    height: int
+    alt: str
+    title: str
+
+
+class Row(NamedTuple):
+    """Pictures of one image: its file's name, a line about it, the pictures."""
+
+    name: str
+    note: str
+    pictures: list[Picture]
+
+
+def embed(image: Image, alt: str, title: str) -> Picture:
+    """A picture for the page, its longer side at most 640 pixels."""
+    small = shrink(image, _SIDE)[0]
+    data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+    uri = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+    return Picture(uri, small.shape[1], small.shape[0], alt, title)
+
+
+def worst(sightings: Sequence[Sighting], threshold: float, count: int = 6) -> list[Row]:
+    """The images with most mistakes, truth and detections side by side; those without mistakes are left out.
+
+    A mistake is an object that no detection of at least ``threshold`` found, or such a detection that found none.
+    """
+    rows = []
+    for sighting in sightings:
+        shown = sighting.detections.above(threshold)
+        matches = match(sighting.record, shown)
+        right = int((matches.objects >= 0).sum())
+        wrong = int((~matches.ignored).sum()) - right
+        rows.append((int((~sighting.record.crowd).sum()) - right, wrong, sighting))
+    rows = sorted(rows, key=lambda row: -(row[0] + row[1]))[:count]
+    return [_compared(sighting, threshold, missed, wrong) for missed, wrong, sighting in rows if missed + wrong]
+
+
+def _compared(sighting: Sighting, threshold: float, missed: int, wrong: int) -> Row:
+    record, names = sighting.record, sighting.detections.class_names
+    image, real = _read(record), ~record.crowd
+    truth = draw_boxes(image, record.boxes[real], record.labels[real], names)
+    found = draw_detections(image, sighting.detections, threshold)
+    note = f"objects: {real.sum()}, not found: {missed}; wrong boxes: {wrong}"
+    pictures = [
+        embed(truth, f"{record.file_name}: the ground truth, dashed boxes", "truth"),
+        embed(found, f"{record.file_name}: what was detected", "detected"),
+    ]
+    return Row(record.file_name, note, pictures)
+
+
+def seen(detector: Detector, records: Sequence[ImageRecord], threshold: float) -> list[Row]:
+    """Corner heatmaps and paired corners of images."""
+    rows = []
+    for record in records:
+        image = shrink(_read(record), detector.max_size)[0]
+        look = detector.explain(image)
+        heatmaps = draw_seen(image, look)
+        pairs = draw_pairings(image, look.candidates, look.detections, threshold)
+        pictures = [
+            embed(heatmaps, f"{record.file_name}: where corners were seen", "corner heatmaps"),
+            embed(pairs, f"{record.file_name}: which corners were paired", "paired corners"),
+        ]
+        rows.append(Row(record.file_name, f"boxes: {len(look.detections.above(threshold))}", pictures))
+    return rows
+
+
+def _read(record: ImageRecord) -> Image:
+    return read_image(record.path, size=(record.height, record.width))

@@ -1,0 +1,192 @@
+"""``cornernet predict`` on everything that is not a plain image file: addresses, videos, cameras, tiles, outputs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cornernet.cli import main
+from cornernet.data.video import Video
+from cornernet.network.cornernet import CornerNet
+from cornernet.structures import Architecture, Preprocessing
+from cornernet.weights.store import Weights, save_weights
+from data.test_sources import PAGES, PNG, serving
+from data.test_video import truncate, write_video
+from small import environment, write_data
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """An untrained network that sees objects everywhere."""
+    torch.manual_seed(0)
+    architecture = Architecture(1, (8, 8), (1, 1), 8, 8, 8)
+    model = CornerNet(architecture, 2)
+    stored = Weights(model.state_dict(), architecture, ("red", "blue"), Preprocessing(pad_mask=7), threshold=0.05)
+    return save_weights(tmp_path_factory.mktemp("weights") / "small.safetensors", stored)
+
+
+@pytest.fixture
+def predict(weights, tmp_path, capsys):
+    """Runs the command into the folder ``out``: its exit code, what it complained of, the images of detections.json."""
+
+    def run(*words: object) -> tuple[int, list[str], list[dict]]:
+        capsys.readouterr()
+        code = main(["predict", *map(str, words), "--weights", str(weights), "--out", str(tmp_path / "out")])
+        said = capsys.readouterr().err.splitlines()
+        path = tmp_path / "out" / "detections.json"
+        return code, said, json.loads(path.read_text())["images"] if path.exists() else []
+
+    return run
+
+
+def test_a_video_becomes_a_video(predict, tmp_path):
+    code, said, images = predict(write_video(tmp_path / "clip.avi", frames=7), "--batch-size", 3)
+    assert (code, said) == (0, [])
+    assert [image["frame"] for image in images] == list(range(7))
+    assert all(image["detections"] for image in images)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"detections.json", "clip.mp4"}
+    assert Video(str(tmp_path / "out" / "clip.mp4"), "").length == 7
+
+
+def test_a_truncated_video_and_no_camera_beside_an_image(predict, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
+    cut = truncate(write_video(tmp_path / "cut.avi"), 0.6)
+    code, said, images = predict(cut, "camera:97", tmp_path / "a.png")
+    assert code == 2
+    assert len(said) == 2
+    assert said[0].startswith(f"cornernet: {cut}: ends after")
+    assert "camera:97: no camera there" in said[1]
+    assert images[-1]["file"] == str(tmp_path / "a.png")
+    length = Video(str(tmp_path / "out" / "cut.mp4"), "").length
+    assert length == len(images) - 1 > 1
+
+
+def test_the_web_and_standard_input(predict, weights, tmp_path):
+    with serving(PAGES) as server:
+        code, said, images = predict(f"{server}/page.jpg", f"{server}/moved")
+    assert code == 2
+    assert [line.startswith(f"cornernet: {server}/page.jpg: a web page") for line in said] == [True]
+    assert [image["file"] for image in images] == [f"{server}/moved"]
+    words = [
+        sys.executable,
+        "-m",
+        "cornernet",
+        "predict",
+        "-",
+        "--weights",
+        str(weights),
+        "--out",
+        str(tmp_path / "in"),
+    ]
+    done = subprocess.run(words, input=PNG, capture_output=True, env=environment(), timeout=100, check=True)
+    assert b"in 1 images" in done.stdout
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"detections.json", "stdin.jpg"}
+
+
+def test_a_camera_runs_until_it_is_interrupted(predict, tmp_path, monkeypatch):
+    class Camera:
+        """Its owner presses Ctrl-C after a while."""
+
+        def __init__(self, *_):
+            self.count = 0
+
+        def isOpened(self):
+            return True
+
+        def get(self, _):
+            return 10.0
+
+        def read(self):
+            self.count += 1
+            if self.count > 6:
+                raise KeyboardInterrupt
+            return True, np.zeros((24, 32, 3), np.uint8)
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr("cornernet.data.video.cv2.VideoCapture", Camera)
+    code, said, images = predict("camera:0", "--save", "json,csv")
+    assert (code, said) == (0, [])
+    assert [image["file"] for image in images] == ["camera:0"] * 6
+    assert (tmp_path / "out" / "detections.csv").read_text().count("\n") > 6
+
+
+def test_tiles(predict, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    whole = predict(tmp_path / "a.png")[2][0]
+    code, said, images = predict(tmp_path / "a.png", "--tile", "40,20", "--batch-size", 4)
+    assert (code, said) == (0, [])
+    assert (images[0]["height"], images[0]["width"]) == (60, 90)
+    assert len(images[0]["detections"]) > len(whole["detections"])
+    longest = max(max(d["box"][2] - d["box"][0], d["box"][3] - d["box"][1]) for d in images[0]["detections"])
+    assert longest <= 40.1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--tile", "0"], "give a size above 0 and a smaller overlap"),
+        (["--tile", "100,200"], "give a size above 0 and a smaller overlap"),
+        (["--tile", "large"], "as 1024,256 or 1024 alone"),
+        (["--tile", "100", "--heatmaps"], "leave --tile out"),
+        (["--save", "jpeg"], "choose from pictures"),
+        (["--save", "video"], "no video or camera among the sources"),
+        (["camera:one"], "camera:0"),
+    ],
+)
+def test_words_that_make_no_sense_are_found_before_anything_is_done(words, said, predict, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
+    code, lines, _ = predict(tmp_path / "a.png", *words)
+    assert code == 2
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_source_is_not_written_over(predict, tmp_path):
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / "a.jpg"
+    cv2.imwrite(str(path), np.zeros((20, 30, 3), np.uint8))
+    before = path.read_bytes()
+    code, said, _ = predict(path)
+    assert code == 2
+    assert "--out" in said[0]
+    assert path.read_bytes() == before
+
+
+def test_every_output_at_once(predict, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    assert predict(tmp_path / "a.png", "--save", "pictures,json,coco,yolo,csv,crops")[0] == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a.jpg", "classes.txt", "coco.json", "crops", "detections.csv", "detections.json", "labels"}
+
+
+def test_evaluate_in_tiles(weights, tmp_path, capsys):
+    data = write_data(tmp_path / "data", train=1, val=2)
+    words = [
+        "evaluate",
+        "--weights",
+        str(weights),
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "e"),
+        "--tile",
+        "40,20",
+    ]
+    assert main(words) == 0
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text())["settings"]["tile"] == "40,20"
+    predictions = json.loads((tmp_path / "e" / "predictions.json").read_text())
+    assert 40.1 > max(max(p["bbox"][2:]) for p in predictions) > 20
+    capsys.readouterr()
+    assert main([*words, "--oracle", "heatmaps"]) == 2
+    assert "--tile" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin
 
-.PHONY: demo test check lint install clean
+.PHONY: demo test check lint docs install clean
 
 demo: .venv/installed
 	$(RUN)/cornernet demo
@@ -17,6 +17,10 @@ lint: .venv/installed
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/pyright
+
+docs: .venv/installed
+	$(RUN)/mkdocs build --quiet --strict
+	@echo "open build/docs/index.html"
 
 install: .venv/installed
 

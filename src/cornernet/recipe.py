@@ -14,7 +14,7 @@ RECIPE_FOLDER = Path(__file__).parent / "recipes"
 
 @dataclass
 class Augmentation:
-    """What happens to a training image before the network sees it (reference: paper, section 4.2)."""
+    """What happens to a training image before the network sees it (reference: paper, section 4.1)."""
 
     crop_size: int = 511
     """Side of the square that the network is trained on, in pixels."""

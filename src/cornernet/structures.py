@@ -98,7 +98,7 @@ class LossSettings:
     batch, and pull and push are summed over its images, so that they depend on how images are spread over devices.
     ``"world"``: by the corners, and for pull and push the images, of all devices together. ``penalty_reduction`` says
     how far around a corner the heatmap's penalty is lowered: as far as the object's size allows (``"object"``), 2.5
-    cells (``"fixed"``), nowhere (``"none"``); the last two are the paper's comparison (section 4.4.2).
+    cells (``"fixed"``), nowhere (``"none"``); the last two are the paper's comparison (section 4.4.3).
     """
 
     heatmap: float = 1.0
@@ -122,7 +122,7 @@ class Architecture:
     """The network in numbers: everything needed to build it, and all of it follows from a weights file.
 
     ``channels`` (depth + 1 of them) and ``blocks`` (likewise) go from the outermost level of an hourglass to the
-    innermost. The defaults are HourglassNet-104 of the paper (section 4.1); ``corner_channels`` is the width inside
+    innermost. The defaults are HourglassNet-104 of the paper (section 3.5); ``corner_channels`` is the width inside
     a corner module's pooling paths, ``branch_channels`` that of the output branches' hidden layer and
     ``branch_kernel`` the size of its convolution. ``backbone`` ``"squeeze"`` is CornerNet-Squeeze's. Without
     ``corner_pooling`` the layers around it stay and nothing is pooled: the paper's comparison (section 4.4.1).
@@ -178,7 +178,7 @@ class Candidates:
 
     @property
     def scores(self) -> FloatArray:
-        """(N,) mean of both corners' scores: paper, section 3.4."""
+        """(N,) mean of both corners' scores: paper, section 4.2."""
         return (self.tl_scores + self.br_scores) / 2
 
     def __len__(self) -> int:

@@ -42,6 +42,16 @@ def test_a_foreign_file_is_converted_and_verified(tmp_path, capsys, shared):
     assert "2 class names for a network of 5" in capsys.readouterr().err
 
 
+def test_threshold_and_pairing_distance_can_be_changed(tmp_path, capsys):
+    out = str(tmp_path / "other.safetensors")
+    assert main(["weights", "convert", "shapes", out, "--max-distance", "0.35", "--threshold", "0.6", "--half"]) == 0
+    changed, shipped = load_weights(out), load_weights(BUNDLED)
+    assert (changed.threshold, changed.decoding.max_distance) == (0.6, 0.35)
+    assert all(torch.equal(changed.state[key], value) for key, value in shipped.state.items())
+    assert main(["weights", "convert", "shapes", out, "--max-distance", "-1"]) == 2
+    assert main(["weights", "convert", "shapes", out, "--threshold", "30"]) == 2
+
+
 def test_a_file_that_is_not_what_was_published_is_named(cache, capsys, monkeypatch, shared):
     source = shared("reference/tiny_0.pth")
     right = Release("right-x_y", f"right_20200101_000000-{sha256(source)[:8]}.pth", "", 1.0, 1.0, 1.0)

@@ -74,15 +74,30 @@ def fetch(names: list[str], *, mirror: str | None = None, cache: str | None = No
             print(fetch_release(release, log=True, mirror=mirror, folder=folder))
 
 
-def convert(source: str, out: str, *, class_names: str | None = None, half: bool = False) -> None:
+def convert(
+    source: str,
+    out: str,
+    *,
+    class_names: str | None = None,
+    threshold: float | None = None,
+    max_distance: float | None = None,
+    half: bool = False,
+) -> None:
     """Make a checkpoint of OpenMMLab or of the authors one of ours: safetensors, with all it needs.
+
+    Or write one of ours anew with another threshold or pairing distance.
 
     Args:
         source: Checkpoint (.pth, .pkl), or the name of a release.
         out: File to write, .safetensors.
         class_names: Names of the classes, joined by commas, where the checkpoint has none.
+        threshold: Lowest score that predict shows, unless told otherwise.
+        max_distance: Corners are paired whose embeddings differ by at most this. Less where boxes join neighbours of
+            one class, more where objects stay without a box (cornernet explain).
         half: Store the numbers in 16 bits.
     """
+    from dataclasses import replace
+
     from cornernet.errors import InputError
     from cornernet.weights.store import save_weights
     from cornernet.weights.zoo import open_weights
@@ -91,6 +106,13 @@ def convert(source: str, out: str, *, class_names: str | None = None, half: bool
         raise InputError(f"{out}: give the new file a name that ends in .safetensors")
     given = [name.strip() for name in class_names.split(",")] if class_names else None
     stored = open_weights(source, class_names=given, progress=Bar("fetching", "B"))
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"--threshold {threshold:g}: give a score from 0 to 1")
+    if max_distance is not None and max_distance < 0:
+        raise InputError(f"--max-distance {max_distance:g}: give a distance of 0 or more")
+    stored.threshold = stored.threshold if threshold is None else threshold
+    if max_distance is not None:
+        stored.decoding = replace(stored.decoding, max_distance=max_distance)
     save_weights(out, stored, half=half)
     if stored.class_names[0] == "class 1":
         print(f"{source} names no classes: numbered them; --class-names a,b,c names them", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The four losses (paper, sections 3.2 to 3.4), from logits and in float32 at least."""
+"""The four losses (paper, sections 3.2 and 3.3), from logits and in float32 at least."""
 
 from __future__ import annotations
 

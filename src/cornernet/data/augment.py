@@ -1,4 +1,4 @@
-"""Training crops: scale, place, colour, flip (paper, section 4.2), all from one random generator a sample."""
+"""Training crops: scale, place, colour, flip (paper, section 4.1), all from one random generator a sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the network would reach if parts of its answer were right (paper, section 4.5): the truth in their place."""
+"""What the network would reach if parts of its answer were right (paper, section 4.4.6): the truth in their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corner pooling (paper, section 3.3): at each cell the maximum over everything to one side of it.
+"""Corner pooling (paper, section 3.4): at each cell the maximum over everything to one side of it.
 
 A running maximum along one axis. ``torch.cummax`` computes it too, but carries indices and walks memory badly; here
 the loop runs over rows or columns, each step one vectorised maximum, so that memory is read in order. Where the axis

@@ -73,7 +73,7 @@ class Branch(nn.Module):
 
 
 class AssociativeEmbedding(nn.Module):
-    """Pairing by embedding (paper, section 3.4): corners of one object have nearly the same number.
+    """Pairing by embedding (paper, section 3.3): corners of one object have nearly the same number.
 
     It owns its branches and what they mean for a pair; its loss is ``corners.losses.pull_push_loss``.
     """

@@ -1,4 +1,4 @@
-"""The backbone: stacked hourglasses (paper, section 4.1), without pooling, with stride-2 blocks instead."""
+"""The backbone: stacked hourglasses (paper, section 3.5), without pooling, with stride-2 blocks instead."""
 
 from __future__ import annotations
 

@@ -1,0 +1,122 @@
+"""The routes: what is asked for, and in which form it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from cornernet.labels import class_color
+from cornernet.serve.answers import as_jpeg, as_json
+from cornernet.serve.linger import Lingering
+from cornernet.serve.metrics import Measured
+from cornernet.serve.schema import Error, ExplainedPrediction, Health, Prediction
+from cornernet.serve.service import Service
+from cornernet.serve.settings import Refusal
+from cornernet.serve.upload import FIELD
+
+_PAGE = Path(__file__).parent / "page"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _BYTES["schema"]}}}
+_BODY = {"requestBody": {"required": True, "content": {"image/*": _BYTES, "multipart/form-data": _FORM}}}
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Error} for code in (400, 408, 413, 415, 422, 500, 503, 504)}
+
+
+def make_app(service: Service, model: str, device: str) -> FastAPI:
+    """The application; ``model`` and ``device`` are what /health says of the detector. Closing it ends its thread."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.batcher.close()
+
+    # Without the pages that load Swagger's files from elsewhere.
+    app = FastAPI(title="CornerNet", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service = service
+    app.add_middleware(Lingering)
+    app.add_middleware(Measured, metrics=service.metrics, headers=_HEADERS)
+    app.mount("/page", StaticFiles(directory=_PAGE))
+    _answer_errors(app)
+
+    @app.post("/predict", responses=_ERRORS | {200: {"model": Prediction}}, openapi_extra=_BODY)
+    async def predict(
+        request: Request,
+        threshold: Annotated[float, Query(ge=0, le=1)] = service.detector.threshold,
+        format: Literal["json", "picture"] = "json",
+    ) -> Response:
+        """Boxes of an image, the body itself or a form's field, as JSON or as an annotated JPEG."""
+        image, found = await service.predict(request)
+        if format == "json":
+            return JSONResponse(as_json(found, threshold))
+        picture = await asyncio.to_thread(as_jpeg, image, found, threshold)
+        return Response(picture, media_type="image/jpeg")
+
+    @app.post(
+        "/explain",
+        responses=_ERRORS | {200: {"model": ExplainedPrediction}, 501: {"model": Error}},
+        openapi_extra=_BODY,
+    )
+    async def explain(request: Request) -> Response:
+        """All boxes of an image, whatever their score, with their corners; and both corner heatmaps."""
+        return JSONResponse(await service.explain(request))
+
+    @app.get("/health", response_model=Health, responses={503: {"model": Health}})
+    async def health(response: Response) -> dict[str, Any]:
+        """Whether the server lives and is ready, and what it serves; 503 where it is not ready."""
+        detector, ready = service.detector, service.batcher.is_alive
+        response.status_code = 200 if ready else 503
+        colors = ["#{:02x}{:02x}{:02x}".format(*class_color(i)) for i in range(len(detector.class_names))]
+        classes = [{"name": name, "color": color} for name, color in zip(detector.class_names, colors, strict=True)]
+        about = {"model": model, "device": device, "threshold": detector.threshold, "explains": service.explains}
+        return {"live": True, "ready": ready, **about, "classes": classes}
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """What the server did, for Prometheus."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_PAGE / "index.html")
+
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Every error is one line of JSON."""
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, error: Refusal) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, error.status, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+        return JSONResponse({"error": faults}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        there = "there are POST /predict, POST /explain, GET /, /health, /metrics and /openapi.json"
+        reason = f"{request.method} {request.url.path}: {error.detail}; {there}"
+        return JSONResponse({"error": reason}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return JSONResponse({"error": f"internal error: {reason}; please report it"}, 500)

@@ -1,0 +1,124 @@
+"""One thread owns the detector; what waits for it goes through the network together."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import groupby
+from threading import Thread
+from typing import Any
+
+import numpy as np
+
+from cornernet.data.images import Pixels
+from cornernet.detector import Detector
+from cornernet.serve.metrics import Metrics
+from cornernet.structures import Detections, Explanation
+
+_MEMORY = 0.8  # share of the old in the running mean of seconds an image
+
+
+@dataclass
+class _Job:
+    image: Pixels
+    explain: bool
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Batcher:
+    """Images in, from any number of coroutines; detections out, of batches as they came together.
+
+    Up to ``size`` images that came within ``wait`` seconds after the first are taken at once, and those of one padded
+    size share a pass. An explanation is a pass of its own.
+    """
+
+    def __init__(self, detector: Detector, *, size: int, wait: float, metrics: Metrics) -> None:
+        self.detector, self.size, self.wait, self.metrics = detector, size, wait, metrics
+        self.seconds_per_image = 0.0  # a running mean, in batches as they come
+        # An exported file shares passes between images of one size, and knows of no padding.
+        self._size_of = detector.padded_sizes if isinstance(detector, Detector) else np.shape
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = Thread(target=self._work, name="detector", daemon=True)
+        self._thread.start()
+
+    async def detect(self, image: Pixels) -> Detections:
+        """Detections in an image (H, W, 3); raises what the detector raised."""
+        return await self._ask(image, explain=False)
+
+    async def explain(self, image: Pixels) -> Explanation:
+        """What the network saw in an image (H, W, 3); raises what the detector raised."""
+        return await self._ask(image, explain=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread still works."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """Finish what has come and end the thread."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    async def _ask(self, image: Pixels, explain: bool) -> Any:
+        job = _Job(image, explain)
+        self._jobs.put(job)
+        return await asyncio.wrap_future(job.future)  # who stops waiting cancels the job, if it has not begun
+
+    def _work(self) -> None:
+        while batch := self._gather():
+            wanted = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            for job in wanted:
+                if job.explain:
+                    self._answer([job])
+            detections = sorted((job for job in wanted if not job.explain), key=self._job_size)
+            for _, group in groupby(detections, self._job_size):
+                self._answer(list(group))
+
+    def _gather(self) -> list[_Job]:
+        """The next jobs, as many as make a batch or came in time; none when all is done."""
+        batch: list[_Job] = []
+        job, end = self._jobs.get(), time.monotonic() + self.wait
+        while job is not None:
+            batch.append(job)
+            if len(batch) == self.size:
+                return batch
+            try:
+                job = self._jobs.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                return batch
+        self._jobs.put(None)  # the end, seen in the middle of a batch, is seen again after it
+        return batch
+
+    def _job_size(self, job: _Job) -> Any:
+        return self._size_of(job.image)
+
+    def _answer(self, jobs: Sequence[_Job]) -> None:
+        """One pass, and its results or its error to whoever waits for them."""
+        start = time.perf_counter()
+        try:
+            if jobs[0].explain:
+                results = [self.detector.explain(jobs[0].image)]
+            else:
+                results = list(self.detector.stream([job.image for job in jobs], len(jobs)))
+        except Exception as error:  # the thread outlives whatever an image makes the network trip on
+            if len(jobs) == 1:
+                jobs[0].future.set_exception(error)
+                return
+            for job in jobs:  # too much memory for all, perhaps not for each
+                self._answer([job])
+            return
+        self._note(len(jobs), time.perf_counter() - start)
+        for job, result in zip(jobs, results, strict=True):
+            job.future.set_result(result)
+
+    def _note(self, images: int, seconds: float) -> None:
+        self.metrics.images.inc(images)
+        self.metrics.batch.observe(images)
+        self.metrics.passes.observe(seconds)
+        each = seconds / images
+        before = self.seconds_per_image or each
+        self.seconds_per_image = _MEMORY * before + (1 - _MEMORY) * each

@@ -1,0 +1,84 @@
+"""The answers' fields, for /openapi.json."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class Detection(BaseModel):
+    """One object; ``box`` is x1 y1 x2 y2 in pixels of the image, ``label`` counts the classes from 0."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    label: int
+    class_: str = Field(alias="class")
+
+
+class Prediction(BaseModel):
+    """What was found in an image of ``width`` x ``height`` pixels, best first."""
+
+    width: int
+    height: int
+    classes: list[str]
+    threshold: float
+    detections: list[Detection]
+
+
+class Corner(BaseModel):
+    """One corner, in pixels of the image; ``embedding`` is null where another view found it."""
+
+    x: float
+    y: float
+    score: float
+    embedding: float | None
+
+
+class ExplainedDetection(Detection):
+    """One object with the corners that were paired, and the ``distance`` of their embeddings."""
+
+    top_left: Corner
+    bottom_right: Corner
+    distance: float
+
+
+class Heatmaps(BaseModel):
+    """PNG pictures as data addresses, to lay over the image: as opaque as the root of the corner's probability."""
+
+    top_left: str
+    bottom_right: str
+
+
+class ExplainedPrediction(BaseModel):
+    """All that was found, whatever its score, and what the network saw; ``threshold`` is the weights' own."""
+
+    width: int
+    height: int
+    classes: list[str]
+    threshold: float
+    detections: list[ExplainedDetection]
+    heatmaps: Heatmaps
+
+
+class ClassColor(BaseModel):
+    """A class and the colour that its boxes have, as #rrggbb."""
+
+    name: str
+    color: str
+
+
+class Health(BaseModel):
+    """Whether the server lives and is ready for images, and what it serves."""
+
+    live: bool
+    ready: bool
+    model: str
+    device: str
+    threshold: float
+    explains: bool
+    classes: list[ClassColor]
+
+
+class Error(BaseModel):
+    """Why there is no other answer, and what to do, in one line."""
+
+    error: str

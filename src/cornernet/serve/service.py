@@ -1,0 +1,78 @@
+"""From a request to its result: admission, reading, decoding, the network."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.requests import Request
+
+from cornernet.data.images import Pixels
+from cornernet.detector import Detector
+from cornernet.errors import InputError
+from cornernet.serve.answers import explanation_as_json
+from cornernet.serve.batcher import Batcher
+from cornernet.serve.metrics import Metrics
+from cornernet.serve.settings import Refusal, Settings
+from cornernet.serve.upload import check_head, decode, read_upload
+from cornernet.structures import Detections
+
+
+class Service:
+    """A detector for many who ask at once. What is admitted is answered; what cannot be in time is not admitted."""
+
+    def __init__(self, detector: Detector, settings: Settings) -> None:
+        self.detector, self.settings = detector, settings
+        self.inside = 0
+        self.metrics = Metrics(lambda: self.inside)
+        self.batcher = Batcher(detector, size=settings.batch_size, wait=settings.batch_wait, metrics=self.metrics)
+        # The next batch is decoded during this one; pixels of a whole queue would be too many.
+        self._decoded = asyncio.Semaphore(2 * settings.batch_size)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the detector shows corners and heatmaps; exported files do not."""
+        return isinstance(self.detector, Detector)
+
+    async def predict(self, request: Request) -> tuple[Pixels, Detections]:
+        """The pixels of a request's image and all detections in it; ``Refusal`` where there are none to be had."""
+        async with self._admitted(request) as data, self._image(data) as image:
+            return image, await self.batcher.detect(image)
+
+    async def explain(self, request: Request) -> dict[str, Any]:
+        """All boxes of a request's image with corners and heatmaps, for JSON; ``Refusal`` as ``predict``, and 501."""
+        if not self.explains:
+            raise Refusal(501, "an exported file gives boxes and no heatmaps; serve the weights it was made from")
+        async with self._admitted(request) as data, self._image(data) as image:
+            seen = await self.batcher.explain(image)
+            return await asyncio.to_thread(explanation_as_json, seen, self.detector)
+
+    @asynccontextmanager
+    async def _admitted(self, request: Request) -> AsyncIterator[bytes]:
+        """A place among those inside, and the image's bytes."""
+        check_head(request, self.settings)
+        expected = self.inside * self.batcher.seconds_per_image
+        if self.inside >= self.settings.queue or expected > self.settings.timeout:
+            seconds = max(1, math.ceil(self.batcher.seconds_per_image))
+            raise Refusal(503, f"{self.inside} requests are waiting already; try again in {seconds} s", seconds)
+        self.inside += 1
+        try:
+            yield await read_upload(request, self.settings)
+        finally:
+            self.inside -= 1
+
+    @asynccontextmanager
+    async def _image(self, data: bytes) -> AsyncIterator[Pixels]:
+        """The pixels, and limited time for what is done with them."""
+        limit = self.settings.timeout
+        try:
+            async with asyncio.timeout(limit), self._decoded:
+                yield await asyncio.to_thread(decode, data, self.settings.max_pixels)
+        except TimeoutError:
+            raise Refusal(504, f"no answer within {limit:g} s; try again later, or send a smaller image") from None
+        except InputError as error:
+            reason = str(error).partition(";")[0]  # what it advises is the command line's
+            raise Refusal(413, f"{reason}; send a smaller image, or start the server with --max-size") from None

@@ -1,0 +1,62 @@
+"""A detector whose pace a test sets, and a server around it."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from cornernet.errors import InputError
+from cornernet.serve.app import make_app
+from cornernet.serve.service import Service
+from cornernet.serve.settings import Settings
+from cornernet.structures import Detections
+
+
+class FakeDetector:
+    """One box over the image's left half, whose score is its first pixel; notes which images shared a pass.
+
+    It waits before each pass while ``go`` is not set, and trips on images whose first pixel is black.
+    """
+
+    threshold = 0.3
+    class_names = ("left",)
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.began = threading.Event()
+
+    def stream(self, images: list[np.ndarray], batch_size: int) -> Iterator[Detections]:
+        self.began.set()
+        assert self.go.wait(30)
+        firsts = [int(image[0, 0, 0]) for image in images]
+        if len(images) > 1 and 1 in firsts:
+            raise InputError("image: too much memory for all")
+        if 0 in firsts:
+            raise RuntimeError("tripped")
+        self.batches.append(firsts)
+        for image, first in zip(images, firsts, strict=True):
+            height, width = image.shape[:2]
+            yield Detections([[0, 0, width / 2, height]], [first / 255], [0], self.class_names, (height, width))
+
+
+@contextmanager
+def serving(detector, **settings) -> Iterator[TestClient]:
+    """A client of a server in this process, closed and drained with the block."""
+    service = Service(detector, Settings(**settings))
+    with TestClient(make_app(service, "fake", "cpu"), raise_server_exceptions=False) as client:
+        yield client
+
+
+def png(first: int = 200, height: int = 20, width: int = 30) -> bytes:
+    """A grey image's file."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), first, np.uint8)).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,60 @@
+"""What the page is told: corners that are the box's own, heatmaps that lie where the image lies."""
+
+import base64
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the server's packages are absent: pip install 'cornernet[serve]'")
+
+from cornernet.data.shapes import draw_scene
+from cornernet.detector import load
+from cornernet.drawing import save_image
+from serve.fakes import serving
+
+
+def opacity(address: str) -> np.ndarray:
+    """(h, w) of a picture in a data address, 0 to 1."""
+    kind, data = address.split(",")
+    assert kind == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))[..., 3] / 255
+
+
+@pytest.mark.parametrize(("max_size", "scales"), [(None, (1.0,)), (200, (1.0,)), (None, (0.75, 1.0))])
+def test_corners_and_heatmaps(max_size, scales, tmp_path):
+    image = draw_scene((20261, 11)).image[30:280]
+    detector = load("shapes", device="cpu", max_size=max_size, flip=True, scales=scales)
+    # so much padding that a heatmap laid over the image without regard to it would miss
+    detector.preprocessing = dataclasses.replace(detector.preprocessing, pad_mask=127)
+    file = save_image(tmp_path / "scene.png", image)
+    with serving(detector) as client:
+        answer = client.post("/explain", content=file.read_bytes(), headers={"Content-Type": "image/png"}).json()
+    assert (answer["width"], answer["height"]) == (320, 250)
+    assert answer["classes"] == list(detector.class_names)
+    seen = detector.explain(image)
+    assert [{k: d[k] for k in ("box", "score", "label", "class")} for d in answer["detections"]] == (
+        seen.detections.as_dicts()
+    )
+    maps = {kind: opacity(address) for kind, address in answer["heatmaps"].items()}
+    with_embeddings = checked = 0
+    for detection in answer["detections"][:8]:
+        tl, br = detection["top_left"], detection["bottom_right"]
+        corners = np.clip([tl["x"], tl["y"], br["x"], br["y"]], 0, [320, 250, 320, 250])
+        assert corners == pytest.approx(detection["box"], abs=0.01 if len(scales) == 1 else 4)  # scales are merged
+        if tl["embedding"] is None:
+            continue  # another view's
+        with_embeddings += 1
+        assert abs(tl["embedding"] - br["embedding"]) == pytest.approx(detection["distance"], abs=1e-3)
+        for kind, corner in (("top_left", tl), ("bottom_right", br)):
+            height, width = maps[kind].shape
+            x, y = corner["x"] * width / 320, corner["y"] * height / 250
+            if not (4 < x < width - 4 and 4 < y < height - 4):
+                continue  # its cell may lie outside the image
+            checked += 1
+            around = maps[kind][max(0, int(y) - 6) : int(y) + 7, max(0, int(x) - 6) : int(x) + 7]
+            assert around.max() > 0.7 * np.sqrt(corner["score"])
+    assert with_embeddings
+    assert checked

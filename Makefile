@@ -8,10 +8,10 @@ demo: .venv/installed
 	$(RUN)/cornernet demo
 
 test: .venv/installed lint
-	$(RUN)/python -m pytest -m "not slow"
+	$(RUN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 check: .venv/installed lint
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/installed
 	$(RUN)/ruff check .

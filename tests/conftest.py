@@ -14,6 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 SHARED = Path(os.environ.get("CORNERNET_SHARED", Path(__file__).parents[2] / "shared"))
 
 

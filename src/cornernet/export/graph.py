@@ -1,0 +1,146 @@
+"""The whole road as a module of tensors alone, of any size: what exporters trace.
+
+What ``detector.Detector`` computes in numpy, or with sizes that are known when it runs, is said here in operators.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cornernet.corners.pair import Pairs, pair_corners
+from cornernet.corners.peaks import Corners
+from cornernet.data.pad import normalize
+from cornernet.export.soft_nms import soft_nms
+from cornernet.network.cornernet import CornerNet, StackOutput
+from cornernet.structures import Decoding, Preprocessing
+
+LIMIT = 100  # detections of an image, as ``Detector`` gives
+
+
+class MapsGraph(nn.Module):
+    """Images, uint8 (B, 3, H, W) RGB, to the six maps of the last stack, as ``network.cornernet.DenseMaps``."""
+
+    outputs = ("tl_heatmap", "br_heatmap", "tl_embedding", "br_embedding", "tl_offset", "br_offset")
+
+    def __init__(self, model: CornerNet, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model, self.preprocessing = model, preprocessing
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        output = self.look(images)[0]
+        head, tl, br = output.head, output.features.tl.float(), output.features.br.float()
+        sparse = head.pairing.tl(tl), head.pairing.br(br), head.tl_offset(tl), head.br_offset(br)
+        return output.tl_heatmap, output.br_heatmap, *sparse
+
+    def look(self, images: Tensor) -> tuple[StackOutput, Tensor, Tensor]:
+        """The network's answer, pixels per cell as (x, y), and the images' (left, top) in the padded input."""
+        (top, bottom), (left, right) = (self._margins(size) for size in images.shape[2:])
+        margins, pixels = (left, right, top, bottom), images.float()  # at once: TensorRT has uint8 for inputs alone
+        if self.preprocessing.padding == "black":
+            pixels = normalize(F.pad(pixels, margins), self.preprocessing)
+        else:
+            pixels = F.pad(normalize(pixels, self.preprocessing), margins)
+        output = self.model(pixels, last_only=True)[-1]
+        (height, width), (rows, columns) = pixels.shape[2:], output.tl_heatmap.shape[2:]
+        return output, _tensor(width, height) / _tensor(columns, rows), _tensor(left, top)
+
+    def _margins(self, size: int) -> tuple[int, int]:
+        """Pixels before and after ``size`` ones: those of ``Preprocessing``, whose | exporters do not know."""
+        multiple = self.preprocessing.pad_mask + 1
+        padded = size // multiple * multiple + multiple - 1
+        before = padded // 2 - size // 2
+        return before, padded - size - before
+
+
+class BoxesGraph(MapsGraph):
+    """Images, uint8 (B, 3, H, W) RGB, to boxes (B, 100, 4), scores and labels (B, 100), and how many of them count.
+
+    Boxes are x1 y1 x2 y2 in pixels of the image; behind the last one there are boxes and scores of 0 and labels of -1.
+    """
+
+    outputs = ("boxes", "scores", "labels", "count")
+
+    def __init__(self, model: CornerNet, preprocessing: Preprocessing, decoding: Decoding) -> None:
+        super().__init__(model, preprocessing)
+        self.decoding = decoding
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        height, width = images.shape[2:]
+        limits = _tensor(width, height, width, height)
+        pairs = self._pair(*self.look(images))
+        boxes = torch.minimum(pairs.boxes, limits) if self.decoding.clip else pairs.boxes
+        limit = min(LIMIT, boxes.shape[1])
+        plus_one = float(self.decoding.plus_one)
+        chosen, scores = soft_nms(boxes, pairs.scores, pairs.labels, limit=limit, plus_one=plus_one)
+        boxes, labels = torch.minimum(_rows(boxes, chosen), limits), pairs.labels.gather(1, chosen)
+        solid = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1) & (scores >= 0)
+        ranks = torch.where(solid, torch.arange(limit, 0, -1, dtype=torch.float32), 0.0)
+        order = ranks.topk(limit, dim=1).indices  # the solid ones first, otherwise as they were
+        found = solid.gather(1, order)
+        return (
+            torch.where(found[..., None], _rows(boxes, order), 0.0),
+            torch.where(found, scores.gather(1, order), 0.0),
+            torch.where(found, labels.gather(1, order), -1),
+            found.sum(dim=1),
+        )
+
+    def _pair(self, output: StackOutput, scale: Tensor, shift: Tensor) -> Pairs:
+        """As ``Detector`` pairs."""
+        count, head = self.decoding.num_corners, output.head
+        tl, br = top_corners(output.tl_heatmap, count), top_corners(output.br_heatmap, count)
+        tl_seen, br_seen = neighbourhoods(output.features.tl, tl), neighbourhoods(output.features.br, br)
+        return pair_corners(
+            tl,
+            br,
+            corner_positions(tl, head.tl_offset.at(tl_seen), scale, shift),
+            corner_positions(br, head.br_offset.at(br_seen), scale, shift),
+            head.pairing.distance(head.pairing.tl.at(tl_seen), head.pairing.br.at(br_seen)),
+            max_distance=self.decoding.max_distance,
+            limit=self.decoding.num_candidates,
+        )
+
+
+def top_corners(heatmap: Tensor, k: int) -> Corners:
+    """``corners.peaks.top_corners``, always ``k`` of them, so that shapes are known: fillers have score -1, cell 0."""
+    height, width = heatmap.shape[2:]
+    # onnxruntime's Sigmoid is coarse near 0, in steps of 3e-8: neighbours would seem equal, and both be peaks
+    probability = 1 / (1 + torch.exp(-heatmap.float()))
+    is_peak = F.max_pool2d(probability, 3, stride=1, padding=1) == probability
+    scores = F.pad(torch.where(is_peak, probability, -1.0).flatten(1), (0, k), value=-1.0)
+    scores, index = scores.topk(k, dim=1)
+    index = torch.where(scores >= 0, index, 0)
+    labels = index // (height * width)
+    cells = index - labels * (height * width)
+    rows = cells // width
+    return Corners(scores, labels, rows, cells - rows * width, cells)
+
+
+def neighbourhoods(features: Tensor, corners: Corners) -> Tensor:
+    """``network.head.neighbourhoods``, (B, K, 9, C), of maps that are not channels-last: without transposing them."""
+    batch, channels, height, width = features.shape
+    shifts = torch.arange(-1, 2)
+    rows = corners.rows[..., None, None] + shifts[:, None]
+    columns = corners.columns[..., None, None] + shifts
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    index = torch.where(inside, rows * width + columns, 0).flatten(1)
+    found = features.flatten(2).gather(2, index[:, None].expand(-1, channels, -1))
+    found = torch.where(inside.flatten(1)[:, None], found, 0.0)
+    return found.transpose(1, 2).reshape(batch, corners.rows.shape[1], 9, channels)
+
+
+def corner_positions(corners: Corners, offsets: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``corners.pair.corner_positions`` with ``scale`` and ``shift`` (2,) as tensors."""
+    cells = torch.stack((corners.columns, corners.rows), dim=-1).float() + offsets.float()
+    return (cells * scale - shift).clamp_min(0)
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    """Of values (B, N, 4) those at ``index`` (B, K)."""
+    return values.gather(1, index[..., None].expand(-1, -1, 4))
+
+
+def _tensor(*sizes: int) -> Tensor:
+    """Sizes that are known only when the exported file runs, as float32."""
+    return torch.stack([torch.scalar_tensor(size) for size in sizes])

@@ -1,0 +1,104 @@
+"""Weights to files that run without this program: ONNX, and OpenVINO by way of it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import onnx
+import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+from cornernet.errors import InputError
+from cornernet.export.graph import BoxesGraph, MapsGraph
+from cornernet.export.pooling import LONGEST, corner_pool
+from cornernet.files import atomic_write
+from cornernet.network.fused import fuse
+from cornernet.runtime.facts import KEY, Facts
+from cornernet.weights.store import Weights
+
+OPSETS = 18, 19, 20
+_LARGEST = 2**31 - 1  # bytes of one protobuf message
+
+
+def to_onnx(
+    weights: Weights, *, precision: Literal["fp32", "fp16"] = "fp32", raw_maps: bool = False, opset: int = 18
+) -> onnx.ModelProto:
+    """One self-contained model of standard operators: ``export.graph.BoxesGraph``, or with ``raw_maps`` ``MapsGraph``.
+
+    With ``fp16`` the network computes in float16; heatmaps, pairing and soft-NMS stay in float32. The metadata hold
+    ``Facts``. ``opset`` is one of ``OPSETS``. Raises ``InputError`` for weights that fit no network or exceed 2 GiB.
+    """
+    model = weights.build()
+    facts = Facts(
+        tuple(weights.class_names),
+        weights.threshold,
+        weights.preprocessing,
+        weights.decoding,
+        precision,
+        "maps" if raw_maps else "detections",
+        LONGEST * model.backbone.stride - weights.preprocessing.pad_mask,
+        model.bytes_per_pixel,
+    )
+    model = fuse(model, torch.float16 if precision == "fp16" else torch.float32, portable=True)
+    if raw_maps:
+        graph: MapsGraph = MapsGraph(model, weights.preprocessing)
+    else:
+        graph = BoxesGraph(model, weights.preprocessing, weights.decoding)
+    example = torch.zeros((2, 3, 192, 320), dtype=torch.uint8)
+    with _quiet():
+        program = torch.onnx.export(
+            graph.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=opset,
+            input_names=["images"],
+            output_names=list(graph.outputs),
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+            custom_translation_table={torch.ops.cornernet.corner_pool.default: corner_pool},
+            verbose=False,
+        )
+    assert program is not None
+    ClearMetadataAndDocStringPass()(program.model)  # every node's stack trace, with this machine's paths
+    proto = program.model_proto
+    onnx.helper.set_model_props(proto, {KEY: facts.to_json()})
+    if proto.ByteSize() > _LARGEST:
+        raise InputError("the network is above 2 GiB, more than one ONNX file holds; use --precision fp16")
+    return proto
+
+
+def write_onnx(path: Path, proto: onnx.ModelProto) -> None:
+    """Write one file, whole or not at all."""
+    atomic_write(path, proto.SerializeToString())
+
+
+def write_openvino(path: Path, proto: onnx.ModelProto) -> None:
+    """Write the same as OpenVINO's pair of files: ``path``, .xml, and its weights beside it, .bin."""
+    import openvino
+
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "model.xml"
+        model = openvino.Core().read_model(proto.SerializeToString(), b"")
+        model.set_rt_info(next(p.value for p in proto.metadata_props if p.key == KEY), KEY)
+        openvino.save_model(model, made, compress_to_fp16=False)
+        atomic_write(path.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
+        atomic_write(path, made.read_bytes())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on torchvision and on its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +162,32 @@ def test_a_source_is_not_written_over(predict, tmp_path):
     assert code == 2
     assert "--out" in said[0]
     assert path.read_bytes() == before
+
+
+def test_a_source_is_not_written_over_by_the_picture_of_another(predict, tmp_path):
+    (tmp_path / "out").mkdir()
+    first, second = tmp_path / "a.png", tmp_path / "out" / "a.jpg"
+    for path in (first, second):
+        cv2.imwrite(str(path), np.zeros((20, 30, 3), np.uint8))
+    before = second.read_bytes()
+    code, said, _ = predict(first, second)
+    assert code == 2
+    assert said == [f"cornernet: {second}: a picture would be written over it; give another folder with --out"]
+    assert predict(first, second, "--save", "json")[0] == 0  # no picture, no harm
+    assert second.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+def test_names_that_are_no_text_or_have_a_colon(predict, weights, tmp_path, monkeypatch):
+    name = os.fsdecode(b"\xff.png")
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    os.rename(tmp_path / "a.png", tmp_path / name)
+    code, _, images = predict(tmp_path / name, "--save", "json,csv")
+    assert (code, images[0]["file"]) == (0, str(tmp_path / name))
+    os.rename(write_video(tmp_path / "clip.avi", frames=3), tmp_path / "12:30.avi")
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "12:30.avi", "--weights", str(weights), "--out", "."]) == 0
+    assert Video("12:30.mp4", "").length == 3
 
 
 def test_every_output_at_once(predict, tmp_path):

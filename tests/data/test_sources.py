@@ -178,6 +178,8 @@ def test_an_image_from_the_web_also_behind_a_redirect():
     with serving(PAGES) as server:
         frames = list(read_frames(find_sources([f"{server}/photo%20one.png?size=big", f"{server}/moved"]), depth=2))
     assert [frame.stem for frame in frames] == ["photo_one", "moved"]
+    (long,) = find_sources([f"{server}/{'%E4%BD%A0' * 100}.jpg"])
+    assert 0 < len(f"{long.name}_heatmaps.jpg".encode()) < 255  # bytes of a file's name
     for frame in frames:
         np.testing.assert_array_equal(frame.pixels, IMAGE)
 

@@ -78,6 +78,9 @@ def test_memory_is_what_the_container_leaves(tmp_path):
     assert usable_memory(tmp_path, info) == (32 << 30, 64 << 30)
     limited = write(tmp_path / "new", memory_dot_max=f"{4 << 30}\n", memory_dot_current=f"{3 << 30}\n")
     assert usable_memory(limited, info) == (1 << 30, 4 << 30)
+    # the copies of files that the system remembers can be had
+    stat = f"anon 7\ninactive_file {1 << 30}\n"
+    assert usable_memory(write(limited, memory_dot_stat=stat), info) == (2 << 30, 4 << 30)
     assert usable_memory(write(tmp_path / "free", memory_dot_max="max"), info) == (32 << 30, 64 << 30)
     assert usable_memory(tmp_path, tmp_path / "none") is None
     assert only(check_memory((1 << 30, 4 << 30)))[0] == "warn"

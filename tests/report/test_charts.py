@@ -64,3 +64,11 @@ def test_ticks_are_round():
     assert ticks(3, 47) == [10, 20, 30, 40]
     assert log_ticks(0.002, 30) == pytest.approx([0.01, 0.1, 1, 10])
     assert log_ticks(1.5, 12) == pytest.approx([2, 5, 10])
+    assert log_ticks(2.7, 4.95) == [3, 3.5, 4, 4.5]  # of no power of ten
+
+
+@pytest.mark.parametrize("value", [3e-13, 3e-4, 4.0])
+def test_an_axis_has_numbers_that_differ_also_where_little_changes(value):
+    svg = chart(Line("a", [0, 1], [value, 1.1 * value]), log=True, x_range=(0, 1))
+    numbers = [text.text for text in svg.iter("text") if text.get("text-anchor") == "end" and text.text != "x"]
+    assert len(numbers) == len(set(numbers)) >= 2

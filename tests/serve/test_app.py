@@ -33,6 +33,16 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def tiled_bomb(side: int = 4096) -> bytes:
+    """A small TIFF file of one pixel, in a tile of so many pixels a side."""
+    tile = zlib.compress(bytes(side * side))
+    shorts = {258: 8, 259: 8, 262: 1, 277: 1}  # bits, deflate, black is 0, one channel
+    tags = shorts | {256: 1, 257: 1, 322: side, 323: side, 324: 200, 325: len(tile)}
+    fields = [struct.pack("<HHII", tag, 3 if tag in shorts else 4, 1, value) for tag, value in sorted(tags.items())]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + b"".join(fields) + bytes(4)
+    return head.ljust(200, b"\0") + tile
+
+
 def test_body_and_form_give_the_same_boxes(client):
     body = client.post("/predict", content=png(), headers=PNG)
     form = client.post("/predict", files={"image": ("a.png", png(), "image/png")})
@@ -72,6 +82,7 @@ def test_threshold_and_picture(client):
         (413, "50000 bytes", {"content": iter([b"x" * 30_000] * 3), "headers": PNG}),
         (413, "50000 bytes", {"files": {"image": ("a.png", b"x" * 60_000)}}),
         (413, "30000x30000", {"content": bomb(), "headers": PNG}),
+        (422, "tiles (4096x4096) are far larger", {"content": tiled_bomb(), "headers": {"Content-Type": "image/tiff"}}),
         (413, "101x100", {"content": png(height=101, width=100), "headers": PNG}),
         (415, "image/jpeg", {"content": b"a=b", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}),
         (415, "no content type", {"content": png()}),
@@ -146,6 +157,30 @@ def test_what_could_not_be_answered_in_time_is_not_taken():
         assert join(thread)[0].status_code == 200
 
 
+def test_a_picture_too_long_for_jpeg():
+    with serving(FakeDetector()) as client:
+        answer = client.post("/predict?format=picture", content=png(height=1, width=66_000), headers=PNG)
+    assert answer.status_code == 413
+    assert "format=json" in answer.json()["error"]
+
+
+def test_who_waits_for_a_picture_is_inside(monkeypatch):
+    drawing, done = threading.Event(), threading.Event()
+
+    def draw(*_):
+        drawing.set()
+        assert done.wait(10)
+        return b""
+
+    monkeypatch.setattr("cornernet.serve.service.as_jpeg", draw)
+    with serving(FakeDetector(), queue=1) as client:
+        asked = ask(client, png(), "/predict?format=picture")
+        assert drawing.wait(10)
+        assert client.post("/predict", content=png(), headers=PNG).status_code == 503
+        done.set()
+        assert join(asked)[0].status_code == 200
+
+
 def test_an_answer_that_takes_too_long():
     detector = FakeDetector()
     with serving(detector, timeout=0.3) as client:
@@ -201,12 +236,10 @@ def test_the_description_needs_no_other_server(client):
     assert "http" not in page.text
 
 
-def ask(client, image: bytes):
+def ask(client, image: bytes, path: str = "/predict?threshold=0"):
     """A request in a thread of its own, and a list for its answer."""
     answers = []
-    thread = threading.Thread(
-        target=lambda: answers.append(client.post("/predict?threshold=0", content=image, headers=PNG)), daemon=True
-    )
+    thread = threading.Thread(target=lambda: answers.append(client.post(path, content=image, headers=PNG)), daemon=True)
     thread.start()
     return thread, answers
 

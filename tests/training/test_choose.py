@@ -22,7 +22,7 @@ from cornernet.training.choose import Facts, choose, find_facts
 from small import cornernet, write_data, write_recipe
 
 GIB = 2**30
-CPU = Facts(1000, 6, 640, (12.0, 30.0, 60.0), "cpu", 8 * GIB, 2, "bf16-mixed")
+CPU = Facts(1000, 6, 640, (12.0, 30.0, 60.0), "cpu", 8 * GIB, "bf16-mixed")
 GPU = replace(CPU, device="cuda", memory=80 * GIB)
 
 
@@ -60,6 +60,9 @@ def test_small_images_are_seen_whole():
     recipe, _ = choose(replace(CPU, image_side=320))
     assert recipe.augmentation.scales == ()
     assert recipe.augmentation.crop_size >= 320
+    recipe, _ = choose(replace(CPU, image_side=1000, box_side=(300.0, 500.0, 1001.0)))  # scaled to 319.7
+    assert recipe.augmentation.scales == ()
+    assert recipe.preprocessing.max_size == 320 <= recipe.augmentation.crop_size
 
 
 def test_a_small_memory_halves_the_batch_and_then_the_network():
@@ -106,7 +109,8 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     data = write_data(tmp_path / "data", train=30, val=1)
     shutil.rmtree(data / "val")
     (data / "annotations/instances_val.json").unlink()
-    done = cornernet("train", "--data", data, "--size", "nano", "--epochs", 1, "--out", tmp_path / "run")
+    words = ("--size", "nano", "--epochs", 1, "--workers", 0, "--no-report", "--out", tmp_path / "run")
+    done = cornernet("train", "--data", data, *words)
     assert done.returncode == 0, done.stderr
     assert "size nano" in done.stderr
     assert "images seen whole" in done.stderr
@@ -114,7 +118,7 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert kept.model == SIZES["nano"]
     assert kept.epochs == 1  # a flag overrides what was chosen
     assert json.loads((tmp_path / "run/run.json").read_text())["source"]["val_share"] == 0.1
-    again = cornernet("train", "--resume", tmp_path / "run")
+    again = cornernet("train", "--resume", tmp_path / "run", "--no-report")
     assert again.returncode == 0, again.stderr
 
 

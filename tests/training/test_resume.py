@@ -17,7 +17,8 @@ STEPS_AN_EPOCH = 20
 
 def train_arguments(root: Path, name: str, **changes: object) -> list[object]:
     recipe = write_recipe(root / name, **changes)
-    return ["train", recipe, "--data", root / "data", "--out", root / name / "run", "--checkpoint_seconds", 0, "--no-report"]
+    where = ["--data", root / "data", "--out", root / name / "run"]
+    return ["train", recipe, *where, "--checkpoint_seconds", 0, "--no-report"]
 
 
 def stop_at(process, run: Path, step: int, how: signal.Signals) -> tuple[int, str]:

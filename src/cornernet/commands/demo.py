@@ -71,9 +71,9 @@ def _train(folder: Path, minutes: float, seed: int) -> Path:
 
 
 def _draw(detectors: dict[str, Detector], dataset: CocoDataset, count: int, folder: Path) -> None:
-    from cornernet.outputs.pictures import draw_explanation
     from cornernet.data.images import read_image
     from cornernet.drawing import draw_boxes, draw_detections, save_image, side_by_side
+    from cornernet.outputs.pictures import draw_explanation
 
     bar = Bar("drawing pictures")
     records = dataset.images[:count]

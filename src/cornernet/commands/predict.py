@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from cornernet.errors import InputError
 
 if TYPE_CHECKING:
     from cornernet.data.sources import Source
+    from cornernet.outputs.choice import Kind
 
 
 def predict(
@@ -63,7 +64,7 @@ def predict(
     videos = [source.video for source in found if source.video]
     if save and "video" in kinds and not videos:
         raise InputError("--save video: there is no video or camera among the sources; choose pictures")
-    _keep_sources(found, Path(out))
+    _keep_sources(found, kinds, Path(out))
     detector = load_detector(weights, device, tta, precision, max_size, tile)
     lowest = detector.threshold if threshold is None else threshold
     if side:
@@ -95,9 +96,11 @@ def predict(
     return 2 if failures else 0
 
 
-def _keep_sources(sources: Sequence[Source], folder: Path) -> None:
-    """Refuse to write over what is to be read."""
+def _keep_sources(sources: Sequence[Source], kinds: Collection[Kind], folder: Path) -> None:
+    """Refuse to write over what is to be read: a source's own picture, or that of another one of its name."""
+    names = [f"{source.name}.mp4" for source in sources if source.video and "video" in kinds]
+    names += [f"{source.name}.jpg" for source in sources if not source.video and "pictures" in kinds]
+    written = {(folder / name).resolve() for name in names}
     for source in sources:
-        path = Path(source.place)
-        if path.suffix in (".jpg", ".mp4") and path.resolve() == (folder / f"{source.name}{path.suffix}").resolve():
-            raise InputError(f"{path}: its picture would be written over it; give another folder with --out")
+        if Path(source.place).resolve() in written:
+            raise InputError(f"{source.place}: a picture would be written over it; give another folder with --out")

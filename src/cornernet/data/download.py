@@ -28,7 +28,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def download(url: str, *, seconds: float = 30.0) -> bytes:
     """What lies at an ``http(s)://`` address; ``InputError`` where that fails.
 
-    The server has ``seconds`` for each answer and twice as many for everything; redirects and size are limited too.
+    The server may be silent for ``seconds``, and take twice as many for the bytes; redirects and size are limited too.
     """
     end = time.monotonic() + 2 * seconds
     request = urllib.request.Request(url, headers={"User-Agent": "cornernet", "Accept": "image/*,*/*;q=0.5"})

@@ -32,7 +32,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".p
 Pixels = NDArray[np.uint8]
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
-_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 256, 257
+_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE = 0x0112, 256, 257, (322, 323)
+_GIANT_TILE = 2**22  # pixels of a TIFF's tile
 _DECODED_BYTES = 8  # a pixel is 4 bytes inside Pillow, then 3 in our array
 _SMALL = 64 * 2**20  # bytes; below this nobody asks how much memory there is
 _TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # round(value / 257)
@@ -56,6 +57,7 @@ def read_image(path: str | os.PathLike[str], *, size: tuple[int, int] | None = N
                 f"{path}: the image is {_text(upright)} (height x width), its label file says {_text(size)};"
                 " correct the label file, or give the image that was labelled"
             )
+        _refuse_giant_tiles(image, path)
         require_memory(*stored, _DECODED_BYTES, str(path), "save a smaller copy of it")
         pixels = _decode(image, path)
         if isinstance(image, TiffImageFile):  # both decoders turn a TIFF upright themselves
@@ -138,9 +140,7 @@ def resize(image: Pixels, scale: float) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def find_images(
-    sources: Sequence[str | os.PathLike[str]], suffixes: tuple[str, ...] = IMAGE_SUFFIXES
-) -> list[Path]:
+def find_images(sources: Sequence[str | os.PathLike[str]], suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
     """Image files named by files, folders (searched to the bottom) and globs (``**`` too), in that order, each once.
 
     Within a folder or a glob: sorted, hidden ones left out, those with ``suffixes``, in any case. A file named by
@@ -271,6 +271,14 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
     if isinstance(image, TiffImageFile):
         return int(image.tag_v2[_TIFF_HEIGHT]), int(image.tag_v2[_TIFF_WIDTH])
     return image.height, image.width
+
+
+def _refuse_giant_tiles(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """A TIFF's tiles are decoded whole, however small the image: a file of kilobytes may ask for gigabytes."""
+    if isinstance(image, TiffImageFile):
+        width, height = (int(image.tag_v2.get(tag, 0)) for tag in _TIFF_TILE)
+        if width * height > max(_GIANT_TILE, 4 * image.width * image.height):
+            raise InputError(f"{path}: its tiles ({height}x{width}) are far larger than the image; save it anew")
 
 
 def _decode(image: Image.Image, path: str | os.PathLike[str]) -> Pixels:

@@ -24,6 +24,7 @@ from cornernet.errors import InputError
 CAMERA = "camera:"
 STDIN = "-"
 _LARGEST = 2**28  # bytes of one image on standard input
+_LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 bytes
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _stem(place: str) -> str:
     if _is_address(place):
         name = unquote(urlsplit(place).path).rsplit("/", 1)[-1]
         stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem).strip(".")
-        return stem[:100] or "image"
+        return stem[:_LONGEST_NAME] or "image"
     return Path(place).stem
 
 

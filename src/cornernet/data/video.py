@@ -68,7 +68,8 @@ class Video:
         logging.setLogLevel(0)
         try:
             if isinstance(self.origin, str):
-                capture = cv2.VideoCapture(self.origin, cv2.CAP_FFMPEG)  # the others know less and print their errors
+                path = os.path.abspath(self.origin)  # FFmpeg takes what stands before a colon for a protocol
+                capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)  # the others know less and print their errors
             else:
                 capture = cv2.VideoCapture(self.origin)
         finally:

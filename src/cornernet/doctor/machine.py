@@ -69,14 +69,16 @@ def usable_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo"))
     if "MemAvailable:" not in values:
         return None
     available, total = values["MemAvailable:"], values["MemTotal:"]
-    for limit_file, usage_file in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    for limit_file, usage_file, stat_file, cached in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
     ):
         limit, used = _text(cgroup / limit_file), _text(cgroup / usage_file)
         if limit.isdigit() and int(limit) < total:
+            stat = dict(line.split() for line in _text(cgroup / stat_file).splitlines())
             total = int(limit)
-            available = min(available, total - int(used or 0))
+            # Copies of files in memory count as used, and go as soon as memory is needed.
+            available = min(available, total - int(used or 0) + int(stat.get(cached, 0)))
     return available, total
 
 

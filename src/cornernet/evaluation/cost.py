@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import statistics
 import time
@@ -77,6 +78,7 @@ class _Needs(NamedTuple):
     weights: int
 
 
+@functools.lru_cache(maxsize=32)
 def _training_needs(architecture: Architecture, num_classes: int, side: int, *, checkpointing: bool) -> _Needs:
     """Counted on shapes alone: nothing is computed."""
     kept: dict[int, int] = {}

@@ -98,7 +98,7 @@ class Videos(Writer):
 
     def _begin(self, name: str, rate: float, image: Pixels) -> None:
         make_folder(self.folder)
-        self.part = self.folder / f".{name[:32]}.{secrets.token_hex(4)}.mp4"
+        self.part = self.folder.absolute() / f".{name[:32]}.{secrets.token_hex(4)}.mp4"
         size = image.shape[1], image.shape[0]
         self.writer = cv2.VideoWriter(str(self.part), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
         self.name, self.count = name, 0

@@ -81,7 +81,8 @@ class Scratch:
     def add(self, text: str) -> None:
         """Append the text."""
         with self._told():
-            self.file.write(text.encode())
+            # A file name may hold bytes that are no text; of them this makes what JSON takes for an escape.
+            self.file.write(text.encode(errors="backslashreplace"))
 
     def pour(self, into: BinaryIO) -> None:
         """Write all of it to another file."""

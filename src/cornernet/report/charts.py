@@ -84,17 +84,17 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten between two positive numbers; where these are fewer than three, 2 and 5 times them as well."""
+    """Powers of ten between two positive numbers; where these are few, 2 and 5 times them as well, else ``ticks``."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1,), (1, 2, 5)):
         found = [f * 10.0**p for p in powers for f in factors if low * 0.999 <= f * 10.0**p <= high * 1.001]
         if len(found) >= 3:
-            break
-    return found
+            return found
+    return ticks(low, high)
 
 
 def _thinned(line: Line, log: bool) -> Line:
@@ -115,7 +115,7 @@ def _log_span(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.0e}".replace("e-0", "e-") if 0 < abs(value) < 0.001 else f"{value:g}"
+    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-") if 0 < abs(value) < 0.001 else f"{value:g}"
 
 
 def _at(x: float, y: float) -> tuple[str, str]:

@@ -118,7 +118,9 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda value: "–" if np.isnan(value) else f"{100 * value:.1f}"
-    environment.filters["points"] = lambda value: f"{round(100 * value, 1) or 0.0:+.1f}".replace("-", "−")
+    environment.filters["points"] = lambda value: (
+        "–" if np.isnan(value) else f"{round(100 * value, 1) or 0.0:+.1f}".replace("-", "−")
+    )
     return environment.get_template("template.html")
 
 

@@ -14,8 +14,10 @@ from cornernet.data.images import Pixels
 from cornernet.detector import Detector
 from cornernet.drawing import BOTTOM_RIGHT_COLOR, TOP_LEFT_COLOR, draw_detections
 from cornernet.labels import Color
+from cornernet.serve.settings import Refusal
 from cornernet.structures import CornerPoints, Detections, Explanation, FloatArray, IntArray
 
+_LONGEST_JPEG = 65_500  # pixels a side: libjpeg's limit
 _SIDE = 400  # pixels of a heatmap's longer side: as wide as it is shown
 
 
@@ -25,7 +27,10 @@ def as_json(found: Detections, threshold: float) -> dict[str, Any]:
 
 
 def as_jpeg(image: Pixels, found: Detections, threshold: float) -> bytes:
-    """An image (H, W, 3) with its boxes of at least ``threshold``."""
+    """An image (H, W, 3) with its boxes of at least ``threshold``; ``Refusal`` where it is too long for JPEG."""
+    height, width = image.shape[:2]
+    if max(height, width) > _LONGEST_JPEG:
+        raise Refusal(413, f"{height}x{width} pixels: a JPEG has {_LONGEST_JPEG} a side at most; ask for format=json")
     picture = cv2.cvtColor(draw_detections(image, found, threshold), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", picture)[1].tobytes()
 

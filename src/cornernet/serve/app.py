@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from cornernet.labels import class_color
-from cornernet.serve.answers import as_jpeg, as_json
+from cornernet.serve.answers import as_json
 from cornernet.serve.linger import Lingering
 from cornernet.serve.metrics import Measured
 from cornernet.serve.schema import Error, ExplainedPrediction, Health, Prediction
@@ -61,11 +60,9 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
         format: Literal["json", "picture"] = "json",
     ) -> Response:
         """Boxes of an image, the body itself or a form's field, as JSON or as an annotated JPEG."""
-        image, found = await service.predict(request)
-        if format == "json":
-            return JSONResponse(as_json(found, threshold))
-        picture = await asyncio.to_thread(as_jpeg, image, found, threshold)
-        return Response(picture, media_type="image/jpeg")
+        if format == "picture":
+            return Response(await service.picture(request, threshold), media_type="image/jpeg")
+        return JSONResponse(as_json(await service.predict(request), threshold))
 
     @app.post(
         "/explain",

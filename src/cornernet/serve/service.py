@@ -13,7 +13,7 @@ from starlette.requests import Request
 from cornernet.data.images import Pixels
 from cornernet.detector import Detector
 from cornernet.errors import InputError
-from cornernet.serve.answers import explanation_as_json
+from cornernet.serve.answers import as_jpeg, explanation_as_json
 from cornernet.serve.batcher import Batcher
 from cornernet.serve.metrics import Metrics
 from cornernet.serve.settings import Refusal, Settings
@@ -37,10 +37,16 @@ class Service:
         """Whether the detector shows corners and heatmaps; exported files do not."""
         return isinstance(self.detector, Detector)
 
-    async def predict(self, request: Request) -> tuple[Pixels, Detections]:
-        """The pixels of a request's image and all detections in it; ``Refusal`` where there are none to be had."""
+    async def predict(self, request: Request) -> Detections:
+        """All detections in a request's image; ``Refusal`` where there are none to be had."""
         async with self._admitted(request) as data, self._image(data) as image:
-            return image, await self.batcher.detect(image)
+            return await self.batcher.detect(image)
+
+    async def picture(self, request: Request, threshold: float) -> bytes:
+        """A request's image as a JPEG with its boxes of at least ``threshold``; ``Refusal`` as ``predict``."""
+        async with self._admitted(request) as data, self._image(data) as image:
+            found = await self.batcher.detect(image)
+            return await asyncio.to_thread(as_jpeg, image, found, threshold)
 
     async def explain(self, request: Request) -> dict[str, Any]:
         """All boxes of a request's image with corners and heatmaps, for JSON; ``Refusal`` as ``predict``, and 501."""

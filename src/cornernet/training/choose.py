@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -36,7 +35,6 @@ class Facts:
     box_side: tuple[float, float, float]
     device: str
     memory: int | None
-    cores: int
     precision: str
 
 
@@ -54,7 +52,6 @@ def find_facts(dataset: CocoDataset) -> Facts:
         (low, middle, high),
         "cuda" if has_gpu else "cpu",
         torch.cuda.mem_get_info()[0] if has_gpu else available_memory(),
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         _fast_precision(has_gpu),
     )
 
@@ -91,7 +88,7 @@ def choose(
         batch_size=batch,
         accumulate=accumulate,
         precision=facts.precision,  # type: ignore[arg-type]
-        workers=min(facts.cores, 8),
+        workers=8,  # loading takes no more than there are cores
     )
     return _schedule(recipe, facts, minutes, seconds_per_image, reasons), reasons
 
@@ -117,7 +114,7 @@ def _crop(facts: Facts, scale: float) -> Callable[[int], tuple[int, bool]]:
 
     def crop(mask: int) -> tuple[int, bool]:
         if side <= _SMALL_SIDE:
-            return int(side) | mask, True
+            return round(side) | mask, True
         return min(_LARGEST_CROP, max(255, int(1.6 * large))) | mask, False
 
     return crop

@@ -18,7 +18,7 @@ STEPS_AN_EPOCH = 20
 def train_arguments(root: Path, name: str, **changes: object) -> list[object]:
     recipe = write_recipe(root / name, **changes)
     where = ["--data", root / "data", "--out", root / name / "run"]
-    return ["train", recipe, *where, "--checkpoint_seconds", 0, "--no-report"]
+    return ["train", recipe, *where, "--no-report", "--checkpoint_seconds", 0]
 
 
 def stop_at(process, run: Path, step: int, how: signal.Signals) -> tuple[int, str]:
@@ -71,7 +71,7 @@ def test_sigkill_in_mid_epoch(root, undisturbed, step):
     run = root / f"killed-{step}" / "run"
     code, _ = stop_at(start(*arguments), run, step, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    resumed = cornernet("train", "--resume", run)
+    resumed = cornernet("train", "--resume", run, "--no-report")
     assert resumed.returncode == 0, resumed.stderr
     assert outcome(run) == undisturbed
 
@@ -85,7 +85,7 @@ def test_interrupt_saves_and_says_how_to_go_on(root, undisturbed, how, expected)
     assert code == expected
     assert f"--resume {run}" in said.splitlines()[-1]
     assert "Traceback" not in said
-    resumed = cornernet("train", "--resume", run)
+    resumed = cornernet("train", "--resume", run, "--no-report")
     assert resumed.returncode == 0, resumed.stderr
     assert outcome(run) == undisturbed
 
@@ -96,7 +96,7 @@ def test_moving_average_and_accumulation_resume_exactly(root):
     assert whole.returncode == 0, whole.stderr
     run = root / "parts" / "run"
     stop_at(start(*train_arguments(root, "parts", **changes)), run, 10, signal.SIGKILL)
-    resumed = cornernet("train", "--resume", run)
+    resumed = cornernet("train", "--resume", run, "--no-report")
     assert resumed.returncode == 0, resumed.stderr
     assert outcome(run) == outcome(root / "whole" / "run")
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from cornernet.corners.pair import Pairs, corner_positions, pair_corners
 from cornernet.corners.peaks import Corners, top_corners
-from cornernet.corners.soft_nms import soft_nms
+from cornernet.corners.soft_nms import LIMIT, MIN_SCORE, soft_nms
+from cornernet.data.batches import alike
 from cornernet.data.images import read_image, require_memory, resize, scaled_size, shrink, to_rgb
 from cornernet.data.pad import to_input
 from cornernet.errors import InputError
@@ -23,8 +24,6 @@ from cornernet.network.fused import fuse
 from cornernet.structures import Decoding, Detections, Explanation, Preprocessing
 from cornernet.tiles import Tiling, join_pairs, make_tiling
 from cornernet.weights.zoo import open_weights
-
-_LIMIT = 100  # detections at most, of an image or on average of its tiles: COCO's figures count no more
 
 
 class Detector:
@@ -41,7 +40,7 @@ class Detector:
     that: nothing else changes, and of many tiles most pairs need no soft-NMS. Scales that are merged keep theirs.
     """
 
-    min_score = 0.001
+    min_score = MIN_SCORE
 
     def __init__(
         self,
@@ -89,15 +88,7 @@ class Detector:
         if self.tiling:
             yield from (self._detect_in_tiles(_pixels(item), self.tiling, batch_size) for item in images)
             return
-        batch: list[np.ndarray] = []
-        for item in images:
-            image = _pixels(item)
-            same = batch and self.padded_sizes(image) == self.padded_sizes(batch[0])
-            if batch and (len(batch) == batch_size or not same):
-                yield from self._detect(batch)
-                batch = []
-            batch.append(image)
-        if batch:
+        for batch in alike(map(_pixels, images), batch_size, self.padded_sizes):
             yield from self._detect(batch)
 
     @torch.inference_mode()
@@ -138,7 +129,7 @@ class Detector:
     @property
     def _lowest_score(self) -> float:
         """At which soft-NMS stops: for boxes that are merged with their lesser rivals always the usual one."""
-        return self.min_score if len(self.scales) == 1 else Detector.min_score
+        return self.min_score if len(self.scales) == 1 else MIN_SCORE
 
     def padded_sizes(self, image: np.ndarray) -> list[tuple[int, int]]:
         """The input's (height, width) in all scales; images that agree in them can share a batch."""
@@ -165,7 +156,7 @@ class Detector:
             pairs = join_pairs(found, self._lowest_score)
             views.append(pairs._replace(boxes=pairs.boxes / scale))
             most = max(most, len(tiles))
-        return self._suppress(views, [image], [shrunk], limit=_LIMIT * most)[0]
+        return self._suppress(views, [image], [shrunk], limit=LIMIT * most)[0]
 
     def _look(self, images: Sequence[np.ndarray], scale: float, mirrored: bool) -> Look:
         """The network's answer to one view of images, and its pairs in pixels of the images."""
@@ -230,7 +221,7 @@ class Detector:
         return (tl, tl_positions, values.tl_embeddings), (br, br_positions, values.br_embeddings)
 
     def _suppress(
-        self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float], limit: int = _LIMIT
+        self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float], limit: int = LIMIT
     ) -> list[Detections]:
         """One soft-NMS over the pairs of all views; boxes / scales are in pixels of the images."""
         names = ("boxes", "scores", "labels", "valid", "tl_scores", "br_scores")

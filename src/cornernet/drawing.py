@@ -252,13 +252,9 @@ def _distances_of(detections: Detections, candidates: Candidates) -> NDArray[np.
     distances = np.full(len(detections), np.nan)
     if not len(candidates):
         return distances
-    height, width = detections.image_size
-    boxes = np.clip(candidates.boxes, 0, [width, height, width, height])
     for i, (box, label) in enumerate(zip(detections.boxes, detections.labels, strict=True)):
-        apart = np.abs(boxes - box).max(axis=1)
-        apart[candidates.labels != label] = np.inf
-        nearest = int(apart.argmin())
-        if apart[nearest] < 0.5:
+        nearest, apart = candidates.nearest(box, int(label), detections.image_size)
+        if apart < 0.5:
             distances[i] = candidates.distances[nearest]
     return distances
 

@@ -184,6 +184,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def nearest(self, box: FloatArray, label: int, image_size: tuple[int, int]) -> tuple[int, float]:
+        """The one behind a detection, of its label and with the nearest box (4,), and how far off that is.
+
+        Boxes are clipped to the image, as detections are. In pixels, infinite where none has the label; of several
+        scales, whose boxes are merged, not 0. Needs at least one candidate.
+        """
+        height, width = image_size
+        apart = np.abs(np.clip(self.boxes, 0, [width, height, width, height]) - box).max(axis=1)
+        apart[self.labels != label] = np.inf
+        index = int(apart.argmin())
+        return index, float(apart[index])
+
 
 @dataclass(frozen=True)
 class CornerPoints:

@@ -116,8 +116,8 @@ def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torc
     from cornernet.network.tuning import checkpoint_activations, compile_parts
     from cornernet.training.module import TrainingModule
     from cornernet.training.step import batch_losses
+    from cornernet.training.timing import noise_batch
 
-    side = recipe.augmentation.crop_size
     torch.cuda.reset_peak_memory_stats(device)
     model = channels_last(CornerNet(recipe.model, classes).to(device))
     if recipe.activation_checkpointing:
@@ -125,9 +125,7 @@ def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torc
     if recipe.compile:
         compile_parts(model)
     optimizer = TrainingModule(model, recipe, 1).configure_optimizers()["optimizer"]
-    images = torch.randn(batch_size, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    boxes = torch.tensor([[[40.0, 40.0, 120.0, 160.0]]], device=device).repeat(batch_size, 8, 1)
-    labels = torch.zeros(batch_size, 8, dtype=torch.int64, device=device)
+    images, boxes, labels = noise_batch(batch_size, recipe.augmentation.crop_size, device)
     for _ in range(3):
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision != "32-true"):
             losses = batch_losses(model, images, boxes, labels, recipe.loss)

@@ -103,7 +103,7 @@ def check(data: str, *, format: Format | None = None, fix: str | None = None, ou
 
 def _mosaic(datasets: Collection[CocoDataset]) -> Image:
     """Some images of all splits, evenly spaced, with their boxes."""
-    from cornernet.data.images import read_image, shrink
+    from cornernet.data.images import shrink
     from cornernet.drawing import draw_boxes, side_by_side
 
     images = [(dataset, image) for dataset in datasets for image in dataset.images]
@@ -111,7 +111,7 @@ def _mosaic(datasets: Collection[CocoDataset]) -> Image:
     count = min(PICTURES, len(images))
     pictures, titles = [], []
     for dataset, image in (images[i * len(images) // count] for i in range(count)):
-        pixels, scale = shrink(read_image(image.path, size=(image.height, image.width)), PICTURE_SIDE)
+        pixels, scale = shrink(image.read(), PICTURE_SIDE)
         pictures.append(draw_boxes(pixels, image.boxes * scale, image.labels, dataset.class_names))
         titles.append(f"{dataset.name}: {image.path.name}")
     return side_by_side(pictures, titles)

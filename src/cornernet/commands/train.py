@@ -128,7 +128,7 @@ def given_recipe(values: Any) -> Recipe | None:
     from cornernet.training.timing import seconds_per_image
 
     source = _source(values.data, values.train_split, values.val_split, values.val_share, values.format, False)
-    chosen, reasons = choose(find_facts(source.load()[0]), values.size, values.minutes, seconds_per_image)
+    chosen, reasons = choose(find_facts(source.load_training()), values.size, values.minutes, seconds_per_image)
     for reason in reasons:
         print(reason, file=sys.stderr)
     return chosen

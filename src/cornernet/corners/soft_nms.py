@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 SIGMA = 0.5  # of the Gaussian by which overlap lowers a score
+MIN_SCORE = 0.001  # a box below it is dropped
+LIMIT = 100  # boxes that are kept: COCO's figures count no more
 MERGE_POWER = 10  # how sharply a rival's share in a merged box falls with its overlap
 
 
@@ -28,8 +30,8 @@ def soft_nms(
     valid: Tensor | None = None,
     *,
     sigma: float = SIGMA,
-    min_score: float = 0.001,
-    limit: int = 100,
+    min_score: float = MIN_SCORE,
+    limit: int = LIMIT,
     plus_one: float = 0.0,
     corner_scores: tuple[Tensor, Tensor] | None = None,
 ) -> Kept:

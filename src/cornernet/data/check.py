@@ -15,7 +15,6 @@ import numpy as np
 
 from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
-from cornernet.data.images import read_image
 from cornernet.data.tables import Problem, Tables, unusable_image, what_and_mend
 from cornernet.errors import InputError
 
@@ -86,7 +85,7 @@ def _unreadable(split: str, error: InputError) -> Problem:
 def _read_error(image: ImageRecord) -> InputError | None:
     """What is wrong with an image's pixels."""
     try:
-        read_image(image.path, size=(image.height, image.width))
+        image.read()
     except InputError as error:
         return error
     return None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.coco_tables import Annotations, few, integers, is_text, read_annotations, read_categories, short
-from cornernet.data.images import image_size, read_image
+from cornernet.data.images import Pixels, image_size, read_image
 from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
 
@@ -39,6 +39,10 @@ class ImageRecord:
     labels: NDArray[np.int64]
     crowd: NDArray[np.bool_]
     annotation_ids: NDArray[np.int64]
+
+    def read(self) -> Pixels:
+        """Its pixels (H, W, 3), turned as the labels have them. Raises ``InputError`` as `read_image` does."""
+        return read_image(self.path, size=(self.height, self.width))
 
 
 @dataclass(slots=True, eq=False)

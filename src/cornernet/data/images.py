@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import glob
 import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -73,6 +74,18 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     with _opened(path) as image:
         height, width = _stored_size(image)
         return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+@contextmanager
+def bytes_as_file(data: bytes, name: str) -> Iterator[Path]:
+    """A file with these bytes for as long as the block lasts; an ``InputError`` in it speaks of ``name`` instead."""
+    with tempfile.TemporaryDirectory(prefix="cornernet-") as folder:
+        path = Path(folder, "image")
+        path.write_bytes(data)
+        try:
+            yield path
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), name)) from error
 
 
 def to_rgb(image: Any) -> Pixels:

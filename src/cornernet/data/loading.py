@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cornernet.corners.targets import Planes, find_planes
 from cornernet.data.augment import augment
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.images import read_image, shrink
+from cornernet.data.images import shrink
 from cornernet.errors import InputError
 from cornernet.recipe import Recipe
 
@@ -56,7 +56,7 @@ class TrainingImages(Dataset[Any]):
         record = self.images[index]
         rng = np.random.Generator(np.random.PCG64([self.recipe.seed, epoch, index]))
         try:
-            image = read_image(record.path, size=(record.height, record.width))
+            image = record.read()
         except InputError as error:
             return error
         image, scale = shrink(image, self.recipe.preprocessing.max_size)

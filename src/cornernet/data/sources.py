@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -16,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from cornernet.data.download import download
-from cornernet.data.images import IMAGE_SUFFIXES, Pixels, find_images, read_image
+from cornernet.data.images import IMAGE_SUFFIXES, Pixels, bytes_as_file, find_images, read_image
 from cornernet.data.prefetch import ahead
 from cornernet.data.video import VIDEO_SUFFIXES, Video
 from cornernet.errors import InputError
@@ -135,13 +134,8 @@ def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
 def _from_bytes(data: bytes, name: str) -> Pixels:
     if data[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise InputError(f"{name}: a web page, not an image; give the address of the image itself")
-    with tempfile.TemporaryDirectory(prefix="cornernet-") as folder:
-        path = Path(folder, "image")
-        path.write_bytes(data)
-        try:
-            return read_image(path)
-        except InputError as error:
-            raise InputError(f"{name}: {str(error).removeprefix(f'{path}: ')}") from error
+    with bytes_as_file(data, name) as path:
+        return read_image(path)
 
 
 def _standard_input() -> bytes:

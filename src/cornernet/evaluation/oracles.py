@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from cornernet.corners.pair import Pairs
 from cornernet.corners.targets import Targets, dense_heatmaps, make_targets
 from cornernet.data.dataset import CocoDataset, ImageRecord
-from cornernet.data.images import read_image
 from cornernet.detector import Detector
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
@@ -108,8 +106,7 @@ def evaluate_with_oracles(
     results: list[dict[str, Any]] = []
     for i, record in enumerate(dataset.images, start=1):
         oracle.truth = record
-        image: np.ndarray = read_image(record.path, size=(record.height, record.width))
-        results += to_coco_results(oracle(image), record.id, dataset.category_ids)
+        results += to_coco_results(oracle(record.read()), record.id, dataset.category_ids)
         if progress:
             progress(i, len(dataset.images))
     return coco_metrics(dataset.coco_dict(), results), results

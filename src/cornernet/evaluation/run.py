@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cornernet.data.dataset import CocoDataset
-from cornernet.data.images import read_image
+from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.prefetch import ahead
 from cornernet.detector import Detector
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
@@ -24,9 +23,7 @@ def predict_dataset(
     """COCO results of every image, or of every ``world``-th from ``rank`` on; ``progress(done, total)`` after each."""
     results: list[dict[str, Any]] = []
     records = dataset.images[rank::world]
-    images = ahead(
-        lambda record: read_image(record.path, size=(record.height, record.width)), records, depth=batch_size + 2
-    )
+    images = ahead(ImageRecord.read, records, depth=batch_size + 2)
     found = detector.stream(images, batch_size=batch_size)
     for i, (record, detections) in enumerate(zip(records, found, strict=True), start=1):
         results += to_coco_results(detections, record.id, dataset.category_ids)

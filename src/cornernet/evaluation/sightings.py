@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from cornernet.data.dataset import ImageRecord
-from cornernet.data.images import read_image
 from cornernet.data.prefetch import ahead
 from cornernet.detector import Detector
 from cornernet.structures import CornerPoints, Detections
@@ -31,7 +30,7 @@ def look_at(
     Raises ``InputError`` for an image that cannot be read, and as ``Detector.explain`` does.
     """
     sightings = []
-    images = ahead(lambda record: read_image(record.path, size=(record.height, record.width)), records, depth=3)
+    images = ahead(ImageRecord.read, records, depth=3)
     for i, (record, image) in enumerate(zip(records, images, strict=True), start=1):
         seen = detector.explain(image)
         sightings.append(Sighting(record, seen.detections, seen.tl_corners, seen.br_corners))

@@ -11,12 +11,11 @@ from torch.nn import functional as F
 
 from cornernet.corners.pair import Pairs, pair_corners
 from cornernet.corners.peaks import Corners
+from cornernet.corners.soft_nms import LIMIT
 from cornernet.data.pad import normalize
 from cornernet.export.soft_nms import soft_nms
 from cornernet.network.cornernet import CornerNet, StackOutput
 from cornernet.structures import Decoding, Preprocessing
-
-LIMIT = 100  # detections of an image, as ``Detector`` gives
 
 
 class MapsGraph(nn.Module):

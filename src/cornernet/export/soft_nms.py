@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch._higher_order_ops import while_loop
 
-from cornernet.corners.soft_nms import SIGMA
+from cornernet.corners.soft_nms import MIN_SCORE, SIGMA
 
 
 def soft_nms(
@@ -17,7 +17,7 @@ def soft_nms(
     limit: int,
     plus_one: float,
     sigma: float = SIGMA,
-    min_score: float = 0.001,
+    min_score: float = MIN_SCORE,
 ) -> tuple[Tensor, Tensor]:
     """Indices and scores, (B, limit) each, of what ``corners.soft_nms.soft_nms`` keeps; a filler's score is -1.
 

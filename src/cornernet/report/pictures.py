@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 
 from cornernet.data.dataset import ImageRecord
-from cornernet.data.images import read_image, shrink
+from cornernet.data.images import shrink
 from cornernet.detector import Detector
 from cornernet.drawing import draw_boxes, draw_detections, draw_pairings, draw_seen
 from cornernet.evaluation.matching import match
@@ -63,7 +63,7 @@ def worst(sightings: Sequence[Sighting], threshold: float, count: int = 6) -> li
 
 def _compared(sighting: Sighting, threshold: float, missed: int, wrong: int) -> Row:
     record, names = sighting.record, sighting.detections.class_names
-    image, real = _read(record), ~record.crowd
+    image, real = record.read(), ~record.crowd
     truth = draw_boxes(image, record.boxes[real], record.labels[real], names)
     found = draw_detections(image, sighting.detections, threshold)
     note = f"objects: {real.sum()}, not found: {missed}; wrong boxes: {wrong}"
@@ -78,7 +78,7 @@ def seen(detector: Detector, records: Sequence[ImageRecord], threshold: float) -
     """Corner heatmaps and paired corners of images."""
     rows = []
     for record in records:
-        image = shrink(_read(record), detector.max_size)[0]
+        image = shrink(record.read(), detector.max_size)[0]
         look = detector.explain(image)
         heatmaps = draw_seen(image, look)
         pairs = draw_pairings(image, look.candidates, look.detections, threshold)
@@ -88,7 +88,3 @@ def seen(detector: Detector, records: Sequence[ImageRecord], threshold: float) -
         ]
         rows.append(Row(record.file_name, f"boxes: {len(look.detections.above(threshold))}", pictures))
     return rows
-
-
-def _read(record: ImageRecord) -> Image:
-    return read_image(record.path, size=(record.height, record.width))

@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 from PIL.Image import Image
 
+from cornernet.data.batches import alike
 from cornernet.data.images import read_image, require_memory, shrink, to_rgb
 from cornernet.errors import InputError
 from cornernet.runtime.engines import Run, open_onnx, open_openvino
@@ -38,20 +39,17 @@ class ExportedDetector:
 
     def stream(self, images: Iterable[Any], batch_size: int = 1) -> Iterator[Detections]:
         """Detections one after another, for any number of images; neighbours of one size share a batch."""
-        batch: list[tuple[np.ndarray, float, tuple[int, int]]] = []
-        for item in images:
-            image = read_image(item) if isinstance(item, (str, os.PathLike)) else to_rgb(item)
-            small, scale = shrink(image, self.max_size)
-            if batch and (len(batch) == batch_size or small.shape != batch[0][0].shape):
-                yield from self._detect(batch)
-                batch = []
-            batch.append((small, scale, image.shape[:2]))
-        if batch:
+        for batch in alike(map(self._shrunk, images), batch_size, lambda each: each[0].shape):
             yield from self._detect(batch)
 
     def explain(self, image: Any) -> Any:
         """Nothing: raises ``InputError``, for an exported file gives boxes and no heatmaps."""
         raise InputError("an exported file gives boxes and no heatmaps; use the weights it was made from")
+
+    def _shrunk(self, item: Any) -> tuple[np.ndarray, float, tuple[int, int]]:
+        """An image's pixels as the file gets them, their scale, and the image's (height, width)."""
+        image = read_image(item) if isinstance(item, (str, os.PathLike)) else to_rgb(item)
+        return *shrink(image, self.max_size), image.shape[:2]
 
     def _detect(self, batch: list[tuple[np.ndarray, float, tuple[int, int]]]) -> Iterator[Detections]:
         height, width = batch[0][0].shape[:2]

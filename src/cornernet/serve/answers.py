@@ -59,7 +59,7 @@ def _about(found: Detections, threshold: float) -> dict[str, Any]:
 def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
     """The two corners behind a detection, and the distance of their embeddings."""
     candidates = seen.candidates
-    i = _candidate_of(seen, box, label)
+    i, _ = candidates.nearest(box, label, seen.detections.image_size)
     tl = br = None
     if candidates.views[i] == 0:
         tl = _embedding(seen.tl_corners, label, candidates.tl_cells[i])
@@ -69,15 +69,6 @@ def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
         "bottom_right": _corner(candidates.boxes[i, 2:], candidates.br_scores[i], br),
         "distance": round(float(candidates.distances[i]), 4),
     }
-
-
-def _candidate_of(seen: Explanation, box: FloatArray, label: int) -> int:
-    """The index of the candidate that became a detection; of several scales, whose boxes are merged, the nearest."""
-    height, width = seen.detections.image_size
-    inside = np.clip(seen.candidates.boxes, 0, [width, height, width, height])
-    apart = np.abs(inside - box).max(axis=1)
-    apart[seen.candidates.labels != label] = np.inf
-    return int(apart.argmin())
 
 
 def _embedding(corners: CornerPoints, label: int, cell: IntArray) -> float | None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from cornernet.data.images import Pixels, image_size, read_image
+from cornernet.data.images import Pixels, bytes_as_file, image_size, read_image
 from cornernet.errors import InputError
 from cornernet.serve.settings import Refusal, Settings
 
@@ -52,16 +50,14 @@ async def read_upload(request: Request, settings: Settings) -> bytes:
 
 def decode(data: bytes, max_pixels: int) -> Pixels:
     """Pixels (H, W, 3) of an image's bytes; ``Refusal`` 413 for too many, told by the header, 422 for a broken one."""
-    with tempfile.TemporaryDirectory(prefix="cornernet-") as folder:
-        path = Path(folder, FIELD)
-        path.write_bytes(data)
-        try:
+    try:
+        with bytes_as_file(data, FIELD) as path:
             height, width = image_size(path)
             if height * width > max_pixels:
                 raise Refusal(413, f"{height}x{width} pixels are more than {max_pixels}; send a smaller image")
             return read_image(path)
-        except InputError as error:
-            raise Refusal(422, str(error).replace(str(path), FIELD)) from None
+    except InputError as error:
+        raise Refusal(422, str(error)) from None
 
 
 async def _read_form(request: Request) -> bytes:

@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.find import find_data, load_split
+from cornernet.data.find import LabelFolder, find_data, load_split
 from cornernet.data.formats import Format
 from cornernet.data.loading import TrainingLoader
 from cornernet.errors import InputError
@@ -64,13 +64,21 @@ class DataSource:
     def load(self, *, strict: bool = False) -> tuple[CocoDataset, CocoDataset | None]:
         """The training and the validation split, with the same classes; ``InputError`` where one will not do."""
         labels = find_data(self.folder, self.format)
-        training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
-        training.require_boxes()
+        training = self._training(labels, strict)
         if self.val_split is None:
             return training, None
         names = training.class_names
         validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
         return training, validation
+
+    def load_training(self) -> CocoDataset:
+        """The training split alone."""
+        return self._training(find_data(self.folder, self.format), strict=False)
+
+    def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
+        training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
+        training.require_boxes()
+        return training
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import Tensor
 
 from cornernet.network.cornernet import CornerNet, channels_last
 from cornernet.recipe import Recipe
@@ -13,14 +14,19 @@ from cornernet.training.step import batch_losses
 _OVERHEAD = 1.15  # reading, optimiser, averaging
 
 
+def noise_batch(count: int, side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Images (B, 3, S, S) of noise with eight boxes each (B, 8, 4), in pixels, and labels (B, 8): to measure a step."""
+    images = torch.randn(count, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    boxes = torch.tensor([[[0.2, 0.2, 0.5, 0.6]]], device=device).repeat(count, 8, 1) * side
+    return images, boxes, torch.zeros(count, 8, dtype=torch.int64, device=device)
+
+
 def seconds_per_image(recipe: Recipe, num_classes: int, steps: int = 5) -> float:
     """Seconds of an image in a training by ``recipe`` on one device here: the median of a few steps on noise."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size, batch = recipe.augmentation.crop_size, recipe.batch_size
     model = channels_last(CornerNet(recipe.model, num_classes).to(device))
-    images = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
-    boxes = torch.tensor([[[0.2, 0.2, 0.5, 0.6]]], device=device).repeat(batch, 8, 1) * size
-    labels = torch.zeros(batch, 8, dtype=torch.int64, device=device)
+    images, boxes, labels = noise_batch(batch, size, torch.device(device))
     dtype = torch.float16 if recipe.precision == "16-mixed" else torch.bfloat16
     times = []
     for _ in range(steps):

@@ -25,6 +25,9 @@ class Augmentation:
     """A crop's centre lies at least this far from the image's edge, in pixels; halved until it fits."""
     flip: float = 0.5
     """Probability of mirroring left and right."""
+    at_objects: bool = False
+    """Whether a crop's place is drawn such that one of the objects, drawn first, lies wholly inside if it fits: more
+    objects seen in as many images."""
     color_jitter: bool = True
     """Brightness, contrast, saturation, hue and channel order, each with probability one half."""
 
@@ -49,6 +52,8 @@ class Optimization:
     """Largest norm of the gradient."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights that is validated and kept; 0 for none."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (AdamW), times the rate; biases and normalisation have none. 0: Adam."""
     sync_batchnorm: bool = False
     """Batch normalisation over all devices' images together (GPUs only)."""
 

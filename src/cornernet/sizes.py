@@ -17,6 +17,6 @@ SIZES: dict[Size, Architecture] = {
 }
 
 
-def pad_mask(architecture: Architecture) -> int:
-    """What inputs are padded to so that every level halves evenly: 127 for HourglassNet-104."""
-    return (4 << architecture.depth) - 1  # the stem's stride of 4, then one halving a level
+def pad_multiple(architecture: Architecture) -> int:
+    """What inputs are padded to multiples of, so that every level halves evenly: 128 for HourglassNet-104."""
+    return 4 << architecture.depth  # the stem's stride of 4, then one halving a level

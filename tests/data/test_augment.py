@@ -53,6 +53,30 @@ def test_boxes_follow_their_pixels(size, scales):
     assert seen == {0, 1}
 
 
+@pytest.mark.parametrize("size", [(400, 500), (60, 50), (96, 96), (300, 40)])
+def test_a_crop_at_an_object_holds_it_and_stays_in_the_image(size):
+    height, width = size
+    boxes = [(0, 0, width // 6, height // 5), (width // 2, height // 2, width, height)]
+    image, array, labels = marked(height, width, boxes)
+    settings, seen = plain(at_objects=True, scales=(1.0,), flip=0.0), set()
+    for seed in range(40):
+        crop, found, classes = augment(image, array, labels, settings, (0, 0, 0), rng(seed))
+        assert len(found)
+        seen |= set(classes.tolist())
+        inside = (crop.sum(axis=2) > 0).any(axis=0).sum(), (crop.sum(axis=2) > 0).any(axis=1).sum()
+        assert inside == (min(width, 96), min(height, 96))  # no more border than the image's size asks for
+    assert seen == {0, 1}
+
+
+def test_crops_at_objects_are_placed_everywhere_that_holds_them():
+    image, boxes, labels = marked(400, 400, [(190, 190, 210, 210)])
+    settings = plain(at_objects=True, scales=(1.0,), flip=0.0)
+    lefts = [augment(image, boxes, labels, settings, (0, 0, 0), rng(seed))[1][0, 0] for seed in range(300)]
+    assert min(lefts) < 4
+    assert max(lefts) > 72
+    assert abs(np.mean(lefts) - 38) < 5
+
+
 def test_inputs_are_not_changed():
     image, boxes, labels = marked(150, 200, [(20, 20, 90, 90)])
     before = image.copy(), boxes.copy(), labels.copy()

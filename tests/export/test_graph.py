@@ -1,5 +1,7 @@
 """What exporters trace, run by PyTorch itself: it finds what ``Detector`` finds, whatever the settings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,7 @@ def drawn(architecture: Architecture) -> CornerNet:
     [
         pytest.param(HOURGLASS, Preprocessing(pad_mask=127), Decoding(), id="paper"),
         pytest.param(HOURGLASS, AUTHORS, Decoding(clip=True, plus_one=True), id="authors"),
+        pytest.param(replace(HOURGLASS, pooling_reach=5), Preprocessing(pad_multiple=32), Decoding(), id="modern"),
         pytest.param(SQUEEZE, Preprocessing(pad_mask=0), Decoding(num_corners=20, num_candidates=50), id="few"),
     ],
 )

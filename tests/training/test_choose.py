@@ -16,7 +16,7 @@ from cornernet.data.loading import TrainingImages
 from cornernet.errors import InputError
 from cornernet.network.cornernet import CornerNet
 from cornernet.recipe import Recipe, load_recipe
-from cornernet.sizes import SIZES, pad_mask
+from cornernet.sizes import SIZES, pad_multiple
 from cornernet.training import run
 from cornernet.training.choose import Facts, choose, find_facts
 from small import cornernet, write_data, write_recipe
@@ -29,25 +29,30 @@ GPU = replace(CPU, device="cuda", memory=80 * GIB)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_halves_evenly_what_is_padded_for_it(size):
     architecture = SIZES[size]
-    side = 1 | pad_mask(architecture)
+    side = pad_multiple(architecture)
     with torch.device("meta"):
         model = CornerNet(architecture, 3).eval()
         heatmap = model(torch.empty(1, 3, side, side), last_only=True)[0].tl_heatmap
-    assert heatmap.shape[-1] == (side + 1) // 4
-    assert (side + 1) // 4 % 2**architecture.depth == 0
+    assert heatmap.shape[-1] == side // 4
+    assert side // 4 % 2**architecture.depth == 0
 
 
 def test_small_objects_get_the_small_network_and_large_ones_a_deeper():
-    assert choose(CPU)[0].model == SIZES["nano"]
-    assert choose(replace(CPU, box_side=(20.0, 90.0, 200.0)))[0].model == SIZES["small"]
-    assert choose(GPU)[0].model == SIZES["base"]
-    assert choose(CPU, "hourglass104")[0].model == SIZES["hourglass104"]
+    large = replace(CPU, box_side=(20.0, 90.0, 200.0))
+    for facts, wanted, size in (
+        (CPU, None, "nano"),
+        (large, None, "small"),
+        (GPU, None, "base"),
+        (CPU, "small", "small"),
+    ):
+        assert replace(choose(facts, wanted)[0].model, pooling_reach=None) == SIZES[size]
+    assert replace(choose(CPU, "hourglass104")[0].model, pooling_reach=None) == SIZES["hourglass104"]
 
 
 def test_photographs_are_scaled_down_until_a_crop_holds_their_objects():
     recipe, reasons = choose(replace(CPU, image_side=4000, box_side=(150.0, 600.0, 1600.0)))
     assert recipe.preprocessing.max_size == 800  # 1,600 pixels become 320
-    assert recipe.augmentation.crop_size == 511
+    assert recipe.augmentation.crop_size == 512
     assert any("scaled down to 800" in reason for reason in reasons)
 
 
@@ -63,6 +68,15 @@ def test_small_images_are_seen_whole():
     recipe, _ = choose(replace(CPU, image_side=1000, box_side=(300.0, 500.0, 1001.0)))  # scaled to 319.7
     assert recipe.augmentation.scales == ()
     assert recipe.preprocessing.max_size == 320 <= recipe.augmentation.crop_size
+
+
+def test_corner_pools_reach_across_objects_and_crops_lie_at_them():
+    recipe, _ = choose(CPU)
+    assert recipe.model.pooling_reach == 24  # cells of 4 pixels: 1.6 x 60
+    assert recipe.augmentation.at_objects
+    whole, _ = choose(replace(CPU, image_side=320))
+    assert whole.model.pooling_reach is None  # in training as at test they see the whole image
+    assert not whole.augmentation.at_objects
 
 
 def test_a_small_memory_halves_the_batch_and_then_the_network():

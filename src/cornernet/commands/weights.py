@@ -45,7 +45,7 @@ def info(weights: str) -> None:
         "numbers": f"{count / 1e6:.2f} M",
         "classes": f"{len(stored.class_names)}: {names}",
         "pixels": f"{p.color_order}, mean {_short(p.mean)}, std {_short(p.std)}",
-        "padding": f"{p.padding}, size | {p.pad_mask}",
+        "padding": f"{p.padding}, " + (f"multiples of {p.pad_multiple}" if p.pad_multiple else f"size | {p.pad_mask}"),
         "decoding": f"{d.num_corners} corners, {d.num_candidates} pairs, distance {d.max_distance:g}"
         + (", clipped to the image" if d.clip else "")
         + (", overlap + 1 pixel" if d.plus_one else ""),

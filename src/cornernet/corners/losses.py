@@ -83,15 +83,24 @@ def offset_loss(offsets: Tensor, target: Tensor, owns: Tensor, count: Tensor | N
     return torch.where(owns, error, 0.0).sum() / (owns.sum().clamp_min(1) if count is None else count)
 
 
-def pull_push_loss(tl: Tensor, br: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+def pull_push_loss(
+    tl: Tensor, br: Tensor, valid: Tensor, tl_owns: Tensor | None = None, br_owns: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Equations 4 and 5 for embeddings (B, N, 1) of the objects' own corners: pull and push, summed over images.
 
-    Both are unweighted. Images with no object give no pull, with fewer than two no push.
+    Both are unweighted. Images with no object give no pull, with fewer than two no push. With embeddings (B, N * K, 1)
+    of K cells around each corner (``targets.spread``) and those that are an object's own, likewise (B, N * K), each of
+    them is pulled to the mean of the two in the middle, and an object counts their average.
     """
-    tl, br = _precise(tl).squeeze(-1), _precise(br).squeeze(-1)
+    tl, br = (_precise(side).view(*valid.shape, -1) for side in (tl, br))  # (B, N, K)
+    middle = tl.shape[-1] // 2
     count = valid.sum(dim=1)
-    mean = (tl + br) / 2
-    pull = torch.where(valid, (tl - mean) ** 2 + (br - mean) ** 2, 0.0).sum(dim=1) / count.clamp_min(1)
+    mean = (tl[..., middle] + br[..., middle]) / 2
+    pull = tl.new_zeros(())
+    for side, owns in ((tl, tl_owns), (br, br_owns)):
+        pulled = valid[..., None] if owns is None or tl.shape[-1] == 1 else owns.view(side.shape)
+        apart = torch.where(pulled, (side - mean[..., None]) ** 2, 0.0).sum(dim=-1) / pulled.sum(dim=-1).clamp_min(1)
+        pull = pull + apart.sum(dim=1) / count.clamp_min(1)
     gap = (MARGIN - (mean[:, :, None] - mean[:, None]).abs()).clamp_min(0)
     others = valid[:, :, None] & valid[:, None]
     others &= ~torch.eye(valid.shape[1], dtype=torch.bool, device=valid.device)
@@ -118,7 +127,8 @@ def corner_losses(
     """One stack's weighted losses: ``heatmap``, ``offset``, ``pull``, ``push``; their sum is what is minimised.
 
     Divided by ``counts``, or in the classic way: by the batch's own, pull and push summed over images.
-    Heatmaps are logits (B, C, H, W); offsets (B, N, 2) and embeddings (B, N, 1) are those read at the targets' cells.
+    Heatmaps are logits (B, C, H, W); offsets (B, N, 2) and embeddings (B, N, 1) are those read at the targets' cells,
+    N * K of them where those are spread.
     """
     tl_peaks, br_peaks, tl_cells, br_cells, images = counts or (None, None, None, None, 1)
     tl_focal = focal_loss(tl_heatmap, targets.heatmaps[0], targets.planes, tl_peaks)
@@ -126,7 +136,10 @@ def corner_losses(
     heatmap = (tl_focal + br_focal) / 2
     tl_offset = offset_loss(tl_offsets, targets.tl_offsets, targets.tl_owns, tl_cells)
     br_offset = offset_loss(br_offsets, targets.br_offsets, targets.br_owns, br_cells)
-    pull, push = (loss / images for loss in pull_push_loss(tl_embeddings, br_embeddings, targets.valid))
+    pull, push = (
+        loss / images
+        for loss in pull_push_loss(tl_embeddings, br_embeddings, targets.valid, targets.tl_owns, targets.br_owns)
+    )
     return {
         "heatmap": weights.heatmap * heatmap,
         "offset": weights.offset * (tl_offset + br_offset) / 2,

@@ -125,6 +125,41 @@ def make_targets(
     return Targets(heatmaps, planes, tl_cells, br_cells, tl_offsets, br_offsets, *owns, valid)
 
 
+def spread(targets: Targets, map_size: tuple[int, int], around: int) -> Targets:
+    """The same objects, their cells spread to all those within ``around`` of a corner's, K = (2 around + 1)^2 of them.
+
+    Cells, offsets and ``owns`` become (B, N * K), an object's K cells together and its own in their middle; offsets
+    still lead to the corner, so they are from -``around`` to ``around`` + 1. No cell outside the map of ``map_size``
+    (height, width) and none in which another object has its corner is owned.
+    """
+    if not around:
+        return targets
+    height, width = map_size
+    steps = torch.arange(-around, around + 1, device=targets.valid.device)
+    y, x = (step.flatten() for step in torch.meshgrid(steps, steps, indexing="ij"))
+    moved = torch.stack((x, y), dim=-1)
+    middle = len(x) // 2
+
+    def side(cells: Tensor, offsets: Tensor, owns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, columns = cells[..., None] // width + y, cells[..., None] % width + x  # (B, N, K)
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        near = torch.where(inside, rows * width + columns, 0)
+        taken = ((near[:, :, :, None] == cells[:, None, None]) & owns[:, None, None]).any(dim=-1)
+        owned = inside & ~taken & targets.valid[..., None]
+        owned[..., middle] = owns
+        return near.flatten(1), (offsets[:, :, None] - moved).flatten(1, 2), owned.flatten(1)
+
+    tl = side(targets.tl_cells, targets.tl_offsets, targets.tl_owns)
+    br = side(targets.br_cells, targets.br_offsets, targets.br_owns)
+    names = ("cells", "offsets", "owns")
+    spread_out = {
+        f"{kind}_{name}": value
+        for kind, found in (("tl", tl), ("br", br))
+        for name, value in zip(names, found, strict=True)
+    }
+    return targets._replace(**spread_out)
+
+
 def _last_in_cell(cells: Tensor, valid: Tensor) -> Tensor:
     same = (cells[:, :, None] == cells[:, None]) & valid[:, None]
     return valid & ~same.triu(diagonal=1).any(dim=2)

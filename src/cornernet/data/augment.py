@@ -29,7 +29,10 @@ def augment(
     size = settings.crop_size
     if settings.scales:
         side = max(1, int(size * settings.scales[rng.integers(len(settings.scales))]))
-        left, top = _place(image.shape, boxes, side, settings.border, rng)
+        if settings.at_objects and len(boxes):
+            left, top = _place_at(boxes[rng.integers(len(boxes))], image.shape, side, rng)
+        else:
+            left, top = _place(image.shape, boxes, side, settings.border, rng)
     else:
         side = max(size, *image.shape[:2])
         left, top = image.shape[1] // 2 - side // 2, image.shape[0] // 2 - side // 2
@@ -66,6 +69,18 @@ def _place(
         if not len(boxes) or _centres_inside(boxes, left, top, side).any():
             break
     return left, top
+
+
+def _place_at(box: np.ndarray, shape: tuple[int, ...], side: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Left and top of a crop with ``box`` inside, or the middle of a larger box; where it can, it lies in the image."""
+    found = []
+    for start, end, length in ((box[0], box[2], shape[1]), (box[1], box[3], shape[0])):
+        low, high = int(np.ceil(end)) - side, int(start)
+        if low > high:
+            low, high = int((start + end) / 2 - 0.75 * side), int((start + end) / 2 - 0.25 * side)
+        low, high = max(low, min(0, length - side)), min(high, max(0, length - side))
+        found.append(int(rng.integers(low, high + 1)) if low <= high else high)
+    return found[0], found[1]
 
 
 def _fitting_border(border: int, length: int) -> int:

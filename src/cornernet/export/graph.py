@@ -47,8 +47,11 @@ class MapsGraph(nn.Module):
 
     def _margins(self, size: int) -> tuple[int, int]:
         """Pixels before and after ``size`` ones: those of ``Preprocessing``, whose | exporters do not know."""
-        multiple = self.preprocessing.pad_mask + 1
-        padded = size // multiple * multiple + multiple - 1
+        p = self.preprocessing
+        if p.pad_multiple is None:
+            padded = size // (p.pad_mask + 1) * (p.pad_mask + 1) + p.pad_mask
+        else:
+            padded = (size + p.pad_multiple - 1) // p.pad_multiple * p.pad_multiple
         before = padded // 2 - size // 2
         return before, padded - size - before
 

@@ -42,7 +42,7 @@ def to_onnx(
         weights.decoding,
         precision,
         "maps" if raw_maps else "detections",
-        LONGEST * model.backbone.stride - weights.preprocessing.pad_mask,
+        LONGEST * model.backbone.stride - (weights.preprocessing.pad_multiple or weights.preprocessing.pad_mask),
         model.bytes_per_pixel,
     )
     model = fuse(model, torch.float16 if precision == "fp16" else torch.float32, portable=True)

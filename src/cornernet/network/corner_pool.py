@@ -16,6 +16,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 from torch.library import custom_op
+from torch.nn import functional as F
 
 HAS_TRITON = find_spec("triton") is not None
 
@@ -36,16 +37,45 @@ def corner_pool(x: Tensor, dim: int, *, reverse: bool) -> Tensor:
     return _corner_pool(x, dim, reverse)
 
 
-def corner_pool_pair(vertical: Tensor, horizontal: Tensor, *, reverse: bool) -> Tensor:
+def corner_pool_near(x: Tensor, dim: int, *, reverse: bool, reach: int) -> Tensor:
+    """As ``corner_pool``, but the maximum is over the cell and the ``reach`` - 1 nearest to one side of it.
+
+    What a cell sees then depends no longer on how large the map is. In training PyTorch's own pooling, whose gradient
+    is fast; else log2(reach) doubling shifts, which are twice as fast as that, and standard operators for export.
+    """
+    axis, far = dim % 4, float("-inf")
+    if x.requires_grad and torch.is_grad_enabled():
+        ends = _ends(axis, reach - 1, reverse)
+        return F.max_pool2d(F.pad(x, ends, value=far), (reach, 1) if axis == 2 else (1, reach), 1)
+    seen = 1
+    while seen < reach:
+        shift = min(seen, reach - seen)
+        padded = F.pad(x, _ends(axis, shift, reverse), value=far)
+        x, seen = torch.maximum(x, padded.narrow(axis, shift if reverse else 0, x.shape[axis])), seen + shift
+    return x
+
+
+def _ends(axis: int, count: int, behind: bool) -> list[int]:
+    """What ``F.pad`` adds to get ``count`` cells more along an axis (2 or 3), behind or before it."""
+    return [0, 0] * (3 - axis) + ([0, count] if behind else [count, 0])
+
+
+def corner_pool_pair(vertical: Tensor, horizontal: Tensor, *, reverse: bool, reach: int | None = None) -> Tensor:
     """What a corner needs: ``vertical`` pooled along axis 2 plus ``horizontal`` along axis 3, all (B, C, H, W).
 
     ``reverse=True`` for top-left corners (top pool + left pool), ``reverse=False`` for bottom-right ones (bottom pool
-    + right pool). On a GPU the sum is formed while pooling, and training keeps nothing but the two inputs.
+    + right pool). ``reach``: how many cells a maximum is over at most (``corner_pool_near``), ``None`` for all.
+    On a GPU the sum over all is formed while pooling, and training keeps nothing but the two inputs.
     Raises ``ValueError`` where the shapes differ or have other than four axes.
     """
     if vertical.shape != horizontal.shape or vertical.dim() != 4:
         shapes = f"{tuple(vertical.shape)} and {tuple(horizontal.shape)}"
         raise ValueError(f"corner_pool_pair works on two maps of one shape (B, C, H, W), not on {shapes}")
+    if reach is not None:
+        down, across = (
+            corner_pool_near(x, dim, reverse=reverse, reach=reach) for x, dim in ((vertical, 2), (horizontal, 3))
+        )
+        return down + across
     alike = vertical.dtype == horizontal.dtype
     if HAS_TRITON and vertical.is_cuda and horizontal.is_cuda and alike:
         return _corner_pool_pair(vertical, horizontal, reverse)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,21 @@ HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
 
 
 class CornerModule(nn.Module):
-    """Corner pooling inside a residual block: ``corner`` is ``"tl"`` (top-left) or ``"br"`` (bottom-right)."""
+    """Corner pooling inside a residual block: ``corner`` is ``"tl"`` (top-left) or ``"br"`` (bottom-right).
 
-    def __init__(self, channels: int, corner_channels: int, corner: str, *, pooling: bool = True) -> None:
+    ``reach`` is how many cells a pool is over at most. Without ``pooling`` its two inputs are added.
+    """
+
+    def __init__(
+        self, channels: int, corner_channels: int, corner: str, *, pooling: bool = True, reach: int | None = None
+    ) -> None:
         super().__init__()
         self.vertical = ConvBN(channels, corner_channels, 3)
         self.horizontal = ConvBN(channels, corner_channels, 3)
         self.merge = ConvBN(corner_channels, channels, 3)
         self.shortcut = ConvBN(channels, channels, 1, relu=False)
         self.out = ConvBN(channels, channels, 3)
-        self.pool = partial(corner_pool_pair, reverse=corner == "tl") if pooling else torch.add
+        self.pool = partial(corner_pool_pair, reverse=corner == "tl", reach=reach) if pooling else torch.add
 
     def forward(self, x: Tensor) -> Tensor:
         """Backbone feature (B, C, H, W) to corner feature of the same shape."""
@@ -113,9 +118,9 @@ class CornerHead(nn.Module):
     def __init__(self, architecture: Architecture, num_classes: int) -> None:
         super().__init__()
         channels, hidden = architecture.feature_channels, architecture.branch_channels
-        pooling = architecture.corner_pooling
-        self.tl = CornerModule(channels, architecture.corner_channels, "tl", pooling=pooling)
-        self.br = CornerModule(channels, architecture.corner_channels, "br", pooling=pooling)
+        pooling: Any = {"pooling": architecture.corner_pooling, "reach": architecture.pooling_reach}
+        self.tl = CornerModule(channels, architecture.corner_channels, "tl", **pooling)
+        self.br = CornerModule(channels, architecture.corner_channels, "br", **pooling)
         kernel = architecture.branch_kernel
         self.tl_heatmap = Branch(channels, hidden, num_classes, kernel)
         self.br_heatmap = Branch(channels, hidden, num_classes, kernel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,13 +14,16 @@ from cornernet.data.images import available_memory
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import training_bytes
 from cornernet.recipe import Augmentation, Optimization, Recipe
-from cornernet.sizes import SIZES, Size, pad_mask
-from cornernet.structures import Decoding, Preprocessing
+from cornernet.sizes import SIZES, Size, pad_multiple
+from cornernet.structures import Decoding, LossSettings, Preprocessing
 
 _LARGEST_OBJECT = 320  # pixels: what a crop of 511 holds with room around it
 _SMALLEST_OBJECT = 12  # pixels: three cells of the heatmap
-_LARGEST_CROP = 511  # the paper's
+_LARGEST_CROP = 512  # the paper's, and a pixel
+_SMALLEST_CROP = 256
 _SMALL_SIDE = 384  # images no larger are seen whole
+_AROUND = 1.6  # a crop's side, and what corner pooling sees, in the longer side of all but the largest tenth of objects
+_SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)  # of crops
 _ROOM = 0.8  # the share of free memory that a training step may take
 
 
@@ -72,8 +76,10 @@ def choose(
     crop_for = _crop(facts, scale)
     chosen, batch, accumulate = _fit_memory(facts, size, crop_for, reasons)
     model = SIZES[chosen]
-    crop, whole = crop_for(pad_mask(model))
-    how = "images seen whole" if whole else "crops, scaled by 0.6 to 1.3"
+    crop, whole = crop_for(pad_multiple(model))
+    if not whole:
+        model = replace(model, pooling_reach=_reach(facts, scale))
+    how = "images seen whole" if whole else f"crops at objects, scaled by {_SCALES[0]} to {_SCALES[-1]}"
     reasons.append(
         f"input {crop}x{crop}, {how}: nine in ten objects are at most {facts.box_side[2] * scale:.0f} pixels"
     )
@@ -81,9 +87,10 @@ def choose(
     rate = Optimization(lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
-        preprocessing=Preprocessing(pad_mask=pad_mask(model), max_size=max_size),
+        preprocessing=Preprocessing(pad_multiple=pad_multiple(model), max_size=max_size),
         decoding=Decoding(max_distance=1.0),  # two corners of one object: docs/log.md
-        augmentation=Augmentation(crop_size=crop, scales=() if whole else Augmentation().scales),
+        augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
+        loss=LossSettings(around=1),
         optimization=rate,
         batch_size=batch,
         accumulate=accumulate,
@@ -109,15 +116,20 @@ def _scale(facts: Facts, reasons: list[str]) -> tuple[float, int | None]:
 
 
 def _crop(facts: Facts, scale: float) -> Callable[[int], tuple[int, bool]]:
-    """The training square for a padding mask, in pixels, and whether images are seen whole."""
+    """The training square, in pixels, for what it has to be a multiple of, and whether images are seen whole."""
     side, large = facts.image_side * scale, facts.box_side[2] * scale
 
-    def crop(mask: int) -> tuple[int, bool]:
-        if side <= _SMALL_SIDE:
-            return round(side) | mask, True
-        return min(_LARGEST_CROP, max(255, int(1.6 * large))) | mask, False
+    def crop(multiple: int) -> tuple[int, bool]:
+        whole = side <= _SMALL_SIDE
+        least = round(side) if whole else min(_LARGEST_CROP, max(_SMALLEST_CROP, int(_AROUND * large)))
+        return -(-least // multiple) * multiple, whole
 
     return crop
+
+
+def _reach(facts: Facts, scale: float) -> int:
+    """Cells that corner pooling is over: an object and room around it, whatever the size of the image."""
+    return max(8, math.ceil(_AROUND * facts.box_side[2] * scale / 4))
 
 
 def _fit_memory(
@@ -131,7 +143,7 @@ def _fit_memory(
         model = SIZES[name]
         full = batch = (6 if name == "hourglass104" else 8) if on_gpu else 2
         while batch >= 1:
-            need = training_bytes(model, facts.classes, batch, crop_for(pad_mask(model))[0])
+            need = training_bytes(model, facts.classes, batch, crop_for(pad_multiple(model))[0])
             if facts.memory is None or need <= _ROOM * facts.memory:
                 why = f"{facts.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
                 reasons.append(f"size {name}: {why} (--size {', '.join(SIZES)})")

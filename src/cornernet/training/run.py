@@ -116,7 +116,7 @@ def train(
     start = open_weights(weights) if weights else None
     if start:
         own = recipe.preprocessing
-        sizes = {"pad_mask": own.pad_mask, "max_size": own.max_size}
+        sizes = {"pad_mask": own.pad_mask, "pad_multiple": own.pad_multiple, "max_size": own.max_size}
         recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
     if world.is_first:
         for dataset in filter(None, data):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cornernet.corners.losses import Counts, corner_losses, count_targets
-from cornernet.corners.targets import Planes, Targets, make_targets
+from cornernet.corners.targets import Planes, Targets, make_targets, spread
 from cornernet.network.cornernet import CornerNet
 from cornernet.structures import LossSettings
 
@@ -28,6 +28,7 @@ def batch_losses(
     outputs = model(images)
     (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
     targets = make_targets(boxes, labels, (height, width), (rows, columns), weights.penalty_reduction, planes)
+    targets = spread(targets, (rows, columns), weights.around)
     counts = _world_counts(targets) if weights.normalize == "world" else None
     total: dict[str, Tensor] = {}
     for output in outputs:

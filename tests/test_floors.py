@@ -13,7 +13,7 @@ import cornernet.structures
 ROOT = Path(cornernet.structures.__file__).parent
 FLOORS = [  # low to high; neighbours on one floor do not know each other
     {"errors"},
-    {"files", "structures"},
+    {"files", "structures", "machine"},
     {"recipe", "labels", "sizes"},
     {"network", "corners"},
     {"data"},

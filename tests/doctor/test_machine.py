@@ -12,10 +12,9 @@ from cornernet.doctor.machine import (
     check_memory,
     check_shared_memory,
     graphics_cards,
-    usable_cores,
-    usable_memory,
 )
 from cornernet.doctor.packages import check_gpu, check_torch
+from cornernet.machine import usable_cores, usable_memory
 
 CPU_BUILD = {"version": "2.13.0+cpu", "cuda": None, "threads": 2, "devices": [], "warnings": []}
 CUDA_BUILD = CPU_BUILD | {"version": "2.13.0", "cuda": "13.0"}

@@ -24,6 +24,7 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
     from cornernet.doctor import inputs, machine, packages
     from cornernet.doctor.finding import examine
     from cornernet.doctor.probe import ask
+    from cornernet.machine import usable_cores, usable_memory
     from cornernet.weights import cache_folder
 
     if not json:
@@ -37,15 +38,15 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
         ("opencv", packages.check_opencv),
         ("imports", packages.check_imports),
         ("gpu", lambda: packages.check_gpu(facts, machine.graphics_cards(), os.environ.get("CUDA_VISIBLE_DEVICES"))),
-        ("cores", lambda: machine.check_cores(facts, machine.usable_cores())),
-        ("memory", lambda: machine.check_memory(machine.usable_memory())),
+        ("cores", lambda: machine.check_cores(facts, usable_cores())),
+        ("memory", lambda: machine.check_memory(usable_memory())),
         ("shared memory", machine.check_shared_memory),
         ("cache", lambda: machine.check_folder("cache", cache_folder(), "set CORNERNET_CACHE to another folder")),
         ("this folder", lambda: machine.check_folder("this folder", Path.cwd(), "train with --out in another folder")),
     ]
     if data:
         need = inputs.GPU_NEED if facts.get("devices") else inputs.CPU_NEED
-        checks.append(("data", lambda: inputs.check_data(data, machine.usable_cores(), need)))
+        checks.append(("data", lambda: inputs.check_data(data, usable_cores(), need)))
     if weights:
         checks.append(("weights", lambda: inputs.check_weights(weights, ask("weights", weights))))
     findings = examine(checks)

@@ -28,6 +28,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cornernet.errors import InputError
+from cornernet.machine import available_memory
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 Pixels = NDArray[np.uint8]
@@ -195,26 +196,6 @@ def require_memory(
             f"{where}: {_text((height, width))} pixels (height x width) need {needed / 2**30:.1f} GiB of memory,"
             f" {available / 2**30:.1f} GiB are available; {mend}"
         )
-
-
-def available_memory() -> int | None:
-    """Bytes of memory that can still be had, at most the container's limit; ``None`` where the system does not say."""
-    available = None
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                available = int(line.split()[1]) * 1024
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        if available is not None and limit.isdigit():
-            available = min(available, int(limit))
-    except OSError:
-        pass
-    if available is None:
-        try:
-            available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):
-            return None
-    return available
 
 
 def _is_file(name: str, suffixes: tuple[str, ...]) -> bool:

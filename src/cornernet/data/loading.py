@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from cornernet.data.augment import augment
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.images import shrink
 from cornernet.errors import InputError
+from cornernet.machine import usable_cores
 from cornernet.recipe import Recipe
 
 _GRACE = 300  # seconds that a worker outlives SIGTERM: time to save the training's state
@@ -120,7 +120,7 @@ class TrainingLoader:
     def __init__(self, dataset: CocoDataset, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.progress = {"epoch": 0, "batches": 0}
         self.sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
-        workers = min(recipe.workers, _cores())
+        workers = min(recipe.workers, max(1, int(usable_cores())))  # more would be in each other's way
         self._loader = DataLoader(
             TrainingImages(dataset, recipe),
             batch_sampler=self.sampler,
@@ -160,11 +160,6 @@ class TrainingLoader:
         self.sampler.epoch = state["epoch"] + over
         self.sampler.start = 0 if over else state["batches"]
         self.progress = dict(state)
-
-
-def _cores() -> int:
-    """How many cores this process may use; more workers would only get in each other's way."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(_: int) -> None:

@@ -1,4 +1,4 @@
-"""Cores, memory and folders, as containers limit them."""
+"""GPUs, cores, memory and folders: what is little, and the mend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 from cornernet.doctor.finding import Finding
 
 _GIB = 1 << 30
-_CGROUP = Path("/sys/fs/cgroup")
 _SHARED_MEMORY = Path("/dev/shm")
 _LITTLE_SHARED = 256 << 20  # bytes; four workers with batches of fourteen images of 511 pixels need a third of it
 _NO_SHARED = 16 << 20
@@ -36,17 +35,6 @@ def graphics_cards() -> list[str] | str:
     return [f"{part[0]} (driver {', '.join(part[1:])})" for part in parts]
 
 
-def usable_cores(cgroup: Path = _CGROUP) -> float:
-    """Cores that this process may use: its affinity, at most the container's share."""
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    quota, period = (*_text(cgroup / "cpu.max").split(), "", "")[:2]
-    if not quota:  # cgroups of the first version
-        quota, period = _text(cgroup / "cpu/cpu.cfs_quota_us"), _text(cgroup / "cpu/cpu.cfs_period_us")
-    if quota.isdigit() and period.isdigit() and int(period):
-        cores = min(cores, int(quota) / int(period))
-    return cores
-
-
 def check_cores(facts: dict[str, Any], cores: float) -> list[Finding]:
     """Torch's threads beside the cores there are; ``facts`` are the answer to ``ask("torch")``."""
     said = f"{cores:g} of {os.cpu_count()} cores may be used"
@@ -60,26 +48,6 @@ def check_cores(facts: dict[str, Any], cores: float) -> list[Finding]:
     if threads == 1 and cores >= 4 and not facts["devices"]:
         return [Finding("warn", "cores", said, "unset OMP_NUM_THREADS: training on the CPU uses one core only")]
     return [Finding("ok", "cores", said)]
-
-
-def usable_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> tuple[int, int] | None:
-    """Bytes of memory (available, all), at most what the container leaves; ``None`` where the system does not say."""
-    lines = (line.split() for line in _text(meminfo).splitlines())
-    values = {words[0]: int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdigit()}
-    if "MemAvailable:" not in values:
-        return None
-    available, total = values["MemAvailable:"], values["MemTotal:"]
-    for limit_file, usage_file, stat_file, cached in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-    ):
-        limit, used = _text(cgroup / limit_file), _text(cgroup / usage_file)
-        if limit.isdigit() and int(limit) < total:
-            stat = dict(line.split() for line in _text(cgroup / stat_file).splitlines())
-            total = int(limit)
-            # Copies of files in memory count as used, and go as soon as memory is needed.
-            available = min(available, total - int(used or 0) + int(stat.get(cached, 0)))
-    return available, total
 
 
 def check_memory(memory: tuple[int, int] | None) -> list[Finding]:
@@ -116,10 +84,3 @@ def check_folder(what: str, folder: Path, mend: str) -> list[Finding]:
     if free < _LITTLE_SPACE:
         return [Finding("warn", what, said, f"free some space there, or {mend}")]
     return [Finding("ok", what, said)]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

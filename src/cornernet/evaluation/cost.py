@@ -14,9 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cornernet.data.images import available_memory, read_image
+from cornernet.data.images import read_image
 from cornernet.detector import Detector
 from cornernet.errors import InputError
+from cornernet.machine import available_memory
 from cornernet.network.cornernet import CornerNet
 from cornernet.network.tuning import checkpoint_activations, recomputed_parts
 from cornernet.structures import Architecture

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.images import available_memory
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import training_bytes
+from cornernet.machine import available_memory
 from cornernet.recipe import Augmentation, Optimization, Recipe
 from cornernet.sizes import SIZES, Size, pad_multiple
 from cornernet.structures import Decoding, LossSettings, Preprocessing

@@ -52,6 +52,17 @@ def test_threshold_and_pairing_distance_can_be_changed(tmp_path, capsys):
     assert main(["weights", "convert", "shapes", out, "--threshold", "30"]) == 2
 
 
+def test_the_reach_of_corner_pooling_can_be_changed(tmp_path, capsys):
+    near, far = str(tmp_path / "near.safetensors"), str(tmp_path / "far.safetensors")
+    assert main(["weights", "convert", "shapes", near, "--pooling-reach", "16"]) == 0
+    assert load_weights(near).build().heads[0].tl.pool.keywords["reach"] == 16
+    assert main(["weights", "info", near]) == 0
+    assert "pools over 16 cells" in capsys.readouterr().out
+    assert main(["weights", "convert", near, far, "--pooling-reach", "0"]) == 0
+    assert load_weights(far).architecture == load_weights(BUNDLED).architecture
+    assert main(["weights", "convert", "shapes", near, "--pooling-reach", "-1"]) == 2
+
+
 def test_a_file_that_is_not_what_was_published_is_named(cache, capsys, monkeypatch, shared):
     source = shared("reference/tiny_0.pth")
     right = Release("right-x_y", f"right_20200101_000000-{sha256(source)[:8]}.pth", "", 1.0, 1.0, 1.0)

@@ -41,7 +41,8 @@ def info(weights: str) -> None:
     depth = f"{a.num_stacks} stacks of depth {a.depth}, channels {' '.join(map(str, a.channels))}"
     rows = {
         "network": f"{a.backbone}, {depth}, blocks {' '.join(map(str, a.blocks))}",
-        "head": f"feature {a.feature_channels}, corners {a.corner_channels}, branches {a.branch_channels}",
+        "head": f"feature {a.feature_channels}, corners {a.corner_channels}, branches {a.branch_channels}"
+        + (f", pools over {a.pooling_reach} cells" if a.pooling_reach else ""),
         "numbers": f"{count / 1e6:.2f} M",
         "classes": f"{len(stored.class_names)}: {names}",
         "pixels": f"{p.color_order}, mean {_short(p.mean)}, std {_short(p.std)}",
@@ -81,11 +82,12 @@ def convert(
     class_names: str | None = None,
     threshold: float | None = None,
     max_distance: float | None = None,
+    pooling_reach: int | None = None,
     half: bool = False,
 ) -> None:
     """Make a checkpoint of OpenMMLab or of the authors one of ours: safetensors, with all it needs.
 
-    Or write one of ours anew with another threshold or pairing distance.
+    Or write one of ours anew with another threshold, pairing distance or reach of its corner pooling.
 
     Args:
         source: Checkpoint (.pth, .pkl), or the name of a release.
@@ -94,6 +96,8 @@ def convert(
         threshold: Lowest score that predict shows, unless told otherwise.
         max_distance: Corners are paired whose embeddings differ by at most this. Less where boxes join neighbours of
             one class, more where objects stay without a box (cornernet explain).
+        pooling_reach: Corner pools are over so many cells of 4 pixels at most; 0 for all. For networks trained on
+            crops and tested on larger images: half the crop's side, 32 for a crop of 256 pixels (docs/modern.md).
         half: Store the numbers in 16 bits.
     """
     from dataclasses import replace
@@ -113,6 +117,10 @@ def convert(
     stored.threshold = stored.threshold if threshold is None else threshold
     if max_distance is not None:
         stored.decoding = replace(stored.decoding, max_distance=max_distance)
+    if pooling_reach is not None:
+        if pooling_reach < 0:
+            raise InputError(f"--pooling-reach {pooling_reach}: give a number of cells, or 0 for all")
+        stored.architecture = replace(stored.architecture, pooling_reach=pooling_reach or None)
     save_weights(out, stored, half=half)
     if stored.class_names[0] == "class 1":
         print(f"{source} names no classes: numbered them; --class-names a,b,c names them", file=sys.stderr)

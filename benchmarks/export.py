@@ -26,6 +26,7 @@ from cornernet.data.find import find_data, load_split
 from cornernet.data.images import read_image
 from cornernet.evaluation.ap import coco_metrics, to_coco_results
 from cornernet.evaluation.cost import cpu_model
+from cornernet.export.quantize import Calibration
 from cornernet.export.write import to_onnx, write_onnx, write_openvino
 from cornernet.files import atomic_write_json
 from cornernet.weights.zoo import open_weights
@@ -33,8 +34,8 @@ from cornernet.weights.zoo import open_weights
 WARMUP = 3  # images
 
 
-def export_all(weights: str, folder: Path) -> dict[str, Path]:
-    """Every kind of exported file, by name."""
+def export_all(weights: str, folder: Path, images: Calibration) -> dict[str, Path]:
+    """Every kind of exported file, by name; int8 is calibrated on ``images``."""
     files = {}
     for precision in ("fp32", "fp16"):
         proto = to_onnx(open_weights(weights), precision=precision)
@@ -42,6 +43,8 @@ def export_all(weights: str, folder: Path) -> dict[str, Path]:
             path = folder / f"{precision}{suffix}"
             write(path, proto)
             files[f"{kind}, {precision}"] = path
+    files["OpenVINO, int8"] = folder / "int8.xml"
+    write_openvino(files["OpenVINO, int8"], to_onnx(open_weights(weights)), images)
     return files
 
 
@@ -77,17 +80,19 @@ def main() -> None:
     """Export, measure, print the table and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="shapes", help="weights file or a release's name")
-    parser.add_argument("--data", required=True, help="data set in any format; its val split is used")
+    parser.add_argument("--data", required=True, help="data set in any format: val counts, train calibrates int8")
     parser.add_argument("--images", type=int, default=50, help="so many of them, more than the 3 of warming up")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", default="export.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     stored = open_weights(arguments.weights)
-    dataset = load_split(find_data(arguments.data), "val", class_names=stored.class_names)
+    labels = find_data(arguments.data)
+    dataset = load_split(labels, "val", class_names=stored.class_names)
     dataset = replace(dataset, images=dataset.images[: arguments.images])
     with tempfile.TemporaryDirectory() as scratch:
-        files = export_all(arguments.weights, Path(scratch))
+        calibration = Calibration(load_split(labels, "train"), stored.preprocessing.max_size)
+        files = export_all(arguments.weights, Path(scratch), calibration)
         sides: dict[str, Any] = {"PyTorch, fp32": cornernet.load(arguments.weights, device="cpu")}
         sides |= {name: cornernet.load(p, device="cpu", threads=arguments.threads) for name, p in files.items()}
         rows = measure(sides, dataset)

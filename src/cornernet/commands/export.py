@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from cornernet.commands.common import EXPORTED, Bar
+from cornernet.commands.common import EXPORTED, Bar, report_dataset
 from cornernet.errors import InputError
+
+if TYPE_CHECKING:
+    from cornernet.export.quantize import Calibration
 
 SUFFIXES = dict(zip(("onnx", "openvino"), EXPORTED, strict=True))
 
@@ -17,7 +21,9 @@ def export(
     weights: str,
     format: Literal["onnx", "openvino"] = "onnx",
     out: str | None = None,
-    precision: Literal["fp32", "fp16"] = "fp32",
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    data: str | None = None,
+    split: str = "train",
     raw_maps: bool = False,
     opset: int = 18,
     overwrite: bool = False,
@@ -28,7 +34,10 @@ def export(
         weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
         format: onnx for ONNX Runtime, TensorRT and others, or openvino (.xml and .bin).
         out: The file to write. Default: the name of the weights, in this folder.
-        precision: Arithmetic of the network; fp16 is for GPUs. Pairing and soft-NMS are always in fp32.
+        precision: Arithmetic of the network; fp16 is for GPUs, int8 for OpenVINO on CPUs. Pairing and soft-NMS are
+            always in fp32.
+        data: Data set whose images int8 is calibrated on, at most 300 of them: its folder, or its JSON or YAML file.
+        split: Split to draw them from.
         raw_maps: Leave pairing and soft-NMS out: the outputs are the six maps.
         opset: Version of ONNX's operators, 18 to 20.
         overwrite: Write over a file that is there.
@@ -38,6 +47,12 @@ def export(
     path = Path(out or f"{Path(weights).stem}{SUFFIXES[format]}")
     if path.suffix != SUFFIXES[format]:
         raise InputError(f"--out {out}: --format {format} writes a file whose name ends in {SUFFIXES[format]}")
+    if precision == "int8" and format != "openvino":
+        raise InputError(f"--precision int8: --format {format} has none; give --format openvino")
+    if precision == "int8" and data is None:
+        raise InputError("--precision int8: is calibrated on images; name a data set of yours with --data")
+    if data is not None and precision != "int8":
+        raise InputError(f"--data {data}: is for --precision int8 alone; leave it out, or give that too")
     targets = [path] if format == "onnx" else [path, path.with_suffix(".bin")]
     for target in targets:
         if target.exists() and not overwrite:
@@ -46,14 +61,29 @@ def export(
         from cornernet.export.write import OPSETS, to_onnx, write_onnx, write_openvino
     except ImportError as error:
         raise InputError(f"export: needs {error.name}; pip install 'cornernet[export]' brings it") from None
+    if precision == "int8" and find_spec("nncf") is None:
+        raise InputError("export: int8 needs nncf; pip install 'cornernet[int8]' brings it")
     from cornernet.weights.zoo import open_weights
 
     if opset not in OPSETS:
         raise InputError(f"--opset {opset}: give one of {', '.join(map(str, OPSETS))}")
 
     stored = open_weights(weights, progress=Bar("fetching", "B"))
+    images = _calibration(data, split, stored.preprocessing.max_size) if data is not None else None
     print("exporting: takes about a minute", file=sys.stderr)
-    proto = to_onnx(stored, precision=precision, raw_maps=raw_maps, opset=opset)
-    (write_onnx if format == "onnx" else write_openvino)(path, proto)
+    proto = to_onnx(stored, precision="fp16" if precision == "fp16" else "fp32", raw_maps=raw_maps, opset=opset)
+    if format == "onnx":
+        write_onnx(path, proto)
+    else:
+        write_openvino(path, proto, images)
     size = sum(target.stat().st_size for target in targets) / 1e6
     print(f"{' and '.join(map(str, targets))}: {size:.1f} MB, {len(stored.class_names)} classes, {precision}")
+
+
+def _calibration(data: str, split: str, max_size: int | None) -> Calibration:
+    from cornernet.data.find import find_data, load_split
+    from cornernet.export.quantize import Calibration
+
+    dataset = load_split(find_data(data), split)
+    report_dataset(dataset)
+    return Calibration(dataset, max_size, progress=Bar("calibrating"))

@@ -21,7 +21,12 @@ _IMPORTED = {  # and what installs it
     "PIL": "pillow",
 }
 _OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
-_PURPOSES = {"report": "pictures of curves", "export": "ONNX and OpenVINO files", "serve": "boxes over HTTP"}
+_PURPOSES = {
+    "report": "pictures of curves",
+    "export": "ONNX and OpenVINO files",
+    "int8": "export in int8",
+    "serve": "boxes over HTTP",
+}
 
 
 def installed(name: str) -> str | None:

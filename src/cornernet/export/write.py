@@ -7,8 +7,9 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import onnx
 import torch
@@ -19,8 +20,11 @@ from cornernet.export.graph import BoxesGraph, MapsGraph
 from cornernet.export.pooling import LONGEST, corner_pool
 from cornernet.files import atomic_write
 from cornernet.network.fused import fuse
-from cornernet.runtime.facts import KEY, Facts
+from cornernet.runtime.facts import KEY, Facts, read_facts
 from cornernet.weights.store import Weights
+
+if TYPE_CHECKING:
+    from cornernet.export.quantize import Calibration
 
 OPSETS = 18, 19, 20
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
@@ -77,14 +81,23 @@ def write_onnx(path: Path, proto: onnx.ModelProto) -> None:
     atomic_write(path, proto.SerializeToString())
 
 
-def write_openvino(path: Path, proto: onnx.ModelProto) -> None:
-    """Write the same as OpenVINO's pair of files: ``path``, .xml, and its weights beside it, .bin."""
+def write_openvino(path: Path, proto: onnx.ModelProto, images: Calibration | None = None) -> None:
+    """Write the same as OpenVINO's pair of files: ``path``, .xml, and its weights beside it, .bin.
+
+    With ``images`` its network is in int8, as ``export.quantize`` makes it, and the metadata say so.
+    """
     import openvino
 
+    facts = next(p.value for p in proto.metadata_props if p.key == KEY)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "model.xml"
         model = openvino.Core().read_model(proto.SerializeToString(), b"")
-        model.set_rt_info(next(p.value for p in proto.metadata_props if p.key == KEY), KEY)
+        if images is not None:
+            from cornernet.export.quantize import quantize
+
+            model = quantize(model, images)
+            facts = replace(read_facts(facts, str(path)), precision="int8").to_json()
+        model.set_rt_info(facts, KEY)
         openvino.save_model(model, made, compress_to_fp16=False)
         atomic_write(path.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
         atomic_write(path, made.read_bytes())

@@ -1,7 +1,9 @@
-"""The pictures of how.md and explain.md: ``python docs/pictures.py`` draws them anew, from the bundled weights."""
+"""The pictures of how.md, explain.md and modern.md: ``python docs/pictures.py`` draws them anew, from the bundled
+weights and from runs/modern.json, what was measured."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -103,9 +105,29 @@ def draw_explanation() -> None:
         shutil.copyfile(Path(scratch) / "scene_rejected.jpg", IMAGES / "explain-rejected.jpg")
 
 
+def draw_modern() -> None:
+    """What each part of the modern recipe is worth, and where the AP is lost by the classic one and by it."""
+    measured = json.loads((IMAGES.parent / "runs/modern.json").read_text())
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    rows = list(reversed(measured["parts"]))
+    left.barh([row["what"] for row in rows], [row["AP"] for row in rows], color="#0069ff")
+    for i, row in enumerate(rows):
+        left.text(row["AP"] + 0.005, i, f"{row['AP']:.3f}", va="center", fontsize=9)
+    left.set(xlabel="AP, 5,400 images seen, 100 images held back", xlim=(0, 0.6))
+    kinds = list(reversed(measured["lost"]["modern"]))
+    places = np.arange(len(kinds))
+    for offset, name, color in ((0.2, "classic", "0.6"), (-0.2, "modern", "#0069ff")):
+        right.barh(places + offset, [measured["lost"][name][kind] for kind in kinds], 0.4, color=color, label=name)
+    right.set(xlabel="points of AP that each kind of error costs", yticks=places, yticklabels=kinds)
+    right.legend(frameon=False, loc="lower right")
+    figure.savefig(IMAGES / "modern.png", dpi=80)
+    pyplot.close(figure)
+
+
 if __name__ == "__main__":
     draw_corner_pooling()
     draw_targets()
     draw_road()
     draw_soft_nms()
     draw_explanation()
+    draw_modern()

@@ -52,8 +52,6 @@ class Optimization:
     """Largest norm of the gradient."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights that is validated and kept; 0 for none."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay (AdamW), times the rate; biases and normalisation have none. 0: Adam."""
     sync_batchnorm: bool = False
     """Batch normalisation over all devices' images together (GPUs only)."""
 

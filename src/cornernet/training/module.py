@@ -103,21 +103,14 @@ class TrainingModule(pl.LightningModule):
             self._watch("the gradient's norm", self.grad_norm)
 
     def configure_optimizers(self) -> Any:
-        """Adam at the recipe's rate, scaled linearly to the batch in use; AdamW where there is a weight decay."""
+        """Adam at the recipe's rate, scaled linearly to the batch in use."""
         settings = self.recipe.optimization
         batch = self.recipe.batch_size * self.recipe.accumulate * self.world
         rate = settings.lr * batch / settings.base_batch_size
         # a fused optimiser would unscale float16's gradients itself, after clipping
         fused = self.recipe.precision != "16-mixed"
         learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        if settings.weight_decay:
-            groups = [
-                {"params": [p for p in learning if p.ndim > 1], "weight_decay": settings.weight_decay},
-                {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-            ]
-            optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, rate, fused=fused)
-        else:
-            optimizer = torch.optim.Adam(learning, rate, fused=fused)
+        optimizer = torch.optim.Adam(learning, rate, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(step, settings, self.steps_per_epoch, self.recipe.epochs)
         )

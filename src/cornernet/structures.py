@@ -67,9 +67,13 @@ class Preprocessing:
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input for an image, in pixels."""
+        return self._padded(height), self._padded(width)
+
+    def _padded(self, length: int) -> int:
+        """In sums and quotients alone, which exporters know; ``length | pad_mask`` they do not."""
         if self.pad_multiple is None:
-            return height | self.pad_mask, width | self.pad_mask
-        return -(-height // self.pad_multiple) * self.pad_multiple, -(-width // self.pad_multiple) * self.pad_multiple
+            return length // (self.pad_mask + 1) * (self.pad_mask + 1) + self.pad_mask
+        return (length + self.pad_multiple - 1) // self.pad_multiple * self.pad_multiple
 
     def offset_of(self, height: int, width: int) -> tuple[int, int]:
         """Where the image's top left pixel lies inside the padded input: (top, left), in pixels."""

@@ -149,15 +149,10 @@ def spread(targets: Targets, map_size: tuple[int, int], around: int) -> Targets:
         owned[..., middle] = owns
         return near.flatten(1), (offsets[:, :, None] - moved).flatten(1, 2), owned.flatten(1)
 
-    tl = side(targets.tl_cells, targets.tl_offsets, targets.tl_owns)
-    br = side(targets.br_cells, targets.br_offsets, targets.br_owns)
-    names = ("cells", "offsets", "owns")
-    spread_out = {
-        f"{kind}_{name}": value
-        for kind, found in (("tl", tl), ("br", br))
-        for name, value in zip(names, found, strict=True)
-    }
-    return targets._replace(**spread_out)
+    tl_cells, tl_offsets, tl_owns = side(targets.tl_cells, targets.tl_offsets, targets.tl_owns)
+    br_cells, br_offsets, br_owns = side(targets.br_cells, targets.br_offsets, targets.br_owns)
+    corners = tl_cells, br_cells, tl_offsets, br_offsets, tl_owns, br_owns
+    return Targets(targets.heatmaps, targets.planes, *corners, targets.valid)
 
 
 def _last_in_cell(cells: Tensor, valid: Tensor) -> Tensor:

@@ -35,25 +35,18 @@ class MapsGraph(nn.Module):
 
     def look(self, images: Tensor) -> tuple[StackOutput, Tensor, Tensor]:
         """The network's answer, pixels per cell as (x, y), and the images' (left, top) in the padded input."""
-        (top, bottom), (left, right) = (self._margins(size) for size in images.shape[2:])
-        margins, pixels = (left, right, top, bottom), images.float()  # at once: TensorRT has uint8 for inputs alone
+        height, width = images.shape[2:]
+        padded_height, padded_width = self.preprocessing.padded_size(height, width)
+        top, left = self.preprocessing.offset_of(height, width)
+        margins = left, padded_width - width - left, top, padded_height - height - top
+        pixels = images.float()  # at once: TensorRT has uint8 for inputs alone
         if self.preprocessing.padding == "black":
             pixels = normalize(F.pad(pixels, margins), self.preprocessing)
         else:
             pixels = F.pad(normalize(pixels, self.preprocessing), margins)
         output = self.model(pixels, last_only=True)[-1]
-        (height, width), (rows, columns) = pixels.shape[2:], output.tl_heatmap.shape[2:]
-        return output, _tensor(width, height) / _tensor(columns, rows), _tensor(left, top)
-
-    def _margins(self, size: int) -> tuple[int, int]:
-        """Pixels before and after ``size`` ones: those of ``Preprocessing``, whose | exporters do not know."""
-        p = self.preprocessing
-        if p.pad_multiple is None:
-            padded = size // (p.pad_mask + 1) * (p.pad_mask + 1) + p.pad_mask
-        else:
-            padded = (size + p.pad_multiple - 1) // p.pad_multiple * p.pad_multiple
-        before = padded // 2 - size // 2
-        return before, padded - size - before
+        rows, columns = output.tl_heatmap.shape[2:]
+        return output, _tensor(padded_width, padded_height) / _tensor(columns, rows), _tensor(left, top)
 
 
 class BoxesGraph(MapsGraph):

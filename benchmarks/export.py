@@ -27,8 +27,9 @@ from cornernet.data.images import read_image
 from cornernet.evaluation.ap import coco_metrics, to_coco_results
 from cornernet.evaluation.cost import cpu_model
 from cornernet.export.quantize import Calibration
-from cornernet.export.write import to_onnx, write_onnx, write_openvino
+from cornernet.export.write import to_onnx, write_onnx, write_openvino, write_program
 from cornernet.files import atomic_write_json
+from cornernet.structures import Detections
 from cornernet.weights.zoo import open_weights
 
 WARMUP = 3  # images
@@ -43,9 +44,25 @@ def export_all(weights: str, folder: Path, images: Calibration) -> dict[str, Pat
             path = folder / f"{precision}{suffix}"
             write(path, proto)
             files[f"{kind}, {precision}"] = path
+    files["OpenVINO, bf16"] = folder / "bf16.xml"
+    write_openvino(files["OpenVINO, bf16"], to_onnx(open_weights(weights), precision="bf16"))
     files["OpenVINO, int8"] = folder / "int8.xml"
     write_openvino(files["OpenVINO, int8"], to_onnx(open_weights(weights)), images)
+    files["PyTorch program (.pt2), fp32"] = folder / "fp32.pt2"
+    write_program(files["PyTorch program (.pt2), fp32"], open_weights(weights))
     return files
+
+
+def load_program(path: Path, class_names: tuple[str, ...]) -> Callable[[Any], Detections]:
+    """A ``.pt2`` file as a detector: what its user would write."""
+    run = torch.export.load(path).module()
+
+    @torch.inference_mode()
+    def detect(image: Any) -> Detections:
+        boxes, scores, labels, count = (t[0].numpy() for t in run(torch.from_numpy(image.transpose(2, 0, 1)[None])))
+        return Detections(boxes[:count], scores[:count], labels[:count], class_names, image.shape[:2])
+
+    return detect
 
 
 def megabytes(path: Path) -> float:
@@ -94,7 +111,11 @@ def main() -> None:
         calibration = Calibration(load_split(labels, "train"), stored.preprocessing.max_size)
         files = export_all(arguments.weights, Path(scratch), calibration)
         sides: dict[str, Any] = {"PyTorch, fp32": cornernet.load(arguments.weights, device="cpu")}
-        sides |= {name: cornernet.load(p, device="cpu", threads=arguments.threads) for name, p in files.items()}
+        for name, path in files.items():
+            if path.suffix == ".pt2":
+                sides[name] = load_program(path, stored.class_names)
+            else:
+                sides[name] = cornernet.load(path, device="cpu", threads=arguments.threads)
         rows = measure(sides, dataset)
         for name, path in files.items():
             rows[name]["MB"] = megabytes(path)

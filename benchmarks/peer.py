@@ -56,6 +56,11 @@ def run(command: list[str], threads: int) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def title(variant: str) -> str:
+    """A row's name: an exported file's is its own."""
+    return TITLES.get(variant) or f"exported, {Path(variant).name}"
+
+
 def versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
     """Version of a python and of packages in its environment, all of which must import."""
     code = "import importlib, json, platform, sys; found = {n: importlib.import_module(n) for n in sys.argv[1:]}; "
@@ -93,24 +98,27 @@ def make_job(name: str, data: str, side: int | None, iterations: int, threads: i
     }
 
 
-def measure(job: dict[str, Any], peer_python: str, rounds: int, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+def measure(
+    job: dict[str, Any], peer_python: str, rounds: int, tasks: Sequence[str], exported: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
     """For each task and variant all seconds, and the largest of the processes' peaks of memory, in MiB."""
     order = [(sys.executable, "own_worker.py", variant) for variant in OWN]
     order += [(peer_python, "peer_worker.py", variant) for variant in PEER]
+    files = [(sys.executable, "exported_worker.py", path) for path in exported]
     found: dict[str, dict[str, Any]] = {task: {} for task in tasks}
     for number in range(rounds):
         for task, results in found.items():
-            for python, worker, variant in order:
-                print(f"round {number + 1} of {rounds}: {task}, {TITLES[variant]}", file=sys.stderr, flush=True)
+            for python, worker, variant in order + (files if task == "infer" else []):
+                print(f"round {number + 1} of {rounds}: {task}, {title(variant)}", file=sys.stderr, flush=True)
                 told = json.dumps(job | {"task": task, "variant": variant})
                 answer = run([python, str(HERE / worker), told], job["threads"])
                 if answer["threads"] != job["threads"]:
                     raise InputError(f"{worker} ran with {answer['threads']} threads, not {job['threads']}")
                 entry = results.setdefault(variant, {"seconds": [], "peak_mib": 0.0})
-                entry["parameters"] = answer["parameters"]
+                entry["parameters"] = answer.get("parameters")  # nobody counts an exported file's
                 entry["seconds"] += answer["seconds"]
                 entry["peak_mib"] = max(entry["peak_mib"], answer["peak_mib"])
-    counts = {entry["parameters"] for results in found.values() for entry in results.values()}
+    counts = {entry["parameters"] for results in found.values() for entry in results.values()} - {None}
     if len(counts) > 1:
         raise InputError(f"the networks differ: {sorted(counts)} parameters; the comparison would mean nothing")
     return found
@@ -132,15 +140,15 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     lines = []
     titles = {"train": ("training", "iterations/s"), "infer": ("one image, pixels to boxes", "images/s")}
     for task, results in found.items():
-        title, unit = titles[task]
+        work, unit = titles[task]
         lines += [
-            f"| {title} | median, ms | {unit} | relative to the peer | peak memory, MiB |",
+            f"| {work} | median, ms | {unit} | relative to the peer | peak memory, MiB |",
             "|---|--:|--:|--:|--:|",
         ]
         for variant, entry in results.items():
             numbers = f"{entry['median_seconds'] * 1000:.1f} | {entry['per_second']:.3f}"
             relative = f"{entry['speed_relative_to_peer']:.2f}x"
-            lines.append(f"| {TITLES[variant]} | {numbers} | {relative} | {entry['peak_mib']:.0f} |")
+            lines.append(f"| {title(variant)} | {numbers} | {relative} | {entry['peak_mib']:.0f} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -153,7 +161,7 @@ def compare(options: argparse.Namespace) -> None:
     machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.platform(), "threads": options.threads}
     machine["load_before"] = round(os.getloadavg()[0], 2)
     packages = {"cornernet": versions(sys.executable, OWN_VERSIONS), "peer": versions(peer_python, PEER_VERSIONS)}
-    found = measure(job, peer_python, options.rounds, options.tasks)
+    found = measure(job, peer_python, options.rounds, options.tasks, options.exported)
     conclude(found)
     print(table(found))
     print(
@@ -182,6 +190,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder with annotations/instances_{train,val}.json, train, val")
     parser.add_argument("--recipe", default="deeppcb-small")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--exported", nargs="+", default=[], help="files of the same network to detect with, too")
     parser.add_argument("--side", type=positive, help="resize the image to detect in to this many pixels a side")
     parser.add_argument("--iterations", type=positive, default=12, help="timed steps in each process")
     parser.add_argument("--rounds", type=positive, default=3)

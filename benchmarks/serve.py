@@ -72,14 +72,19 @@ def capacity(address: str, images: list[bytes], clients: int, seconds: float) ->
     return answered / (time.monotonic() - start)
 
 
-def overload(address: str, images: list[bytes], rate: float, seconds: float) -> list[tuple[str, float]]:
-    """Status and seconds of ``rate`` requests a second, each sent when its time has come."""
-    start, sent = time.monotonic(), []
+def overload(
+    address: str, images: list[bytes], rate: float, seconds: float
+) -> tuple[list[tuple[str, float]], list[int]]:
+    """Status and seconds of ``rate`` requests a second, each sent when its time has come; MiB after each tenth."""
+    start, sent, tenths = time.monotonic(), [], []
+    count = round(rate * seconds)
     with ThreadPoolExecutor(CLIENTS) as pool:
-        for number in range(round(rate * seconds)):
+        for number in range(count):
             time.sleep(max(0.0, start + number / rate - time.monotonic()))
             sent.append(pool.submit(ask, address, images[number % len(images)]))
-    return [each.result() for each in sent]
+            if (number + 1) * 10 // count > number * 10 // count:
+                tenths.append(pool.submit(memory, address))
+    return [each.result() for each in sent], [round(each.result()) for each in tenths]
 
 
 def measure(address: str, options: argparse.Namespace) -> dict[str, object]:
@@ -92,7 +97,7 @@ def measure(address: str, options: argparse.Namespace) -> dict[str, object]:
     ask(address, images[0])
     best = capacity(address, images, options.batch_size, options.seconds / 2)
     before = memory(address)
-    answers = overload(address, images, options.load * best, options.seconds)
+    answers, tenths = overload(address, images, options.load * best, options.seconds)
     codes = Counter(code for code, _ in answers)
     figures: dict[str, object] = {"capacity, images a second": round(best, 2), "sent": len(answers), "codes": codes}
     for name, code in (("answered", "200"), ("refused", "503")):
@@ -100,7 +105,8 @@ def measure(address: str, options: argparse.Namespace) -> dict[str, object]:
         if times:
             shares = {f"p{share}": round(float(np.percentile(times, share)), 3) for share in (50, 90, 99, 100)}
             figures[f"{name}, seconds"] = shares
-    return figures | {"memory before, MiB": round(before), "memory after, MiB": round(memory(address))}
+    after = {"memory before, MiB": round(before), "memory after each tenth": tenths}
+    return figures | after | {"memory after, MiB": round(memory(address))}
 
 
 def main() -> None:

@@ -240,7 +240,7 @@ class Detector:
             inside = (kept.boxes[i][keep] / scale).cpu().numpy().clip(0, limits)
             solid = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
             score = kept.scores[i][keep].cpu().numpy()
-            label = labels[i][kept.chosen[i][keep]].cpu().numpy()
+            label = labels[i].cpu()[kept.chosen[i][keep]].numpy()
             found.append(Detections(inside[solid], score[solid], label[solid], self.class_names, (height, width)))
         return found
 

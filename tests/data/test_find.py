@@ -117,6 +117,8 @@ def test_two_formats_at_once(tmp_path, first, second, said):
             writers[name](tmp_path, ["a.png"])
     with pytest.raises(InputError, match=said):
         find_data(tmp_path)
+    with pytest.raises(InputError, match=f"choose with --data-format {first} or --data-format {second}"):
+        find_data(tmp_path, option="--data-format")
     for name in (first, second):
         assert find_data(tmp_path, name).format == name
 

@@ -1,17 +1,21 @@
 """Exported files as their users meet them: the same boxes as the weights', without torch; one line where that fails."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import cornernet
 from cornernet.cli import main
 from cornernet.data.shapes import draw_scene
+from cornernet.runtime.facts import read_facts
+from cornernet.structures import Detections
 from matching import assert_same
 
 onnx = pytest.importorskip("onnx", reason="pip install 'cornernet[export]' brings it")
@@ -195,13 +199,31 @@ def test_exports_that_cannot_be(model, capsys, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
-def test_half_precision_finds_nearly_the_same(detector, tmp_path, format):
+@pytest.mark.parametrize(("format", "precision"), [("onnx", "fp16"), ("openvino", "fp16"), ("openvino", "bf16")])
+def test_half_precision_finds_nearly_the_same(detector, tmp_path, format, precision):
     path = tmp_path / {"onnx": "half.onnx", "openvino": "half.xml"}[format]
-    assert main(["export", "--weights", "shapes", "--precision", "fp16", "--format", format, "--out", str(path)]) == 0
+    words = ["--precision", precision, "--format", format, "--out", str(path)]
+    assert main(["export", "--weights", "shapes", *words]) == 0
     for seed in range(5):
         expected = detector(scene(320, 320, seed)).above(0.5)
         assert_same(cornernet.load(path)(scene(320, 320, seed)).above(0.5), expected, box=0.2, score=0.01)
+
+
+def test_a_program_of_pytorchs_own_operators_finds_the_same(detector, tmp_path, capsys):
+    path = tmp_path / "shapes.pt2"
+    assert main(["export", "--weights", "shapes", "--format", "pt2", "--out", str(path)]) == 0
+    least = int(re.search(r"images of (\d+) pixels", capsys.readouterr().err)[1])
+    extra = {"cornernet": ""}
+    program = torch.export.load(path, extra_files=extra)
+    assert read_facts(extra["cornernet"], str(path)).class_names == detector.class_names
+    assert "cornernet" not in {getattr(node.target, "namespace", "") for node in program.graph.nodes}
+    run = program.module()
+    for height, width in ((320, 320), (least, 150)):
+        image = scene(height, width, 3)
+        boxes, scores, labels, count = (t[0] for t in run(torch.from_numpy(image.transpose(2, 0, 1).copy())[None]))
+        found = Detections(*(t[:count].numpy() for t in (boxes, scores, labels)), detector.class_names, (height, width))
+        assert_same(found.above(0.05), detector(image).above(0.05))
+    assert "torch.export.load" in fails(capsys, "export", "--weights", path, "--out", tmp_path / "new.onnx")
 
 
 @pytest.mark.slow

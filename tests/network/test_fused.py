@@ -37,7 +37,7 @@ def drawn(architecture: Architecture) -> CornerNet:
 @torch.inference_mode()
 def differences(network: CornerNet, other: CornerNet, images: torch.Tensor) -> list[float]:
     """Largest difference of each of the last stack's maps, as a part of the map's largest value."""
-    pairs = zip(network.dense_maps(images)[-1], other.dense_maps(images)[-1], strict=True)
+    pairs = zip(*(net.dense_maps(images, last_only=True)[-1] for net in (network, other)), strict=True)
     return [float((a - b).abs().max() / a.abs().max().clamp_min(1e-3)) for a, b in pairs]
 
 

@@ -39,8 +39,8 @@ def compare(model: CornerNet, vectors: dict, image: Path, step: int, tolerance: 
     model.eval()
     with torch.inference_mode():
         features = model.backbone(pixels)
-        stacks = model.dense_maps(pixels)
-    for stack, maps in enumerate(stacks):
+        heads = model.dense_maps(pixels, last_only=model.fused is not None)
+    for stack, maps in zip(range(len(features))[-len(heads) :], heads, strict=True):
         channel = 16 if step > 1 else 1
         found = {f"feat{stack}": features[stack][:, ::channel, ::step, ::step]}
         for short, name in NAMES.items():

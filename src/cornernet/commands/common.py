@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TTA = Literal["none", "flip", "multiscale"]
 MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5)  # the authors' configuration
 Precision = Literal["fp32", "bf16", "fp16"]
-EXPORTED = (".onnx", ".xml")  # what cornernet export writes
+EXPORTED = (".onnx", ".xml")  # what cornernet export writes and load runs
 
 
 class Bar:

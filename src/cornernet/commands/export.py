@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cornernet.commands.common import EXPORTED, Bar, report_dataset
+from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
 if TYPE_CHECKING:
     from cornernet.export.quantize import Calibration
 
-SUFFIXES = dict(zip(("onnx", "openvino"), EXPORTED, strict=True))
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 
 
 def export(
     *,
     weights: str,
-    format: Literal["onnx", "openvino"] = "onnx",
+    format: Literal["onnx", "openvino", "pt2"] = "onnx",
     out: str | None = None,
-    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32",
     data: str | None = None,
+    data_format: Format | None = None,
     split: str = "train",
     raw_maps: bool = False,
     opset: int = 18,
@@ -32,11 +34,12 @@ def export(
 
     Args:
         weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
-        format: onnx for ONNX Runtime, TensorRT and others, or openvino (.xml and .bin).
+        format: onnx for ONNX Runtime, TensorRT and others, openvino (.xml and .bin), or pt2 for torch.export.load.
         out: The file to write. Default: the name of the weights, in this folder.
-        precision: Arithmetic of the network; fp16 is for GPUs, int8 for OpenVINO on CPUs. Pairing and soft-NMS are
-            always in fp32.
+        precision: Arithmetic of the network; fp16 is for GPUs, bf16 and int8 are for OpenVINO on CPUs. Pairing and
+            soft-NMS are always in fp32.
         data: Data set whose images int8 is calibrated on, at most 300 of them: its folder, or its JSON or YAML file.
+        data_format: What the data set is, where it looks like two formats.
         split: Split to draw them from.
         raw_maps: Leave pairing and soft-NMS out: the outputs are the six maps.
         opset: Version of ONNX's operators, 18 to 20.
@@ -47,18 +50,18 @@ def export(
     path = Path(out or f"{Path(weights).stem}{SUFFIXES[format]}")
     if path.suffix != SUFFIXES[format]:
         raise InputError(f"--out {out}: --format {format} writes a file whose name ends in {SUFFIXES[format]}")
-    if precision == "int8" and format != "openvino":
-        raise InputError(f"--precision int8: --format {format} has none; give --format openvino")
+    if precision in ("bf16", "int8") and format != "openvino":
+        raise InputError(f"--precision {precision}: --format {format} has none; give --format openvino")
     if precision == "int8" and data is None:
         raise InputError("--precision int8: is calibrated on images; name a data set of yours with --data")
     if data is not None and precision != "int8":
         raise InputError(f"--data {data}: is for --precision int8 alone; leave it out, or give that too")
-    targets = [path] if format == "onnx" else [path, path.with_suffix(".bin")]
+    targets = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
     for target in targets:
         if target.exists() and not overwrite:
             raise InputError(f"{target}: is there already; give another name with --out, or --overwrite")
     try:
-        from cornernet.export.write import OPSETS, to_onnx, write_onnx, write_openvino
+        from cornernet.export.write import OPSETS, to_onnx, write_onnx, write_openvino, write_program
     except ImportError as error:
         raise InputError(f"export: needs {error.name}; pip install 'cornernet[export]' brings it") from None
     if precision == "int8" and find_spec("nncf") is None:
@@ -69,21 +72,22 @@ def export(
         raise InputError(f"--opset {opset}: give one of {', '.join(map(str, OPSETS))}")
 
     stored = open_weights(weights, progress=Bar("fetching", "B"))
-    images = _calibration(data, split, stored.preprocessing.max_size) if data is not None else None
+    images = _calibration(data, data_format, split, stored.preprocessing.max_size) if data is not None else None
     print("exporting: takes about a minute", file=sys.stderr)
-    proto = to_onnx(stored, precision="fp16" if precision == "fp16" else "fp32", raw_maps=raw_maps, opset=opset)
-    if format == "onnx":
-        write_onnx(path, proto)
+    if format == "pt2":
+        least = write_program(path, stored, precision="fp16" if precision == "fp16" else "fp32", raw_maps=raw_maps)
+        print(f"{path}: takes images of {least} pixels a side and more", file=sys.stderr)
     else:
-        write_openvino(path, proto, images)
+        proto = to_onnx(stored, precision="fp32" if precision == "int8" else precision, raw_maps=raw_maps, opset=opset)
+        write_onnx(path, proto) if format == "onnx" else write_openvino(path, proto, images)
     size = sum(target.stat().st_size for target in targets) / 1e6
     print(f"{' and '.join(map(str, targets))}: {size:.1f} MB, {len(stored.class_names)} classes, {precision}")
 
 
-def _calibration(data: str, split: str, max_size: int | None) -> Calibration:
+def _calibration(data: str, format: Format | None, split: str, max_size: int | None) -> Calibration:
     from cornernet.data.find import find_data, load_split
     from cornernet.export.quantize import Calibration
 
-    dataset = load_split(find_data(data), split)
+    dataset = load_split(find_data(data, format, option="--data-format"), split)
     report_dataset(dataset)
     return Calibration(dataset, max_size, progress=Bar("calibrating"))

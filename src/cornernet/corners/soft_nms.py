@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,11 @@ MERGE_POWER = 10  # how sharply a rival's share in a merged box falls with its o
 
 
 class Kept(NamedTuple):
-    """What soft-NMS keeps, best first: ``boxes`` (B, K, 4), merged where that was asked for, and all (B, K):
-    ``chosen`` indices into the candidates, ``scores`` after decay, ``valid``, False for rows that only fill up."""
+    """What soft-NMS keeps, best first, on the CPU: ``boxes`` (B, K, 4), merged where that was asked for.
+
+    All others (B, K): ``chosen`` indices into the candidates, ``scores`` after decay, ``valid``, False for rows that
+    only fill up.
+    """
 
     boxes: Tensor
     chosen: Tensor
@@ -46,45 +50,60 @@ def soft_nms(
     become the mean of its own and of its rivals' x1, y1, weighted by their top-left scores times (1 - decay)^10 (its
     own by its score alone), its x2, y2 likewise by bottom-right scores. Source: the authors' multi-scale test.
     """
-    batch, count = scores.shape
-    limit = min(limit, count)
-    precise = torch.promote_types(boxes.dtype, torch.float32)
-    boxes, remaining = boxes.to(precise), scores.to(precise)
     if valid is not None:
-        remaining = torch.where(valid, remaining, -1.0)
-    remaining = torch.where(remaining < min_score, -1.0, remaining)
-    low, high = boxes[..., :2], boxes[..., 2:]
-    area = (high - low + plus_one).prod(dim=-1)
-    image = torch.arange(batch, device=scores.device)
-    index = labels.new_zeros((batch, limit), dtype=torch.int64)
-    kept = remaining.new_full((batch, limit), -1.0)
-    merged = boxes.new_zeros((batch, limit, 4)) if corner_scores is not None else None
-    for step in range(limit):
-        best_score, best = remaining.max(dim=1)
-        if step % 16 == 0 and not bool((best_score >= 0).any()):  # reading the device is slow: now and then
+        scores = torch.where(valid, scores, -1.0)
+    precise = torch.promote_types(boxes.dtype, torch.float32)
+    columns = boxes.to(precise), scores.to(precise), labels, *(corner_scores or ())
+    batch, limit = len(scores), min(limit, scores.shape[1])
+    kept = Kept(
+        torch.zeros(batch, limit, 4, dtype=precise),
+        torch.zeros(batch, limit, dtype=torch.int64),
+        torch.full((batch, limit), -1, dtype=precise),
+        torch.zeros(batch, limit, dtype=torch.bool),
+    )
+    images = zip(*(column.cpu().numpy() for column in columns), strict=True)
+    answers = zip(*(column.numpy() for column in kept), strict=True)
+    for image, answer in zip(images, answers, strict=True):
+        _keep(*image, answer=answer, sigma=sigma, min_score=min_score, plus_one=plus_one)
+    return kept
+
+
+def _keep(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    *corner_scores: np.ndarray,
+    answer: tuple[np.ndarray, ...],
+    sigma: float,
+    min_score: float,
+    plus_one: float,
+) -> None:
+    """One image's part of ``soft_nms``, whose rows of ``Kept`` are filled."""
+    kept, chosen, final, valid = answer
+    candidates = np.flatnonzero(scores >= min_score)
+    corners, remaining, labels = boxes[candidates].T.copy(), scores[candidates], labels[candidates]
+    tl, br = [column[candidates] for column in corner_scores] or (None, None)
+    low, high = corners[:2], corners[2:]
+    area = np.prod(high - low + plus_one, axis=0)
+    for step in range(min(len(valid), len(candidates))):
+        best = int(remaining.argmax())
+        if remaining[best] < min_score:  # they only fall: nothing more can enter
             break
-        index[:, step], kept[:, step] = best, best_score
-        box = boxes[image, best][:, None]
-        size = torch.minimum(high, box[..., 2:]) - torch.maximum(low, box[..., :2]) + plus_one
-        overlap = size.clamp_min(0).prod(dim=-1)
-        union = area + area[image, best][:, None] - overlap
-        iou = overlap / union.clamp_min(1e-9)  # boxes without area, and fillers, must not become NaN
-        same = labels == labels[image, best][:, None]
-        decay = torch.where(same, torch.exp(-(iou**2) / sigma), 1.0)
-        if merged is not None and corner_scores is not None:
-            shares = torch.where(remaining >= 0, (1 - decay) ** MERGE_POWER, 0.0)
-            shares[image, best] = 1.0
-            merged[:, step] = torch.cat(
-                [_mean(c, shares * s) for c, s in zip((low, high), corner_scores, strict=True)], 1
-            )
-        remaining = remaining * decay
-        remaining[image, best] = -1.0
-        remaining = torch.where(remaining < min_score, -1.0, remaining)
-    found = boxes.gather(1, index[..., None].expand(-1, -1, 4)) if merged is None else merged
-    return Kept(found, index, kept, kept >= 0)
+        sides = np.minimum(high, high[:, best, None]) - np.maximum(low, low[:, best, None]) + plus_one
+        overlap = np.prod(sides.clip(0), axis=0) * (labels == labels[best])
+        # Boxes without area must not become NaN.
+        iou = overlap / (area + area[best] - overlap).clip(1e-9)
+        decay = np.exp(-(iou * iou) / sigma)
+        chosen[step], final[step], valid[step] = candidates[best], remaining[best], True
+        kept[step] = corners[:, best]
+        if tl is not None and br is not None:
+            shares = np.where(remaining >= min_score, (1 - decay) ** MERGE_POWER, 0)
+            shares[best] = 1
+            kept[step] = *_mean(low, shares * tl), *_mean(high, shares * br)
+        remaining *= decay
+        remaining[best] = -1
 
 
-def _mean(corners: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean (B, 2) of corners (B, N, 2)."""
-    weights = weights.to(corners.dtype)
-    return (corners * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp_min(1e-12)
+def _mean(corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean (2,) of corners (2, N)."""
+    return (corners * weights).sum(1) / max(float(weights.sum()), 1e-12)

@@ -46,10 +46,11 @@ class LabelFolder(Protocol):
         ...
 
 
-def find_data(path: str | os.PathLike[str], format: Format | None = None) -> LabelFolder:
+def find_data(path: str | os.PathLike[str], format: Format | None = None, *, option: str = "--format") -> LabelFolder:
     """The data set in a folder, or the one that a COCO JSON or a YOLO YAML file describes.
 
-    Raises ``InputError`` where there is none, or there are two formats and ``format`` does not choose one.
+    Raises ``InputError`` where there is none, or there are two formats and ``format`` does not choose one, for which
+    the command has ``option``.
     """
     place = Path(path)
     try:
@@ -64,7 +65,7 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None) -> Lab
         raise InputError(f"{place}: no data set there; looked for {', '.join(wanted)}{hint}")
     if len(found) > 1:
         titles = " and ".join(each.title for each in found)
-        choices = " or ".join(f"--format {each.format}" for each in found)
+        choices = " or ".join(f"{option} {each.format}" for each in found)
         raise InputError(f"{place}: looks like {titles} at once; choose with {choices}")
     return found[0]
 

@@ -1,7 +1,8 @@
-"""Weights to files that run without this program: ONNX, and OpenVINO by way of it."""
+"""Weights to files that run without this program: ONNX, OpenVINO by way of it, and PyTorch's exported programs."""
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 import warnings
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import onnx
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import Tensor
+from torch.export import Dim
 
 from cornernet.errors import InputError
 from cornernet.export.graph import BoxesGraph, MapsGraph
@@ -27,44 +30,31 @@ if TYPE_CHECKING:
     from cornernet.export.quantize import Calibration
 
 OPSETS = 18, 19, 20
+_EXAMPLE = torch.zeros((2, 3, 192, 320), dtype=torch.uint8)
+_POOL = torch.ops.cornernet.corner_pool.default
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
 
 
 def to_onnx(
-    weights: Weights, *, precision: Literal["fp32", "fp16"] = "fp32", raw_maps: bool = False, opset: int = 18
+    weights: Weights, *, precision: Literal["fp32", "fp16", "bf16"] = "fp32", raw_maps: bool = False, opset: int = 18
 ) -> onnx.ModelProto:
     """One self-contained model of standard operators: ``export.graph.BoxesGraph``, or with ``raw_maps`` ``MapsGraph``.
 
-    With ``fp16`` the network computes in float16; heatmaps, pairing and soft-NMS stay in float32. The metadata hold
+    With ``fp16`` the network computes in float16; heatmaps, pairing and soft-NMS stay in float32. With ``bf16`` the
+    model is that of ``fp32``, and asks for bfloat16 where it is run, which OpenVINO alone does. The metadata hold
     ``Facts``. ``opset`` is one of ``OPSETS``. Raises ``InputError`` for weights that fit no network or exceed 2 GiB.
     """
-    model = weights.build()
-    facts = Facts(
-        tuple(weights.class_names),
-        weights.threshold,
-        weights.preprocessing,
-        weights.decoding,
-        precision,
-        "maps" if raw_maps else "detections",
-        LONGEST * model.backbone.stride - (weights.preprocessing.pad_multiple or weights.preprocessing.pad_mask),
-        model.bytes_per_pixel,
-    )
-    model = fuse(model, torch.float16 if precision == "fp16" else torch.float32, portable=True)
-    if raw_maps:
-        graph: MapsGraph = MapsGraph(model, weights.preprocessing)
-    else:
-        graph = BoxesGraph(model, weights.preprocessing, weights.decoding)
-    example = torch.zeros((2, 3, 192, 320), dtype=torch.uint8)
+    graph, facts = _graph(weights, precision, raw_maps)
     with _quiet():
         program = torch.onnx.export(
-            graph.eval(),
-            (example,),
+            graph,
+            (_EXAMPLE,),
             dynamo=True,
             opset_version=opset,
             input_names=["images"],
             output_names=list(graph.outputs),
             dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
-            custom_translation_table={torch.ops.cornernet.corner_pool.default: corner_pool},
+            custom_translation_table={_POOL: corner_pool},
             verbose=False,
         )
     assert program is not None
@@ -74,6 +64,25 @@ def to_onnx(
     if proto.ByteSize() > _LARGEST:
         raise InputError("the network is above 2 GiB, more than one ONNX file holds; use --precision fp16")
     return proto
+
+
+def write_program(
+    path: Path, weights: Weights, *, precision: Literal["fp32", "fp16"] = "fp32", raw_maps: bool = False
+) -> int:
+    """Write the same as one program of PyTorch's own operators, whole or not at all, for ``torch.export.load``.
+
+    Its extra file ``cornernet`` holds ``Facts``. Returns the shortest side of an image, in pixels, that it takes: one
+    that leaves two cells on the innermost map, as PyTorch's exporter wants it.
+    """
+    graph, facts = _graph(weights, precision, raw_maps)
+    with _quiet():
+        sizes = dict.fromkeys((0, 2, 3), Dim.DYNAMIC)
+        program = torch.export.export(graph, (_EXAMPLE,), dynamic_shapes=(sizes,))
+        program = program.run_decompositions({_POOL: _plain_pool})
+        content = io.BytesIO()
+        torch.export.save(program, content, extra_files={KEY: facts.to_json()})
+    atomic_write(path, content.getvalue())
+    return max(int(limits.lower) for limits in program.range_constraints.values())
 
 
 def write_onnx(path: Path, proto: onnx.ModelProto) -> None:
@@ -101,6 +110,32 @@ def write_openvino(path: Path, proto: onnx.ModelProto, images: Calibration | Non
         openvino.save_model(model, made, compress_to_fp16=False)
         atomic_write(path.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
         atomic_write(path, made.read_bytes())
+
+
+def _graph(
+    weights: Weights, precision: Literal["fp32", "fp16", "bf16"], raw_maps: bool
+) -> tuple[MapsGraph | BoxesGraph, Facts]:
+    """What exporters trace, and what the file has to say of itself."""
+    model = weights.build()
+    facts = Facts(
+        tuple(weights.class_names),
+        weights.threshold,
+        weights.preprocessing,
+        weights.decoding,
+        precision,
+        "maps" if raw_maps else "detections",
+        LONGEST * model.backbone.stride - (weights.preprocessing.pad_multiple or weights.preprocessing.pad_mask),
+        model.bytes_per_pixel,
+    )
+    model = fuse(model, torch.float16 if precision == "fp16" else torch.float32, portable=True)
+    if raw_maps:
+        return MapsGraph(model, weights.preprocessing).eval(), facts
+    return BoxesGraph(model, weights.preprocessing, weights.decoding).eval(), facts
+
+
+def _plain_pool(x: Tensor, dim: int, reverse: bool) -> Tensor:
+    """``network.corner_pool.corner_pool`` in PyTorch's own operators, of any length."""
+    return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values
 
 
 @contextmanager

@@ -86,8 +86,11 @@ class CornerNet(nn.Module):
         ]
 
     def _stacks(self, images: Tensor, last_only: bool) -> list[tuple[Tensor, CornerHead]]:
-        pairs = list(zip(self.backbone(images), self.heads, strict=True))
-        return pairs[-1:] if last_only else pairs  # type: ignore[return-value]
+        features = self.backbone(images)
+        pairs = (
+            zip(features[-1:], self.heads[-1:], strict=True) if last_only else zip(features, self.heads, strict=True)
+        )
+        return list(pairs)  # type: ignore[arg-type]
 
 
 def channels_last(model: CornerNet) -> CornerNet:

@@ -20,7 +20,7 @@ from cornernet.network.hourglass import ConvBN, Hourglass
 from cornernet.network.squeeze import Fire
 
 _WINOGRAD_CHANNELS = 96  # with fewer, the transforms cost more than they save
-_WINOGRAD_LEVELS = 2  # hourglass levels below the outermost whose maps are still large
+_WINOGRAD_LEVELS = 1  # hourglass levels below the outermost whose maps are still large; a second gains nothing
 _STRIP_ROWS, _STRIP_BYTES = 16, 12 * 2**20  # rows at least, and memory of their sums: what fits a last-level cache
 _GIVE_BACK = 64 * 2**20  # bytes of freed weights
 _TYPICAL_MAP = 128  # cells a side of the outermost maps: what weights are packed for
@@ -29,11 +29,12 @@ _TYPICAL_MAP = 128  # cells a side of the outermost maps: what weights are packe
 def fuse(model: CornerNet, dtype: torch.dtype = torch.float32, *, portable: bool = False) -> CornerNet:
     """``model`` made ready for testing, and for that alone, in place; its arithmetic then is in ``dtype``.
 
-    It takes images of ``dtype`` and gives features in it; heatmaps, offsets and embeddings are computed from them in
-    float32. Its parameters are gone: save or train another copy. ``portable`` keeps to PyTorch's own operators on CPUs
-    too, which exporters know.
+    Only the last stack's head is left. It takes images of ``dtype`` and gives features in it; heatmaps, offsets and
+    embeddings are computed from them in float32. Its parameters are gone: save or train another copy. ``portable``
+    keeps to PyTorch's own operators on CPUs too, which exporters know.
     """
     model.eval().requires_grad_(False)
+    model.heads = model.heads[-1:]  # the others answer in training only
     levels = _levels(model)
     with torch.no_grad():
         freed = 0

@@ -25,7 +25,7 @@ class Facts:
     threshold: float
     preprocessing: Preprocessing
     decoding: Decoding
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Literal["fp32", "fp16", "bf16", "int8"]
     outputs: Literal["detections", "maps"]
     largest_side: int
     bytes_per_pixel: float

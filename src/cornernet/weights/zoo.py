@@ -112,6 +112,8 @@ def open_weights(
             raise InputError(f"{source}: no such weights file, and none of the names {names}")
     if not path.is_file():
         raise InputError(f"{path}: not a file; name the weights file itself")
+    if path.suffix.lower() == ".pt2":
+        raise InputError(f"{path}: is a program, which torch.export.load runs; give the weights it was made from")
     if _is_pickle(path):
         return load_foreign(path, class_names)
     return load_weights(path)

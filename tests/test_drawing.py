@@ -39,7 +39,7 @@ def detections(boxes, scores=None, kinds=None, names=NAMES, size=(240, 320)):
 def candidates(found, distances):
     cells = np.zeros((len(found), 2), np.int64)
     scores, views = found.scores, np.zeros(len(found), np.int64)
-    return Candidates(found.boxes, found.labels, scores, scores, cells, cells, np.array(distances), views)
+    return Candidates(found.boxes, scores, found.labels, scores, scores, cells, cells, np.array(distances), views)
 
 
 def changed(picture, image):

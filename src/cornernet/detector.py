@@ -203,8 +203,7 @@ class Detector:
             tl_positions,
             br_positions,
             output.head.pairing.distance(tl_embeddings, br_embeddings),
-            max_distance=self.decoding.max_distance,
-            limit=self.decoding.num_candidates,
+            self.decoding,
         )
 
     def _corners(

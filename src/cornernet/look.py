@@ -46,8 +46,8 @@ def all_candidates(looks: Sequence[Look], scale: float) -> Candidates:
         found = {name: getattr(pairs, name)[0][pairs.valid[0]].cpu().numpy() for name in Pairs._fields}
         cells = [np.stack(np.divmod(found[name], map_width), axis=1) for name in ("tl_cells", "br_cells")]
         view = np.full(len(found["labels"]), number)
-        scores = found["tl_scores"], found["br_scores"]
-        columns.append((found["boxes"] / scale, found["labels"], *scores, *cells, found["distances"], view))
+        known = (found[name] for name in ("scores", "labels", "tl_scores", "br_scores"))
+        columns.append((found["boxes"] / scale, *known, *cells, found["distances"], view))
     merged = Candidates(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
     order = np.argsort(-merged.scores, kind="stable")
     return Candidates(*(getattr(merged, field.name)[order] for field in fields(Candidates)))

@@ -86,19 +86,27 @@ class Decoding:
     """How maps become boxes; every weights file carries its own (they differ). Defaults: paper, section 4.2.
 
     The best ``num_corners`` of each kind are paired where their embeddings differ by at most ``max_distance``; the
-    best ``num_candidates`` pairs go on to soft-NMS. The authors' code clips candidates to the image before that
-    (``clip``) and counts overlaps in boxes one pixel wider and higher (``plus_one``).
+    best ``num_candidates`` pairs go on to soft-NMS. A pair's score is the ``"mean"`` of its corners' or their
+    ``"harmonic"`` mean, which is low where either is (``pair_score``). The authors' code clips candidates to the image
+    before soft-NMS (``clip``) and counts overlaps in boxes one pixel wider and higher (``plus_one``).
     """
 
     num_corners: int = 100
     num_candidates: int = 1000
     max_distance: float = 0.5
+    pair_score: Literal["mean", "harmonic"] = "mean"
     clip: bool = False
     plus_one: bool = False
 
     def __post_init__(self) -> None:
         if self.num_corners < 1 or self.num_candidates < 1 or self.max_distance < 0:
             raise ValueError(f"decoding needs at least one corner and candidate and no negative distance: {self}")
+        if self.pair_score not in ("mean", "harmonic"):
+            raise ValueError(f"pair_score is mean or harmonic, not {self.pair_score}")
+
+    def score_of(self, tl: Any, br: Any) -> Any:
+        """A pair's score from those of its top-left and its bottom-right corner: numbers, arrays or tensors."""
+        return (tl + br) / 2 if self.pair_score == "mean" else 2 * tl * br / (tl + br + 1e-12)
 
 
 @dataclass(frozen=True)
@@ -180,13 +188,14 @@ class Architecture:
 class Candidates:
     """Paired corners of one image, before soft-NMS, best first.
 
-    ``boxes`` (N, 4) x1 y1 x2 y2 in pixels of the image; ``labels`` (N,); ``tl_scores`` and ``br_scores`` (N,) of the
-    two corners; ``tl_cells`` and ``br_cells`` (N, 2) as (row, column) of the heatmap; ``distances`` (N,) between the
-    corners' embeddings; ``views`` (N,) the index of the view that found it: 0 the image itself, with flip 1 its
-    mirror, with several scales two for each scale.
+    ``boxes`` (N, 4) x1 y1 x2 y2 in pixels of the image; ``scores`` (N,) of the pairs, by ``Decoding.score_of``;
+    ``labels`` (N,); ``tl_scores`` and ``br_scores`` (N,) of the two corners; ``tl_cells`` and ``br_cells`` (N, 2) as
+    (row, column) of the heatmap; ``distances`` (N,) between the corners' embeddings; ``views`` (N,) the index of the
+    view that found it: 0 the image itself, with flip 1 its mirror, with several scales two for each scale.
     """
 
     boxes: FloatArray
+    scores: FloatArray
     labels: IntArray
     tl_scores: FloatArray
     br_scores: FloatArray
@@ -194,11 +203,6 @@ class Candidates:
     br_cells: IntArray
     distances: FloatArray
     views: IntArray
-
-    @property
-    def scores(self) -> FloatArray:
-        """(N,) mean of both corners' scores: paper, section 4.2."""
-        return (self.tl_scores + self.br_scores) / 2
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -1,6 +1,7 @@
 """``cornernet explain``: a table, pictures and JSON of one image."""
 
 import json
+from statistics import harmonic_mean
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_everything_is_written(scene, tmp_path, capsys):
         assert box["box"] == [tl["x"], tl["y"], br["x"], br["y"]]
         assert tl["label"] == br["label"]
         assert abs(tl["embedding"] - br["embedding"]) == pytest.approx(box["distance"], abs=1e-4)
-        assert (tl["score"] + br["score"]) / 2 == pytest.approx(box["score"], abs=1e-4)
+        assert harmonic_mean((tl["score"], br["score"])) == pytest.approx(box["score"], abs=1e-4)
         for other in box["rejected"]:
             assert other["reason"]
             assert other["top_left"] == box["top_left"] or other["bottom_right"] == box["bottom_right"]

@@ -9,6 +9,7 @@ import torch
 from cornernet.corners.pair import corner_positions, pair_corners
 from cornernet.corners.peaks import Corners, top_corners
 from cornernet.corners.soft_nms import soft_nms
+from cornernet.structures import Decoding
 
 SCALE, SHIFT = (3.97, 4.1), (6.0, 3.0)
 
@@ -146,7 +147,7 @@ def test_pairs(seed, k, m, tied):
     offsets = [torch.rand(3, count, 2, generator=generator) for count in (k, m)]
     positions = [corner_positions(c, o, SCALE, shift) for c, o in zip(corners, offsets, strict=True)]
     distance = torch.rand(3, k, m, generator=generator)
-    pairs = pair_corners(*corners, *positions, distance, limit=10_000)
+    pairs = pair_corners(*corners, *positions, distance, Decoding(num_candidates=10_000))
     for image in range(3):
         expected = pairs_by_loops(*corners, *positions, distance, image)
         assert rows_of(pairs, image) == expected
@@ -204,6 +205,18 @@ def test_only_the_best_thousand_pairs_go_on():
     best = pairs_by_loops(*corners, *positions, distance, 0)[:1000]
     assert pairs.scores[0].tolist() == pytest.approx([row[0] for row in best])
     assert set(zip(pairs.tl_cells[0].tolist(), pairs.br_cells[0].tolist(), strict=True)) == {row[2:4] for row in best}
+
+
+def test_a_harmonic_score_follows_the_worse_corner():
+    zero = torch.zeros(1, 3, dtype=torch.long)
+    tl = Corners(torch.tensor([[0.9, 0.5, -1.0]]), zero, zero, zero, torch.arange(3)[None])
+    br = Corners(torch.tensor([[0.1, 0.45, -1.0]]), zero, zero, zero, torch.arange(3)[None])
+    positions = torch.zeros(1, 3, 2), torch.ones(1, 3, 2)
+    pairs = pair_corners(tl, br, *positions, torch.zeros(1, 3, 3), Decoding(pair_score="harmonic"))
+    assert pairs.scores[0, :4].tolist() == pytest.approx([0.6, 0.45 / 0.95, 0.18, 0.1 / 0.6])
+    assert pairs.valid.sum() == 4
+    with pytest.raises(ValueError, match="mean or harmonic"):
+        Decoding(pair_score="median")
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -48,15 +48,16 @@ def explained(tl, br, threshold=0.3, **decoding):
         torch.as_tensor(tl.positions)[None],
         torch.as_tensor(br.positions)[None],
         torch.as_tensor(np.abs(tl.embeddings[:, None] - br.embeddings))[None],
-        max_distance=settings.max_distance,
-        limit=settings.num_candidates,
+        settings,
     )
     there = found.valid[0]
     column = {name: getattr(found, name)[0][there].numpy() for name in found._fields}
     cells = [np.stack(np.divmod(column[name], MAP_WIDTH), axis=1) for name in ("tl_cells", "br_cells")]
     scores = column["tl_scores"], column["br_scores"]
     views = np.zeros(len(column["labels"]), np.int64)
-    candidates = Candidates(column["boxes"], column["labels"], *scores, *cells, column["distances"], views)
+    candidates = Candidates(
+        column["boxes"], column["scores"], column["labels"], *scores, *cells, column["distances"], views
+    )
     empty = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), NAMES, (SIZE, SIZE))
     heat = np.zeros((4, 4), np.float32)
     return Pairs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cornernet.commands.common import Bar
 
@@ -48,6 +48,7 @@ def info(weights: str) -> None:
         "pixels": f"{p.color_order}, mean {_short(p.mean)}, std {_short(p.std)}",
         "padding": f"{p.padding}, " + (f"multiples of {p.pad_multiple}" if p.pad_multiple else f"size | {p.pad_mask}"),
         "decoding": f"{d.num_corners} corners, {d.num_candidates} pairs, distance {d.max_distance:g}"
+        + (", harmonic scores" if d.pair_score == "harmonic" else "")
         + (", clipped to the image" if d.clip else "")
         + (", overlap + 1 pixel" if d.plus_one else ""),
         "threshold": f"{stored.threshold:g}",
@@ -82,12 +83,13 @@ def convert(
     class_names: str | None = None,
     threshold: float | None = None,
     max_distance: float | None = None,
+    pair_score: Literal["mean", "harmonic"] | None = None,
     pooling_reach: int | None = None,
     half: bool = False,
 ) -> None:
     """Make a checkpoint of OpenMMLab or of the authors one of ours: safetensors, with all it needs.
 
-    Or write one of ours anew with another threshold, pairing distance or reach of its corner pooling.
+    Or write one of ours anew with another threshold, pairing distance, score of pairs or reach of its corner pooling.
 
     Args:
         source: Checkpoint (.pth, .pkl), or the name of a release.
@@ -96,6 +98,8 @@ def convert(
         threshold: Lowest score that predict shows, unless told otherwise.
         max_distance: Corners are paired whose embeddings differ by at most this. Less where boxes join neighbours of
             one class, more where objects stay without a box (cornernet explain).
+        pair_score: A pair's score is the mean of its corners' scores, the paper's, or their harmonic mean, which found
+            more wherever it was tried (docs/modern.md).
         pooling_reach: Corner pools are over so many cells of 4 pixels at most; 0 for all. For networks trained on
             crops and tested on larger images: half the crop's side, 32 for a crop of 256 pixels (docs/modern.md).
         half: Store the numbers in 16 bits.
@@ -117,6 +121,8 @@ def convert(
     stored.threshold = stored.threshold if threshold is None else threshold
     if max_distance is not None:
         stored.decoding = replace(stored.decoding, max_distance=max_distance)
+    if pair_score is not None:
+        stored.decoding = replace(stored.decoding, pair_score=pair_score)
     if pooling_reach is not None:
         if pooling_reach < 0:
             raise InputError(f"--pooling-reach {pooling_reach}: give a number of cells, or 0 for all")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cornernet.corners.peaks import Corners
+from cornernet.structures import Decoding
 
 
 class Pairs(NamedTuple):
@@ -44,21 +45,19 @@ def pair_corners(
     tl_positions: Tensor,
     br_positions: Tensor,
     distance: Tensor,
-    *,
-    max_distance: float = 0.5,
-    limit: int = 1000,
+    decoding: Decoding = Decoding(),
 ) -> Pairs:
-    """The best ``limit`` pairs of one class, near in ``distance`` (B, K, M), right of and below each other.
+    """The best pairs of one class, near in ``distance`` (B, K, M), right of and below each other.
 
-    ``tl_positions`` (B, K, 2) and ``br_positions`` (B, M, 2) as x, y in pixels. A pair's score is the mean of its
-    corners' scores. Paper, sections 3.1 and 4.2.
+    ``tl_positions`` (B, K, 2) and ``br_positions`` (B, M, 2) as x, y in pixels. ``decoding`` says how near, how many,
+    and what a pair's score is. Paper, sections 3.1 and 4.2.
     """
     batch, k, m = distance.shape
     ordered = (br_positions[:, None] > tl_positions[:, :, None]).all(dim=-1)
-    stands = (tl.labels[:, :, None] == br.labels[:, None]) & (distance <= max_distance) & ordered
+    stands = (tl.labels[:, :, None] == br.labels[:, None]) & (distance <= decoding.max_distance) & ordered
     stands &= (tl.scores >= 0)[:, :, None] & (br.scores >= 0)[:, None]
-    scores = torch.where(stands, (tl.scores[:, :, None] + br.scores[:, None]) / 2, -1.0).flatten(1)
-    scores, index = scores.topk(min(limit, k * m), dim=1)
+    scores = torch.where(stands, decoding.score_of(tl.scores[:, :, None], br.scores[:, None]), -1.0).flatten(1)
+    scores, index = scores.topk(min(decoding.num_candidates, k * m), dim=1)
     i, j = index // max(m, 1), index % max(m, 1)
     image = torch.arange(batch, device=index.device)[:, None]
     return Pairs(

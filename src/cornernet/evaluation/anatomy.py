@@ -115,7 +115,7 @@ def mended(sighting: Sighting, diagnosis: Diagnosis, kinds: Collection[Kind]) ->
 
     Duplicates, background and boxes of wrongly paired corners are taken away. A box of the wrong class gets the right
     one, a box in the wrong place the object's; so do, with localisation, boxes that are right but not exact. Either
-    goes away where the object has been found. A missed object gets the box of its two corners, its score their mean: a
+    goes away where the object has been found. A missed object gets the box of its two corners, and a pair's score: a
     corner that was seen has its place and score, one that was not the true place and score 1.
     """
     record, (boxes, scores, labels, names, size) = sighting.record, _parts(sighting.detections)
@@ -148,7 +148,7 @@ def _rebuilt(sighting: Sighting, diagnosis: Diagnosis, g: int) -> tuple[NDArray[
     for side, (seen, corners) in enumerate(sides):
         if seen >= 0:
             box[2 * side : 2 * side + 2], scores[side] = corners.positions[seen], float(corners.scores[seen])
-    return box, sum(scores) / 2
+    return box, float(sighting.decoding.score_of(*scores))
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,20 @@ import numpy as np
 from cornernet.data.dataset import ImageRecord
 from cornernet.data.prefetch import ahead
 from cornernet.detector import Detector
-from cornernet.structures import CornerPoints, Detections
+from cornernet.structures import CornerPoints, Decoding, Detections
 
 
 class Sighting(NamedTuple):
-    """One image: its ground truth, what was detected, and the best corners of each kind, paired or not."""
+    """One image: its ground truth, what was detected, and the best corners of each kind, paired or not.
+
+    ``decoding`` is how they were paired.
+    """
 
     record: ImageRecord
     detections: Detections
     tl: CornerPoints
     br: CornerPoints
+    decoding: Decoding = Decoding()
 
 
 def look_at(
@@ -33,7 +37,7 @@ def look_at(
     images = ahead(ImageRecord.read, records, depth=3)
     for i, (record, image) in enumerate(zip(records, images, strict=True), start=1):
         seen = detector.explain(image)
-        sightings.append(Sighting(record, seen.detections, seen.tl_corners, seen.br_corners))
+        sightings.append(Sighting(record, seen.detections, seen.tl_corners, seen.br_corners, detector.decoding))
         if progress:
             progress(i, len(records))
     return sightings

@@ -18,7 +18,8 @@ Outcome = Literal["box", "class", "position", "embedding", "candidates", "score"
 class Pair:
     """A top-left and a bottom-right corner, by their places among the best, and what became of them.
 
-    ``score`` is the mean of their scores and ``distance`` that of their embeddings. ``outcome`` is the first to hold:
+    ``score`` is what ``Decoding.score_of`` makes of theirs, ``distance`` that of their embeddings. ``outcome`` is the
+    first to hold:
 
     - ``class``: the corners are of two classes;
     - ``position``: the bottom-right corner is not right of and below the top-left one;
@@ -81,7 +82,7 @@ class Pairs:
 
     def pair(self, tl: int, br: int) -> Pair:
         """What became of the ``tl``-th best top-left and the ``br``-th best bottom-right corner."""
-        score = float(self.tl.scores[tl] + self.br.scores[br]) / 2
+        score = float(self.decoding.score_of(self.tl.scores[tl], self.br.scores[br]))
         distance = float(abs(self.tl.embeddings[tl] - self.br.embeddings[br]))
         candidate = self._candidate.get((tl, br))
         if candidate is not None:

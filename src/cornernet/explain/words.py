@@ -94,6 +94,7 @@ def as_json(pairs: Pairs, file: str, at: tuple[float, float] | None = None) -> d
         "classes": list(pairs.seen.detections.class_names),
         "threshold": pairs.threshold,
         "max_distance": pairs.decoding.max_distance,
+        "pair_score": pairs.decoding.pair_score,
         "top_left": _corner_list(pairs.tl),
         "bottom_right": _corner_list(pairs.br),
         "boxes": [

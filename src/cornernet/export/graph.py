@@ -92,8 +92,7 @@ class BoxesGraph(MapsGraph):
             corner_positions(tl, head.tl_offset.at(tl_seen), scale, shift),
             corner_positions(br, head.br_offset.at(br_seen), scale, shift),
             head.pairing.distance(head.pairing.tl.at(tl_seen), head.pairing.br.at(br_seen)),
-            max_distance=self.decoding.max_distance,
-            limit=self.decoding.num_candidates,
+            self.decoding,
         )
 
 

@@ -88,7 +88,7 @@ def choose(
     recipe = Recipe(
         model=model,
         preprocessing=Preprocessing(pad_multiple=pad_multiple(model), max_size=max_size),
-        decoding=Decoding(max_distance=1.0),  # two corners of one object: docs/log.md
+        decoding=Decoding(max_distance=1.0, pair_score="harmonic"),  # docs/log.md, docs/modern.md
         augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
         loss=LossSettings(around=1),
         optimization=rate,

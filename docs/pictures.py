@@ -108,7 +108,7 @@ def draw_explanation() -> None:
 def draw_modern() -> None:
     """What each part of the modern recipe is worth, and where the AP is lost by the classic one and by it."""
     measured = json.loads((IMAGES.parent / "runs/modern.json").read_text())
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     rows = list(reversed(measured["parts"]))
     left.barh([row["what"] for row in rows], [row["AP"] for row in rows], color="#0069ff")
     for i, row in enumerate(rows):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,10 @@ def test_a_program_of_pytorchs_own_operators_finds_the_same(detector, tmp_path, 
     path = tmp_path / "shapes.pt2"
     assert main(["export", "--weights", "shapes", "--format", "pt2", "--out", str(path)]) == 0
     least = int(re.search(r"images of (\d+) pixels", capsys.readouterr().err)[1])
+    with zipfile.ZipFile(path) as archive:
+        assert not any(
+            str(Path(cornernet.__file__).parent).encode() in archive.read(name) for name in archive.namelist()
+        )
     extra = {"cornernet": ""}
     program = torch.export.load(path, extra_files=extra)
     assert read_facts(extra["cornernet"], str(path)).class_names == detector.class_names

@@ -17,6 +17,7 @@ import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor
 from torch.export import Dim
+from torch.fx import GraphModule
 
 from cornernet.errors import InputError
 from cornernet.export.graph import BoxesGraph, MapsGraph
@@ -79,6 +80,9 @@ def write_program(
         sizes = dict.fromkeys((0, 2, 3), Dim.DYNAMIC)
         program = torch.export.export(graph, (_EXAMPLE,), dynamic_shapes=(sizes,))
         program = program.run_decompositions({_POOL: _plain_pool})
+        for part in program.graph_module.modules():
+            for node in part.graph.nodes if isinstance(part, GraphModule) else ():
+                node.meta.pop("stack_trace", None)  # has this machine's paths
         content = io.BytesIO()
         torch.export.save(program, content, extra_files={KEY: facts.to_json()})
     atomic_write(path, content.getvalue())

@@ -37,9 +37,8 @@ WARMUP = 3  # images
 
 def export_all(weights: str, folder: Path, images: Calibration) -> dict[str, Path]:
     """Every kind of exported file, by name; int8 is calibrated on ``images``."""
-    files = {}
-    for precision in ("fp32", "fp16"):
-        proto = to_onnx(open_weights(weights), precision=precision)
+    files, fp32 = {}, to_onnx(open_weights(weights))
+    for precision, proto in (("fp32", fp32), ("fp16", to_onnx(open_weights(weights), precision="fp16"))):
         for kind, suffix, write in (("ONNX", ".onnx", write_onnx), ("OpenVINO", ".xml", write_openvino)):
             path = folder / f"{precision}{suffix}"
             write(path, proto)
@@ -47,7 +46,7 @@ def export_all(weights: str, folder: Path, images: Calibration) -> dict[str, Pat
     files["OpenVINO, bf16"] = folder / "bf16.xml"
     write_openvino(files["OpenVINO, bf16"], to_onnx(open_weights(weights), precision="bf16"))
     files["OpenVINO, int8"] = folder / "int8.xml"
-    write_openvino(files["OpenVINO, int8"], to_onnx(open_weights(weights)), images)
+    write_openvino(files["OpenVINO, int8"], fp32, images)
     files["PyTorch program (.pt2), fp32"] = folder / "fp32.pt2"
     write_program(files["PyTorch program (.pt2), fp32"], open_weights(weights))
     return files

@@ -6,16 +6,13 @@ Prints one JSON line: seconds of every timed step, peak memory, number of parame
 from __future__ import annotations
 
 import json
-import resource
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
+from images import answer, time_image
 
-from cornernet.data.images import read_image
 from cornernet.detector import Detector
 from cornernet.network.cornernet import CornerNet
 from cornernet.network.fused import fuse
@@ -26,14 +23,7 @@ def time_inference(job: dict[str, Any], model: CornerNet, class_names: tuple[str
     """Seconds from an image's pixels to its boxes."""
     model = fuse(model, {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}[job["variant"]])
     detector = Detector(model, class_names, load_recipe(job["recipe"]).preprocessing)
-    pixels, seconds = read_image(Path(job["image"])), []
-    if job["side"]:
-        pixels = cv2.resize(pixels, (job["side"], job["side"]))
-    for _ in range(job["warmup"] + job["iterations"]):
-        start = time.perf_counter()
-        detector(pixels)
-        seconds.append(time.perf_counter() - start)
-    return seconds
+    return time_image(job, detector)
 
 
 def main() -> None:
@@ -51,13 +41,8 @@ def main() -> None:
         seconds = time_training(job, model, class_names)
     else:
         seconds = time_inference(job, model, class_names)
-    answer = {
-        "seconds": seconds[job["warmup"] :],
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # Linux counts in KiB
-        "parameters": parameters,
-        "threads": torch.get_num_threads(),
-    }
-    print(json.dumps(answer))
+    threads = torch.get_num_threads()
+    print(json.dumps(answer(job, seconds, threads) | {"parameters": parameters}))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 import onnx
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-from torch import Tensor
 from torch.export import Dim
 from torch.fx import GraphModule
 
@@ -23,6 +22,7 @@ from cornernet.errors import InputError
 from cornernet.export.graph import BoxesGraph, MapsGraph
 from cornernet.export.pooling import LONGEST, corner_pool
 from cornernet.files import atomic_write
+from cornernet.network.corner_pool import cummax_pool
 from cornernet.network.fused import fuse
 from cornernet.runtime.facts import KEY, Facts, read_facts
 from cornernet.weights.store import Weights
@@ -79,7 +79,7 @@ def write_program(
     with _quiet():
         sizes = dict.fromkeys((0, 2, 3), Dim.DYNAMIC)
         program = torch.export.export(graph, (_EXAMPLE,), dynamic_shapes=(sizes,))
-        program = program.run_decompositions({_POOL: _plain_pool})
+        program = program.run_decompositions({_POOL: cummax_pool})
         for part in program.graph_module.modules():
             for node in part.graph.nodes if isinstance(part, GraphModule) else ():
                 node.meta.pop("stack_trace", None)  # has this machine's paths
@@ -135,11 +135,6 @@ def _graph(
     if raw_maps:
         return MapsGraph(model, weights.preprocessing).eval(), facts
     return BoxesGraph(model, weights.preprocessing, weights.decoding).eval(), facts
-
-
-def _plain_pool(x: Tensor, dim: int, reverse: bool) -> Tensor:
-    """``network.corner_pool.corner_pool`` in PyTorch's own operators, of any length."""
-    return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values
 
 
 @contextmanager

@@ -33,8 +33,13 @@ def corner_pool(x: Tensor, dim: int, *, reverse: bool) -> Tensor:
     dim %= 4
     fast = HAS_TRITON and x.is_cuda
     if x.requires_grad and torch.is_grad_enabled() and x.stride(dim) == 1 and not fast:
-        return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values  # strided scans are slow
+        return cummax_pool(x, dim, reverse)  # strided scans are slow
     return _corner_pool(x, dim, reverse)
+
+
+def cummax_pool(x: Tensor, dim: int, reverse: bool) -> Tensor:
+    """``corner_pool`` in PyTorch's own operators."""
+    return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values
 
 
 def corner_pool_near(x: Tensor, dim: int, *, reverse: bool, reach: int) -> Tensor:

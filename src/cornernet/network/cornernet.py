@@ -86,11 +86,8 @@ class CornerNet(nn.Module):
         ]
 
     def _stacks(self, images: Tensor, last_only: bool) -> list[tuple[Tensor, CornerHead]]:
-        features = self.backbone(images)
-        pairs = (
-            zip(features[-1:], self.heads[-1:], strict=True) if last_only else zip(features, self.heads, strict=True)
-        )
-        return list(pairs)  # type: ignore[arg-type]
+        chosen = slice(-1, None) if last_only else slice(None)
+        return list(zip(self.backbone(images)[chosen], self.heads[chosen], strict=True))  # type: ignore[arg-type]
 
 
 def channels_last(model: CornerNet) -> CornerNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import torch
@@ -12,6 +13,7 @@ from cornernet.recipe import Recipe
 from cornernet.training.step import batch_losses
 
 _OVERHEAD = 1.15  # reading, optimiser, averaging
+_LEAST_STEPS, _LEAST_SECONDS = 5, 2.0  # so long that another program's moment does not count
 
 
 def noise_batch(count: int, side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -21,19 +23,19 @@ def noise_batch(count: int, side: int, device: torch.device) -> tuple[Tensor, Te
     return images, boxes, torch.zeros(count, 8, dtype=torch.int64, device=device)
 
 
-def seconds_per_image(recipe: Recipe, num_classes: int, steps: int = 5) -> float:
-    """Seconds of an image in a training by ``recipe`` on one device here: the median of a few steps on noise."""
+def seconds_per_image(recipe: Recipe, num_classes: int) -> float:
+    """Seconds of an image in a training by ``recipe`` on one device here: the median of some steps on noise."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size, batch = recipe.augmentation.crop_size, recipe.batch_size
     model = channels_last(CornerNet(recipe.model, num_classes).to(device))
     images, boxes, labels = noise_batch(batch, size, torch.device(device))
     dtype = torch.float16 if recipe.precision == "16-mixed" else torch.bfloat16
-    times = []
-    for _ in range(steps):
+    times: list[float] = []
+    while len(times) < _LEAST_STEPS or sum(times) < _LEAST_SECONDS:
         start = time.perf_counter()
         with torch.autocast(device, dtype, enabled=recipe.precision != "32-true"):
             losses = batch_losses(model, images, boxes, labels)
         torch.stack(list(losses.values())).sum().backward()
         float(losses["heatmap"].detach())  # waits for a GPU
         times.append(time.perf_counter() - start)
-    return sorted(times)[steps // 2] / batch * _OVERHEAD
+    return statistics.median(times) / batch * _OVERHEAD

@@ -24,17 +24,19 @@ CLASS_NAMES = ("animals", "food", "household", "plants", "vehicles")
 HEIGHT, WIDTH = 360, 480
 
 
-def read_stamps(folder: Path) -> list[tuple[int, np.ndarray]]:
-    """Class and uint8 (H, W, 4) of every stamp with transparency, cut to what is opaque."""
+def read_stamps(folder: Path, each: int) -> list[tuple[int, np.ndarray]]:
+    """Class and uint8 (H, W, 4) of ``each`` stamps of a class that have transparency, cut to what is opaque."""
     stamps = []
     for label, name in enumerate(CLASS_NAMES):
+        found = []
         for path in sorted((folder / "usr/share/tuxpaint/stamps" / name).rglob("*.png")):
             image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
                 continue
             x, y, width, height = cv2.boundingRect((image[..., 3] > 127).astype(np.uint8))
             if min(width, height) >= 24 and (image[..., 3] < 128).any():
-                stamps.append((label, image[y : y + height, x : x + width]))
+                found.append((label, image[y : y + height, x : x + width]))
+        stamps += found[:: max(1, len(found) // each)][:each]
     return stamps
 
 
@@ -74,15 +76,16 @@ def draw(
 
 
 def main() -> None:
-    """The command line: PACKAGES OUT [--train N] [--val N] [--seed S]."""
+    """The command line: PACKAGES OUT [--train N] [--val N] [--each N] [--seed S]."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packages", type=Path, help="the folder that the packages were unpacked into")
     parser.add_argument("out", type=Path)
     parser.add_argument("--train", type=int, default=1000)
     parser.add_argument("--val", type=int, default=150)
+    parser.add_argument("--each", type=int, default=8, help="stamps of a class")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    stamps = read_stamps(options.packages)
+    stamps = read_stamps(options.packages, options.each)
     paths = sorted((options.packages / "usr/share/backgrounds").rglob("*.jpg"))
     if not stamps or len(paths) < 10:
         found = f"{len(stamps)} stamps and {len(paths)} backgrounds"

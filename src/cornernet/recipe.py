@@ -86,6 +86,9 @@ class Recipe:
     """Whether to compute activations again for the gradient instead of keeping them: less memory, more time."""
     compile: bool = False
     """Whether torch.compile translates the network first: minutes, then faster steps; needs a C++ compiler."""
+    weights: str | None = None
+    """What to begin with: a weights file of any dialect, shapes (bundled) or a release's name; none for nothing. What
+    fits is taken, same-named classes keep what they know."""
     freeze: Literal["none", "backbone"] = "none"
     """What keeps its weights: with backbone only the corner modules and branches learn."""
     seed: int = 0

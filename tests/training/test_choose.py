@@ -136,6 +136,34 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+def test_a_small_network_for_large_objects_begins_with_the_bundled_weights():
+    large = replace(CPU, box_side=(20.0, 90.0, 200.0))
+    for facts, size, expected in (
+        (large, None, "shapes"),
+        (large, "nano", None),  # they are not a nano's
+        (CPU, "small", None),  # small objects: measured to harm
+        (replace(GPU, box_side=large.box_side), None, None),
+    ):
+        recipe, reasons = choose(facts, size)
+        assert recipe.weights == expected
+        assert any(reason.startswith("weights shapes: ") for reason in reasons) == (expected is not None)
+
+
+def test_images_of_one_innermost_cell_are_trained_on_twice_as_large():
+    recipe, _ = choose(replace(CPU, image_side=60, box_side=(10.0, 20.0, 40.0)), "small")
+    assert recipe.augmentation.crop_size == 128
+
+
+@pytest.mark.parametrize("words", [(), ("--weights", "none")])
+def test_weights_to_begin_with_are_a_field_of_the_recipe(words, tmp_path):
+    data = write_data(tmp_path / "data", train=2, val=1)
+    recipe = write_recipe(tmp_path, weights="shapes", epochs=1, workers=0)
+    done = cornernet("train", recipe, "--data", data, *words, "--no-report", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert ("tensors taken" in done.stderr) == (not words)
+    assert load_recipe(str(tmp_path / "run/recipe.yaml")).weights == (None if words else "shapes")
+
+
 def test_what_does_not_go_together_is_said():
     with pytest.raises(InputError, match="--size and --minutes"):
         train_command("shapes", data="anywhere", size="nano", settings=Recipe())

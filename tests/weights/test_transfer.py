@@ -1,7 +1,6 @@
 """Starting from other weights: classes go by name, the rest by shape."""
 
 import dataclasses
-import json
 
 import pytest
 import torch
@@ -68,8 +67,9 @@ def test_a_frozen_backbone_keeps_its_weights_and_averages(tmp_path):
     data = write_data(tmp_path / "data", train=8, val=1)
     start = drawn(TINY, ("red", "green"))
     save_weights(tmp_path / "start.safetensors", start)
-    recipe = load_recipe(str(write_recipe(tmp_path, epochs=2, freeze="backbone", workers=0)))
-    train(recipe, DataSource(str(data)), tmp_path / "run", weights=str(tmp_path / "start.safetensors"))
+    begun = str(tmp_path / "start.safetensors")
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=2, freeze="backbone", workers=0, weights=begun)))
+    train(recipe, DataSource(str(data)), tmp_path / "run")
     found = load_weights(tmp_path / "run/last.safetensors")
     for key, value in found.state.items():
         if key.startswith("backbone."):
@@ -77,4 +77,4 @@ def test_a_frozen_backbone_keeps_its_weights_and_averages(tmp_path):
     assert any(not torch.equal(value, start.state[key]) for key, value in found.state.items() if "heads" in key)
     assert found.preprocessing == dataclasses.replace(BLACK, pad_mask=15)  # theirs, but for the recipe's padding
     assert found.class_names == ("red", "blue")
-    assert json.loads((tmp_path / "run/run.json").read_text())["weights"].endswith("start.safetensors")
+    assert load_recipe(str(tmp_path / "run/recipe.yaml")).weights == begun

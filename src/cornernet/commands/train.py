@@ -25,7 +25,6 @@ def train(
     data: str | None = None,
     size: Size | None = None,
     minutes: float | None = None,
-    weights: str | None = None,
     out: str | None = None,
     resume: str | None = None,
     train_split: str = "train",
@@ -49,8 +48,6 @@ def train(
             only where it has moved.
         size: The network's size, for a run without RECIPE. Default: by the data and the machine.
         minutes: The training's time on this machine, about, for a run without RECIPE. Default: by the number of images.
-        weights: Start from these: a file of any dialect, shapes, or a release's name. What fits is taken, same-named
-            classes keep what they know.
         out: Run folder for weights, log and checkpoints. Default: runs/RECIPE-DATE.
         resume: Run folder to go on with, exactly where its last checkpoint was written.
         train_split: Split to learn from.
@@ -68,7 +65,7 @@ def train(
     """
     if not resume and not data and not show_config:
         raise InputError("train: say what to learn from with --data FOLDER")
-    if weights and resume:
+    if settings.weights and resume:
         raise InputError("train: a resumed run goes on with its own weights; leave --weights out, or --resume")
     if recipe and resume:
         raise InputError("train: a resumed run keeps its recipe; leave the recipe out, or --resume")
@@ -104,7 +101,6 @@ def train(
             source,
             folder,
             name=name,
-            weights=weights,
             strict=strict,
             checkpoint_seconds=checkpoint_seconds,
             report=report_dataset,

@@ -19,6 +19,7 @@ from cornernet.structures import Decoding, LossSettings, Preprocessing
 
 _LARGEST_OBJECT = 320  # pixels: what a crop of 511 holds with room around it
 _SMALLEST_OBJECT = 12  # pixels: three cells of the heatmap
+_SMALL_OBJECTS = 96  # pixels: below it a nano learns more in equal time, and the bundled weights harm: docs/modern.md
 _LARGEST_CROP = 512  # the paper's, and a pixel
 _SMALLEST_CROP = 256
 _SMALL_SIDE = 384  # images no larger are seen whole
@@ -83,6 +84,10 @@ def choose(
     reasons.append(
         f"input {crop}x{crop}, {how}: nine in ten objects are at most {facts.box_side[2] * scale:.0f} pixels"
     )
+    weights = None
+    if chosen == "small" and facts.box_side[2] > _SMALL_OBJECTS:
+        weights = "shapes"
+        reasons.append("weights shapes: corners of such objects need not be learnt anew (--weights none)")
     images = batch * accumulate
     rate = Optimization(lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
@@ -95,6 +100,7 @@ def choose(
         batch_size=batch,
         accumulate=accumulate,
         precision=facts.precision,  # type: ignore[arg-type]
+        weights=weights,
         workers=8,  # loading takes no more than there are cores
     )
     return _schedule(recipe, facts, minutes, seconds_per_image, reasons), reasons
@@ -122,7 +128,7 @@ def _crop(facts: Facts, scale: float) -> Callable[[int], tuple[int, bool]]:
     def crop(multiple: int) -> tuple[int, bool]:
         whole = side <= _SMALL_SIDE
         least = round(side) if whole else min(_LARGEST_CROP, max(_SMALLEST_CROP, int(_AROUND * large)))
-        return -(-least // multiple) * multiple, whole
+        return max(2, -(-least // multiple)) * multiple, whole  # of one cell inside, no mean can be taken
 
     return crop
 
@@ -137,7 +143,7 @@ def _fit_memory(
 ) -> tuple[Size, int, int]:
     """Size, images a step and steps whose gradients are summed, such that a step fits into memory."""
     on_gpu = facts.device == "cuda"
-    wanted: Size = size or ("base" if on_gpu else "small" if facts.box_side[2] > 96 else "nano")
+    wanted: Size = size or ("base" if on_gpu else "small" if facts.box_side[2] > _SMALL_OBJECTS else "nano")
     smaller: list[Size] = [wanted] if size else [s for s in ("base", "small", "nano") if _order(s) <= _order(wanted)]
     for name in smaller:
         model = SIZES[name]

@@ -95,14 +95,13 @@ def train(
     folder: Path,
     *,
     name: str = "",
-    weights: str | None = None,
     strict: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     report: Callable[[CocoDataset], None] = lambda dataset: None,
 ) -> TrainingResult:
     """Train a network by ``recipe`` on the data of ``source``; everything it leaves behind lies in ``folder``.
 
-    ``weights`` to start from, a file or a release's name, bring their preprocessing; what does not fit is said.
+    Weights to begin with bring their preprocessing; what does not fit is said.
     ``report`` is shown each data set as it was read, with its problems. Raises ``InputError`` for data or folders that
     will not do, ``DivergedError`` where a loss stops being finite, ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
@@ -113,7 +112,9 @@ def train(
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
         raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
-    start = open_weights(weights) if weights else None
+    if recipe.weights == "none":  # on a command line there is no other way to say so
+        recipe = replace(recipe, weights=None)
+    start = open_weights(recipe.weights) if recipe.weights else None
     if start:
         own = recipe.preprocessing
         sizes = {"pad_mask": own.pad_mask, "pad_multiple": own.pad_multiple, "max_size": own.max_size}
@@ -127,7 +128,7 @@ def train(
             raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
         atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
         run = {"name": name, "source": asdict(source), "class_names": data[0].class_names, "world": world.size}
-        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images), "weights": weights})
+        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images)})
     while True:
         try:
             return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)

@@ -107,11 +107,12 @@ def parse(words: list[str]) -> None:
     assert name, f"cornernet {' '.join(words[:2])}: no such command"
     module, function, _ = cli.COMMANDS[name]
     target = getattr(import_module(f"cornernet.commands.{module}"), function)
-    values = cli._parse(target, f"cornernet {name}", words[len(name.split()) :])
-    recipe = (values or {}).get("recipe" if name == "train" else "name")
+    values = cli._parse(target, f"cornernet {name}", words[len(name.split()) :]) or {}
+    recipe = values.get("recipe" if name == "train" else "name")
     if recipe and not recipe.isupper() and not recipe.endswith(".yaml"):
         find_recipe(recipe)
-    for release in [(values or {}).get("weights"), *(values or {}).get("names", ())]:
+    begun_with = getattr(values.get("settings"), "weights", None)
+    for release in [values.get("weights"), begun_with, *values.get("names", ())]:
         assert not str(release).startswith("cornernet_") or find_release(str(release)), f"{release}: no such release"
 
 

@@ -96,6 +96,10 @@ class Recipe:
     workers: int = 2
     """Processes that read and augment images; 0 reads in the training process."""
 
+    def __post_init__(self) -> None:
+        if self.weights == "none":
+            self.weights = None
+
     def check(self) -> None:
         """Raises ``InputError`` naming the field that cannot be."""
         rules = [

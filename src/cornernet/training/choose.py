@@ -19,7 +19,7 @@ from cornernet.structures import Decoding, LossSettings, Preprocessing
 
 _LARGEST_OBJECT = 320  # pixels: what a crop of 511 holds with room around it
 _SMALLEST_OBJECT = 12  # pixels: three cells of the heatmap
-_SMALL_OBJECTS = 96  # pixels: below it a nano learns more in equal time, and the bundled weights harm: docs/modern.md
+_SMALL_OBJECTS = 96  # pixels
 _LARGEST_CROP = 512  # the paper's, and a pixel
 _SMALLEST_CROP = 256
 _SMALL_SIDE = 384  # images no larger are seen whole
@@ -41,6 +41,11 @@ class Facts:
     device: str
     memory: int | None
     precision: str
+
+    @property
+    def has_large_objects(self) -> bool:
+        """Whether they are large enough for more than a nano, and for the bundled weights to help: docs/modern.md."""
+        return self.box_side[2] > _SMALL_OBJECTS
 
 
 def find_facts(dataset: CocoDataset) -> Facts:
@@ -85,7 +90,7 @@ def choose(
         f"input {crop}x{crop}, {how}: nine in ten objects are at most {facts.box_side[2] * scale:.0f} pixels"
     )
     weights = None
-    if chosen == "small" and facts.box_side[2] > _SMALL_OBJECTS:
+    if chosen == "small" and facts.has_large_objects:
         weights = "shapes"
         reasons.append("weights shapes: corners of such objects need not be learnt anew (--weights none)")
     images = batch * accumulate
@@ -143,7 +148,7 @@ def _fit_memory(
 ) -> tuple[Size, int, int]:
     """Size, images a step and steps whose gradients are summed, such that a step fits into memory."""
     on_gpu = facts.device == "cuda"
-    wanted: Size = size or ("base" if on_gpu else "small" if facts.box_side[2] > _SMALL_OBJECTS else "nano")
+    wanted: Size = size or ("base" if on_gpu else "small" if facts.has_large_objects else "nano")
     smaller: list[Size] = [wanted] if size else [s for s in ("base", "small", "nano") if _order(s) <= _order(wanted)]
     for name in smaller:
         model = SIZES[name]

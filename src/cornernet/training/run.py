@@ -112,8 +112,6 @@ def train(
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
         raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
-    if recipe.weights == "none":  # on a command line there is no other way to say so
-        recipe = replace(recipe, weights=None)
     start = open_weights(recipe.weights) if recipe.weights else None
     if start:
         own = recipe.preprocessing

@@ -16,7 +16,7 @@ model: {num_stacks: 1, channels: [8, 8, 16], blocks: [1, 1, 1], feature_channels
         branch_channels: 8}
 preprocessing: {pad_mask: 15}
 augmentation: {crop_size: 63, border: 16}
-optimization: {lr: 0.002, base_batch_size: 2, warmup_iterations: 5, milestones: [2]}
+optimization: {optimizer: muon, lr: 0.002, base_batch_size: 2, warmup_iterations: 5, milestones: [2]}
 batch_size: 2
 epochs: 3
 validate_every: 1

@@ -36,6 +36,9 @@ class Augmentation:
 class Optimization:
     """How weights move."""
 
+    optimizer: Literal["adam", "muon"] = "adam"
+    """The paper's, or Muon for the convolutions and Adam for the rest: learns more from each step, takes the same
+    rate."""
     lr: float = 5e-4
     """Learning rate at base_batch_size images a step; scaled linearly to the batch in use."""
     base_batch_size: int = 48

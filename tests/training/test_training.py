@@ -87,8 +87,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     assert all(torch.isfinite(v).all() for v in load_weights(tmp_path / "run" / "last.safetensors").state.values())
 
 
-def test_a_gradient_that_is_not_finite_moves_no_weight():
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_a_gradient_that_is_not_finite_moves_no_weight(name):
     recipe = load_recipe("shapes")
+    recipe.optimization.optimizer = name
     module = TrainingModule(CornerNet(Architecture(1, (8, 8), (1, 1), 8, 6, 8), 2), recipe, 100)
     optimizer = module.configure_optimizers()["optimizer"]
     for gradient, moves in ((1.0, True), (float("nan"), False), (float("inf"), False), (1.0, True)):

@@ -94,7 +94,7 @@ def choose(
         weights = "shapes"
         reasons.append("weights shapes: corners of such objects need not be learnt anew (--weights none)")
     images = batch * accumulate
-    rate = Optimization(lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
+    rate = Optimization("muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
         preprocessing=Preprocessing(pad_multiple=pad_multiple(model), max_size=max_size),

@@ -14,6 +14,7 @@ from cornernet.data.pad import normalize
 from cornernet.errors import DivergedError
 from cornernet.network.cornernet import CornerNet
 from cornernet.recipe import Optimization, Recipe
+from cornernet.training.muon import Muon, split_weights
 from cornernet.training.step import batch_losses
 
 LOSSES = ("heatmap", "offset", "pull", "push")
@@ -103,14 +104,18 @@ class TrainingModule(pl.LightningModule):
             self._watch("the gradient's norm", self.grad_norm)
 
     def configure_optimizers(self) -> Any:
-        """Adam at the recipe's rate, scaled linearly to the batch in use."""
+        """The recipe's optimiser at its rate, scaled linearly to the batch in use."""
         settings = self.recipe.optimization
         batch = self.recipe.batch_size * self.recipe.accumulate * self.world
         rate = settings.lr * batch / settings.base_batch_size
         # a fused optimiser would unscale float16's gradients itself, after clipping
         fused = self.recipe.precision != "16-mixed"
-        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(learning, rate, fused=fused)
+        optimizer: torch.optim.Optimizer
+        if settings.optimizer == "muon":
+            optimizer = Muon(*split_weights(self.model), rate, fused)
+        else:
+            learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            optimizer = torch.optim.Adam(learning, rate, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(step, settings, self.steps_per_epoch, self.recipe.epochs)
         )

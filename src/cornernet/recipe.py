@@ -105,6 +105,7 @@ class Recipe:
 
     def check(self) -> None:
         """Raises ``InputError`` naming the field that cannot be."""
+        innermost = 2 ** (len(self.model.channels) + 1)  # side of a cell of the smallest map, in pixels
         rules = [
             (self.batch_size >= 1, "batch_size", "at least 1"),
             (self.accumulate >= 1, "accumulate", "at least 1"),
@@ -116,6 +117,11 @@ class Recipe:
             (0 <= self.optimization.ema < 1, "optimization.ema", "from 0 to below 1"),
             (self.optimization.gradient_clip > 0, "optimization.gradient_clip", "above 0"),
             (self.augmentation.crop_size >= 32, "augmentation.crop_size", "at least 32"),
+            (
+                self.augmentation.crop_size > innermost,  # of one cell, batch normalisation has no mean
+                "augmentation.crop_size",
+                f"above {innermost} for {len(self.model.channels)} levels (model.channels)",
+            ),
             (all(s > 0 for s in self.augmentation.scales), "augmentation.scales", "all above 0"),
             (0 <= self.augmentation.flip <= 1, "augmentation.flip", "a probability"),
             (not (self.compile and self.activation_checkpointing), "compile", "false with activation_checkpointing"),

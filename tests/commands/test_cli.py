@@ -99,6 +99,7 @@ def test_words_that_make_no_sense(words, said, capsys):
         ("[1", "parsing"),
         ("model: {channels: [4, 4], blocks: [1]}", "channels"),
         ("batch_size: 0", "batch_size"),
+        ("augmentation: {crop_size: 128}", "augmentation.crop_size must be above 128 for 6 levels"),
     ],
 )
 def test_recipes_with_mistakes(yaml, said, tmp_path, capsys):

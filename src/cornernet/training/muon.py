@@ -74,7 +74,7 @@ class Muon(torch.optim.Optimizer):
             [self._average(weight, "exp_avg", weight.shape) for weight in gradients],
             [self._average(weight, "exp_avg_sq", weight.shape) for weight in gradients],
             [],
-            [self._average(weight, "step", ()) for weight in gradients],
+            [self._average(weight, "step", (), on_host=not fused) for weight in gradients],
             fused=fused,
             found_inf=self.found_inf if fused else None,
             amsgrad=False,
@@ -86,11 +86,11 @@ class Muon(torch.optim.Optimizer):
             maximize=False,
         )
 
-    def _average(self, weight: Tensor, name: str, shape: Iterable[int]) -> Tensor:
+    def _average(self, weight: Tensor, name: str, shape: Iterable[int], *, on_host: bool = False) -> Tensor:
         """One of the averages kept of a weight, zero at first; also its count of steps."""
         kept = self.state[weight]
         if name not in kept:
-            kept[name] = torch.zeros(tuple(shape), device=weight.device)
+            kept[name] = torch.zeros(tuple(shape), device="cpu" if on_host else weight.device)
         return kept[name]
 
 

@@ -1,0 +1,103 @@
+"""One row of docs/modern.md's tables again, by `cornernet train` with the row's flags.
+
+    python benchmarks/modern.py adam --data DEEPPCB --out build/adam --seed 0
+    python benchmarks/modern.py shapes --out build/shapes
+
+Rows of DeepPCB train on 900 of its training images, six times each, and validate on the other hundred; its test images
+are not looked at. Rows whose names begin with shapes draw 4,000 scenes and train on each once. AP stands in
+OUT/run/metrics.json and at the end of what is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+HELD_BACK = 100
+
+PCB = ["deeppcb-modern", "--epochs=6", "--validate_every=6", "--optimization.ema=0.995"]
+ADAM = [*PCB, "--optimization.optimizer=adam"]
+MEAN = [*ADAM, "--decoding.pair_score=mean"]
+CLASSIC_CROPS = [
+    "--model.pooling_reach=null",
+    "--preprocessing.pad_multiple=null",
+    "--preprocessing.pad_mask=63",
+    "--loss.around=0",
+    "--augmentation.crop_size=255",
+    "--augmentation.at_objects=false",
+]
+WIDE = ["--augmentation.scales=[0.6,0.7,0.8,0.9,1.0,1.1,1.2,1.3]"]
+NANO = [
+    "--model.channels=[32,48,64,96]",
+    "--model.blocks=[1,1,1,2]",
+    *(f"--model.{part}_channels=32" for part in ("feature", "corner", "branch")),
+]
+SHAPES = ["shapes", "--epochs=1", "--optimization.lr=0.002", "--optimization.ema=0.99"]
+PAPER = ["--batch_size=8", "--optimization.lr=0.0005", "--optimization.base_batch_size=8", "--optimization.ema=0"]
+
+ROWS = {
+    "modern": PCB,
+    "adam": ADAM,
+    "adam-no-penalty-reduction": [*ADAM, "--loss.penalty_reduction=none"],
+    "adam-no-mirroring": [*ADAM, "--augmentation.flip=0"],
+    "mean": MEAN,
+    "mean-classic-crops": [*MEAN, *CLASSIC_CROPS, *WIDE],
+    "mean-no-reach": [*MEAN, "--model.pooling_reach=null"],
+    "mean-no-around": [*MEAN, "--loss.around=0"],
+    "mean-crops-anywhere": [*MEAN, "--augmentation.at_objects=false"],
+    "mean-more-scaling": [*MEAN, *WIDE],
+    "mean-nano": [*MEAN, *NANO],
+    "mean-bundled": [*MEAN, "--weights=shapes"],
+    "shapes-classic": [*SHAPES, *PAPER, "--optimization.warmup_iterations=60", "--decoding.pair_score=mean"],
+    "shapes-mean": [*SHAPES, "--decoding.pair_score=mean"],
+    "shapes": SHAPES,
+    "shapes-around": [*SHAPES, "--loss.around=1"],
+    "shapes-modern": [*SHAPES, "--loss.around=1", "--optimization.optimizer=muon"],
+}
+
+
+def hold_back(data: Path, folder: Path) -> None:
+    """DeepPCB's training images as a data set of its own in ``folder``, a hundred of them as its ``val``."""
+    labels = json.loads((data / "annotations" / "instances_train.json").read_text(encoding="utf-8"))
+    order = list(range(len(labels["images"])))
+    random.Random(0).shuffle(order)
+    chosen = {labels["images"][place]["id"] for place in order[:HELD_BACK]}
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val"):
+        images = [image for image in labels["images"] if (image["id"] in chosen) == (split == "val")]
+        inside = {image["id"] for image in images}
+        part = labels | {
+            "images": images,
+            "annotations": [annotation for annotation in labels["annotations"] if annotation["image_id"] in inside],
+        }
+        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(part), encoding="utf-8")
+        if not (folder / split).exists():
+            (folder / split).symlink_to((data / "train").resolve(), target_is_directory=True)
+
+
+def main() -> int:
+    """Make the data, train, and give training's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("row", choices=ROWS)
+    parser.add_argument("--data", type=Path, help="DeepPCB's folder in COCO's layout, for rows of it")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the data and the run")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments, flags = parser.parse_known_args()
+    cornernet, data = [sys.executable, "-m", "cornernet"], arguments.out / "data"
+    if arguments.row.startswith("shapes"):
+        if not data.exists():
+            subprocess.run([*cornernet, "data", "shapes", str(data), "--train", "4000"], check=True)
+    elif arguments.data is None:
+        parser.error(f"{arguments.row} is a row of DeepPCB: give --data")
+    else:
+        hold_back(arguments.data, data)
+    words = ["--data", str(data), "--out", str(arguments.out / "run"), f"--seed={arguments.seed}", *flags]
+    return subprocess.run([*cornernet, "train", *ROWS[arguments.row], *words], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

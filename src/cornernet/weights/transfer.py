@@ -15,7 +15,8 @@ from cornernet.weights.store import Weights
 def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> list[str]:
     """Copy into ``model``, a network for ``class_names``, every tensor of ``source`` that fits.
 
-    The heatmaps' last layers go class by class: those of the same name keep what they know, the others what they have.
+    The heatmaps' last layers go class by class: those of the same name keep what they know; the others begin with
+    weights of 0, a probability of 0.1 everywhere: random ones, on features already learnt, are wrong and sure of it.
     Returns one line for each thing that was not taken. Raises ``InputError`` where nothing fits.
     """
     own = model.state_dict()
@@ -24,6 +25,8 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> l
     for key, value in own.items():
         other = source.state.get(key)
         if other is not None and "_heatmap.out." in key and other.shape[1:] == value.shape[1:]:
+            if key.endswith(".weight"):
+                value.zero_()
             for new, old in rows:
                 value[new] = other[old]
             taken += bool(rows)

@@ -236,13 +236,12 @@ def own_road(job: Job) -> Road:
         values = output.head.values_at(output.features, tl.cells, br.cells)
         rows, columns = output.tl_heatmap.shape[-2:]
         factor = (images.shape[-1] / columns, images.shape[-2] / rows)
-        pair_corners(
-            tl,
-            br,
+        places = (
             corner_positions(tl, values.tl_offsets, factor, shifts),
             corner_positions(br, values.br_offsets, factor, shifts),
-            output.head.pairing.distance(values.tl_embeddings, values.br_embeddings),
         )
+        distance = output.head.pairing.distance(values.tl_embeddings, values.br_embeddings, *places)
+        pair_corners(tl, br, *places, distance)
         yield "peaks and pairs"
         kept = soft_nms(boxes, scores, labels)
         for found in (kept.boxes, kept.scores, kept.valid, labels.gather(1, kept.chosen)):

@@ -108,7 +108,8 @@ class Detector:
         )
         left, top = (int(v) for v in first.shifts[0].tolist())
         scale, width = self.scales[0] * shrunk, first.output.tl_heatmap.shape[-1]
-        tl, br = (corner_points(*each, scale, width) for each in self._corners(*first[1:]))
+        pairing = first.output.head.pairing
+        tl, br = (corner_points(*each, scale, width, pairing) for each in self._corners(*first[1:]))
         return Explanation(
             self._suppress([look.pairs for look in looks], [pixels], [shrunk])[0],
             all_candidates(looks, shrunk),
@@ -202,7 +203,7 @@ class Detector:
             br,
             tl_positions,
             br_positions,
-            output.head.pairing.distance(tl_embeddings, br_embeddings),
+            output.head.pairing.distance(tl_embeddings, br_embeddings, tl_positions, br_positions),
             self.decoding,
         )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from cornernet.corners.pair import Pairs
 from cornernet.corners.peaks import Corners
 from cornernet.network.cornernet import StackOutput
+from cornernet.network.head import SIZE_UNIT, Pairing, PredictedSize
 from cornernet.structures import Candidates, CornerPoints
 
 
@@ -28,14 +29,16 @@ class Look(NamedTuple):
 
 
 def corner_points(
-    corners: Corners, positions: Tensor, embeddings: Tensor, scale: float, map_width: int
+    corners: Corners, positions: Tensor, said: Tensor, scale: float, map_width: int, pairing: Pairing
 ) -> CornerPoints:
-    """The first image's corners; positions / scale are in pixels of the image."""
+    """The first image's corners; positions / scale are in pixels of the image. ``said`` (B, K, D) is ``pairing``'s."""
     there = corners.scores[0] >= 0
-    columns = positions[0] / scale, corners.scores[0], corners.labels[0], embeddings[0, :, 0].float()
-    place, score, label, embedding = (column[there].cpu().numpy() for column in columns)
-    cells = np.divmod(corners.cells[0, there].cpu().numpy(), map_width)
-    return CornerPoints(place, score, label, embedding, np.stack(cells, axis=1))
+    columns = positions[0] / scale, corners.scores[0], corners.labels[0], corners.cells[0], said[0].float()
+    place, score, label, cell, numbers = (column[there].cpu().numpy() for column in columns)
+    cells = np.stack(np.divmod(cell, map_width), axis=1)
+    if isinstance(pairing, PredictedSize):
+        return CornerPoints(place, score, label, cells, sizes=SIZE_UNIT / scale * np.exp(numbers))
+    return CornerPoints(place, score, label, cells, embeddings=numbers[:, 0])
 
 
 def all_candidates(looks: Sequence[Look], scale: float) -> Candidates:

@@ -85,7 +85,8 @@ class Preprocessing:
 class Decoding:
     """How maps become boxes; every weights file carries its own (they differ). Defaults: paper, section 4.2.
 
-    The best ``num_corners`` of each kind are paired where their embeddings differ by at most ``max_distance``; the
+    The best ``num_corners`` of each kind are paired where their embeddings differ by at most ``max_distance`` (or, in a
+    network that pairs by size, the logarithms of the sizes that they say and have, on average); the
     best ``num_candidates`` pairs go on to soft-NMS. A pair's score is the ``"mean"`` of its corners' or their
     ``"harmonic"`` mean, which is low where either is (``pair_score``). The authors' code clips candidates to the image
     before soft-NMS (``clip``) and counts overlaps in boxes one pixel wider and higher (``plus_one``).
@@ -120,12 +121,14 @@ class LossSettings:
     cells (``"fixed"``), nowhere (``"none"``); the last two are the paper's comparison (section 4.4.3).
     ``around`` says how many cells away from a corner offsets and embeddings are learnt too. 0 is the paper's; with 1 a
     peak that is a cell off still knows where the corner is and what it belongs to. At test nothing changes.
+    ``size`` counts instead of pull and push in networks that pair by size; it is logged as pull, push is 0 there.
     """
 
     heatmap: float = 1.0
     offset: float = 1.0
     pull: float = 0.1
     push: float = 0.1
+    size: float = 1.0
     around: int = 0
     normalize: Literal["device", "world"] = "device"
     penalty_reduction: Literal["object", "fixed", "none"] = "object"
@@ -135,7 +138,7 @@ class LossSettings:
             raise ValueError(f"normalize must be device or world, not {self.normalize!r}")
         if self.penalty_reduction not in ("object", "fixed", "none"):
             raise ValueError(f"penalty_reduction must be object, fixed or none, not {self.penalty_reduction!r}")
-        if min(self.heatmap, self.offset, self.pull, self.push, self.around) < 0:
+        if min(self.heatmap, self.offset, self.pull, self.push, self.size, self.around) < 0:
             raise ValueError("loss weights, and cells around a corner, must be 0 or more")
 
 
@@ -149,7 +152,8 @@ class Architecture:
     ``branch_kernel`` the size of its convolution. ``backbone`` ``"squeeze"`` is CornerNet-Squeeze's. Without
     ``corner_pooling`` the layers around it stay and nothing is pooled: the paper's comparison (section 4.4.1).
     ``pooling_reach`` is how many cells, of four pixels, a pool is over at most. The paper's pools go to the image's
-    edge, ``None``; a network trained on crops then meets larger maxima in whole images than it ever saw.
+    edge, ``None``; a network trained on crops then meets larger maxima in whole images than it ever saw. ``pairing`` is
+    what says that two corners are of one object: the paper's ``"embedding"`` or the object's ``"size"``.
     """
 
     num_stacks: int = 2
@@ -162,12 +166,15 @@ class Architecture:
     backbone: Literal["hourglass", "squeeze"] = "hourglass"
     corner_pooling: bool = True
     pooling_reach: int | None = None
+    pairing: Literal["embedding", "size"] = "embedding"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if self.backbone not in ("hourglass", "squeeze") or self.branch_kernel not in (1, 3):
             raise ValueError(f"backbone must be hourglass or squeeze and branch_kernel 1 or 3: {self}")
+        if self.pairing not in ("embedding", "size"):
+            raise ValueError(f"pairing must be embedding or size, not {self.pairing!r}")
         if self.pooling_reach is not None and self.pooling_reach < 1:
             raise ValueError(f"pooling_reach must be at least 1 cell, not {self.pooling_reach}")
         if len(self.channels) != len(self.blocks) or len(self.channels) < 2:
@@ -190,7 +197,7 @@ class Candidates:
 
     ``boxes`` (N, 4) x1 y1 x2 y2 in pixels of the image; ``scores`` (N,) of the pairs, by ``Decoding.score_of``;
     ``labels`` (N,); ``tl_scores`` and ``br_scores`` (N,) of the two corners; ``tl_cells`` and ``br_cells`` (N, 2) as
-    (row, column) of the heatmap; ``distances`` (N,) between the corners' embeddings; ``views`` (N,) the index of the
+    (row, column) of the heatmap; ``distances`` (N,) of the corners from one object; ``views`` (N,) the index of the
     view that found it: 0 the image itself, with flip 1 its mirror, with several scales two for each scale.
     """
 
@@ -224,15 +231,17 @@ class Candidates:
 class CornerPoints:
     """The best corners of one kind in one view of an image, best first.
 
-    ``positions`` (K, 2) x, y in pixels of the image; ``scores``, ``labels`` and ``embeddings`` (K,); ``cells`` (K, 2)
-    as (row, column) of the heatmap.
+    ``positions`` (K, 2) x, y in pixels of the image; ``scores`` and ``labels`` (K,); ``cells`` (K, 2) as (row, column)
+    of the heatmap. One of two is there, as the network pairs: ``embeddings`` (K,), or ``sizes`` (K, 2), width and
+    height in pixels of the image that the corner's object has by its word.
     """
 
     positions: FloatArray
     scores: FloatArray
     labels: IntArray
-    embeddings: FloatArray
     cells: IntArray
+    embeddings: FloatArray | None = None
+    sizes: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)

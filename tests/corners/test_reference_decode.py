@@ -39,7 +39,7 @@ def candidates(maps: dict[str, torch.Tensor]) -> Pairs:
         corners.append(corner)
         positions.append(corner_positions(corner, read("off"), scale, shift))
         embeddings.append(read("emb"))
-    return pair_corners(*corners, *positions, AssociativeEmbedding.distance(*embeddings))
+    return pair_corners(*corners, *positions, AssociativeEmbedding.distance(*embeddings, *positions))
 
 
 def as_numpy(boxes, scores, labels, valid) -> tuple:

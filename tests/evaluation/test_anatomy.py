@@ -21,7 +21,7 @@ def corners(*found):
     """``(x, y, label, score)``, best first."""
     x_y = np.array([f[:2] for f in found], np.float32).reshape(-1, 2)
     scores, labels = np.array([f[3] for f in found], np.float32), np.array([f[2] for f in found], np.int64)
-    return CornerPoints(x_y, scores, labels, np.zeros(len(found), np.float32), np.zeros((len(found), 2), np.int64))
+    return CornerPoints(x_y, scores, labels, np.zeros((len(found), 2), np.int64), np.zeros(len(found), np.float32))
 
 
 def sighting(objects, found, *, tl=None, br=None, crowd=(), number=1):

@@ -11,17 +11,17 @@ from cornernet.errors import InputError
 from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
 from cornernet.evaluation.run import evaluate_dataset
 from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.structures import Architecture, Decoding, Preprocessing
 from small import write_data
 
 ALL = ("heatmaps", "offsets", "embeddings")
 
 
-@pytest.fixture(scope="module")
-def detector():
+@pytest.fixture(scope="module", params=["embedding", "size"])
+def detector(request):
     torch.manual_seed(0)
-    model = CornerNet(Architecture(1, (8, 8), (1, 1), 8, 8, 8), 2)
-    return Detector(model, ("red", "blue"), Preprocessing(pad_mask=15))
+    model = CornerNet(Architecture(1, (8, 8), (1, 1), 8, 8, 8, pairing=request.param), 2)
+    return Detector(model, ("red", "blue"), Preprocessing(pad_mask=15), decoding=Decoding(max_distance=0.3))
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ def points(rows):
         place.astype(np.float32),
         scores.astype(np.float32),
         labels.astype(np.int64),
-        embeddings.astype(np.float32),
         place[:, ::-1].astype(np.int64),
+        embeddings.astype(np.float32),
     )
 
 
@@ -74,8 +74,8 @@ CAT = (20, 20, 0.9, 0, 1.0), (60, 60, 0.8, 0, 1.1)
         (*CAT, "box", "is box 1"),
         (CAT[0], (60, 60, 0.8, 1, 1.1), "class", "classes differ: cat and dog"),
         (CAT[0], (60, 20, 0.8, 0, 1.1), "position", "not right of and below"),
-        (CAT[0], (60, 60, 0.8, 0, 1.7), "embedding", "embeddings differ by 0.70, more than 0.5"),
-        (CAT[0], (60, 60, 0.02, 0, -1.7), "embedding", "score 0.460 is below 0.5"),
+        (CAT[0], (60, 60, 0.8, 0, 1.7), "distance", "embeddings differ by 0.70, more than 0.5"),
+        (CAT[0], (60, 60, 0.02, 0, -1.7), "distance", "score 0.460 is below 0.5"),
         ((20, 20, 0.4, 0, 1.0), (60, 60, 0.5, 0, 1.1), "score", "score 0.450 is below 0.5"),
         ((210, 20, 0.9, 0, 1.0), (260, 60, 0.9, 0, 1.0), "outside", "nothing of it lies inside the image"),
     ],
@@ -119,8 +119,8 @@ def test_merged_neighbours_show_the_pair_that_should_have_been():
     (box,) = pairs.boxes
     assert (box.tl, box.br) == (0, 0)
     first, *_, other = pairs.rivals(box)
-    assert (first.tl, first.br, first.outcome, first.distance) == (0, 1, "embedding", pytest.approx(2))
-    assert (other.tl, other.br, other.outcome, other.distance) == (1, 0, "embedding", pytest.approx(3.8))
+    assert (first.tl, first.br, first.outcome, first.distance) == (0, 1, "distance", pytest.approx(2))
+    assert (other.tl, other.br, other.outcome, other.distance) == (1, 0, "distance", pytest.approx(3.8))
     said = table(pairs, "cats.jpg")
     assert "T1 with B2 60,60 0.80 e +3.00: embeddings differ by 2.00, more than 0.5" in said
     assert "T1 20,20 0.90 e +1.00  B1 160,60 0.90 e +1.20  d 0.20" in said
@@ -131,7 +131,7 @@ def test_a_point_asks_the_nearest_corners_around_it():
     br = [(60, 60, 0.9, 0, 1.0), (150, 150, 0.7, 1, 7.0), (190, 190, 0.9, 1, 1.0)]
     pairs = explained(tl, br)
     first = pairs.around(130, 130)[0]
-    assert (first.tl, first.br, first.outcome) == (1, 1, "embedding")
+    assert (first.tl, first.br, first.outcome) == (1, 1, "distance")
     said = answer(pairs, 130, 130)
     assert said.splitlines()[:2] == [
         "at 130,130: inside box 1",

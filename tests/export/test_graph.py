@@ -39,6 +39,9 @@ def drawn(architecture: Architecture) -> CornerNet:
         pytest.param(HOURGLASS, Preprocessing(pad_mask=127), Decoding(), id="paper"),
         pytest.param(HOURGLASS, AUTHORS, Decoding(clip=True, plus_one=True), id="authors"),
         pytest.param(replace(HOURGLASS, pooling_reach=5), Preprocessing(pad_multiple=32), Decoding(), id="modern"),
+        pytest.param(
+            replace(HOURGLASS, pairing="size"), Preprocessing(pad_multiple=32), Decoding(max_distance=0.6), id="size"
+        ),
         pytest.param(SQUEEZE, Preprocessing(pad_mask=0), Decoding(num_corners=20, num_candidates=50), id="few"),
     ],
 )

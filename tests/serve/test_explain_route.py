@@ -6,13 +6,16 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip("fastapi", reason="the server's packages are absent: pip install 'cornernet[serve]'")
 
 from cornernet.data.shapes import draw_scene
-from cornernet.detector import load
+from cornernet.detector import Detector, load
 from cornernet.drawing import save_image
+from cornernet.network.cornernet import CornerNet
+from cornernet.structures import Architecture, Decoding, Preprocessing
 from serve.fakes import serving
 
 
@@ -58,3 +61,15 @@ def test_corners_and_heatmaps(max_size, scales, tmp_path):
             assert around.max() > 0.7 * np.sqrt(corner["score"])
     assert with_embeddings
     assert checked
+
+
+def test_sizes_that_corners_say(tmp_path):
+    torch.manual_seed(0)
+    network = CornerNet(Architecture(1, (8, 8, 12), (1, 1, 1), 8, 6, 8, pairing="size"), 2)
+    detector = Detector(network, ("a", "b"), Preprocessing(pad_mask=15), decoding=Decoding(max_distance=9.0))
+    file = save_image(tmp_path / "scene.png", draw_scene((20261, 11)).image)
+    with serving(detector) as client:
+        answer = client.post("/explain", content=file.read_bytes(), headers={"Content-Type": "image/png"}).json()
+    corner = answer["detections"][0]["top_left"]
+    assert corner["embedding"] is None
+    assert min(corner["size"]) > 0

@@ -21,10 +21,11 @@ from cornernet.weights.store import load_weights
 from small import write_data, write_recipe
 
 
-def test_eight_images_are_learnt_by_heart(tmp_path):
+@pytest.mark.parametrize("pairing", ["embedding", "size"])
+def test_eight_images_are_learnt_by_heart(pairing, tmp_path):
     data = write_data(tmp_path / "data", train=8, val=1)
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=200, validate_every=200, workers=0, batch_size=8)))
-    recipe.model = type(recipe.model)(1, (16, 16, 32), (1, 1, 1), 16, 16, 32)
+    recipe.model = type(recipe.model)(1, (16, 16, 32), (1, 1, 1), 16, 16, 32, pairing=pairing)
     recipe.augmentation.scales = ()
     recipe.augmentation.color_jitter = False
     recipe.augmentation.flip = 0.0

@@ -96,8 +96,8 @@ def convert(
         out: File to write, .safetensors.
         class_names: Names of the classes, joined by commas, where the checkpoint has none.
         threshold: Lowest score that predict shows, unless told otherwise.
-        max_distance: Corners are paired whose embeddings differ by at most this. Less where boxes join neighbours of
-            one class, more where objects stay without a box (cornernet explain).
+        max_distance: Corners are paired whose embeddings (or logarithms of sizes) differ by at most this. Less where
+            boxes join neighbours of one class, more where objects stay without a box (cornernet explain).
         pair_score: A pair's score is the mean of its corners' scores, the paper's, or their harmonic mean, which found
             more wherever it was tried (docs/modern.md).
         pooling_reach: Corner pools are over so many cells of 4 pixels at most; 0 for all. For networks trained on

@@ -13,6 +13,7 @@ from cornernet.structures import LossSettings
 
 ALPHA, BETA = 2.0, 4.0
 MARGIN = 1.0
+_SIZE_BETA = 0.1  # a tenth of the size: what is worse counts linearly
 
 
 class Counts(NamedTuple):
@@ -76,10 +77,12 @@ def focal_loss(logits: Tensor, target: Tensor, planes: Planes, count: Tensor | N
     return (_Background.apply(logits) - (right - background).sum()) / count  # type: ignore[operator]
 
 
-def offset_loss(offsets: Tensor, target: Tensor, owns: Tensor, count: Tensor | None = None) -> Tensor:
+def offset_loss(
+    offsets: Tensor, target: Tensor, owns: Tensor, count: Tensor | None = None, beta: float = 1.0
+) -> Tensor:
     """Equation 3: scalar smooth-L1 of (B, N, 2) in cells, summed over x and y, divided by ``count`` (cells that hold a
-    corner, at least 1)."""
-    error = F.smooth_l1_loss(_precise(offsets), target, reduction="none").sum(dim=-1)
+    corner, at least 1). Quadratic up to ``beta``."""
+    error = F.smooth_l1_loss(_precise(offsets), target, reduction="none", beta=beta).sum(dim=-1)
     return torch.where(owns, error, 0.0).sum() / (owns.sum().clamp_min(1) if count is None else count)
 
 
@@ -123,12 +126,14 @@ def corner_losses(
     targets: Targets,
     weights: LossSettings = LossSettings(),
     counts: Counts | None = None,
+    sizes: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """One stack's weighted losses: ``heatmap``, ``offset``, ``pull``, ``push``; their sum is what is minimised.
 
     Divided by ``counts``, or in the classic way: by the batch's own, pull and push summed over images.
     Heatmaps are logits (B, C, H, W); offsets (B, N, 2) and embeddings (B, N, 1) are those read at the targets' cells,
-    N * K of them where those are spread.
+    N * K of them where those are spread. With the objects' ``sizes`` (B, N, 2), logarithms, embeddings (B, N, 2) are
+    what corners say of them; their smooth-L1 is then ``pull``, and ``push`` is 0.
     """
     tl_peaks, br_peaks, tl_cells, br_cells, images = counts or (None, None, None, None, 1)
     tl_focal = focal_loss(tl_heatmap, targets.heatmaps[0], targets.planes, tl_peaks)
@@ -136,13 +141,15 @@ def corner_losses(
     heatmap = (tl_focal + br_focal) / 2
     tl_offset = offset_loss(tl_offsets, targets.tl_offsets, targets.tl_owns, tl_cells)
     br_offset = offset_loss(br_offsets, targets.br_offsets, targets.br_owns, br_cells)
+    losses = {"heatmap": weights.heatmap * heatmap, "offset": weights.offset * (tl_offset + br_offset) / 2}
+    if sizes is not None:
+        sizes = sizes.repeat_interleave(tl_embeddings.shape[1] // max(1, sizes.shape[1]), dim=1)
+        tl_size = offset_loss(tl_embeddings, sizes, targets.tl_owns, tl_cells, _SIZE_BETA)
+        br_size = offset_loss(br_embeddings, sizes, targets.br_owns, br_cells, _SIZE_BETA)
+        size = weights.size * (tl_size + br_size) / 2
+        return losses | {"pull": size, "push": torch.zeros_like(size)}
     pull, push = (
         loss / images
         for loss in pull_push_loss(tl_embeddings, br_embeddings, targets.valid, targets.tl_owns, targets.br_owns)
     )
-    return {
-        "heatmap": weights.heatmap * heatmap,
-        "offset": weights.offset * (tl_offset + br_offset) / 2,
-        "pull": weights.pull * pull,
-        "push": weights.push * push,
-    }
+    return losses | {"pull": weights.pull * pull, "push": weights.push * push}

@@ -16,7 +16,7 @@ from cornernet.detector import Detector
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
 from cornernet.network.cornernet import StackOutput
-from cornernet.network.head import CornerValues
+from cornernet.network.head import CornerValues, PredictedSize, log_sizes
 
 Part = Literal["heatmaps", "offsets", "embeddings"]
 
@@ -62,19 +62,27 @@ class OracleDetector(Detector):
         pairs = super()._pair(told, shifts, padded)
         return pairs._replace(valid=pairs.valid & (pairs.tl_scores > 0) & (pairs.br_scores > 0))
 
-    def _targets(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Targets:
+    def _truth(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Boxes (1, N, 4) in pixels of the view, and labels (1, N)."""
         assert self.truth is not None
         wanted = ~self.truth.crowd
         longest = max(self.truth.height, self.truth.width)
         scale = min(1.0, self.max_size / longest) if self.max_size else 1.0
-        boxes = scale * torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=shifts.device)[None]
-        labels = torch.as_tensor(self.truth.labels[wanted], device=shifts.device)[None]
+        boxes = scale * torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=device)[None]
+        return boxes, torch.as_tensor(self.truth.labels[wanted], device=device)[None]
+
+    def _targets(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Targets:
+        boxes, labels = self._truth(shifts.device)
         map_size = output.tl_heatmap.shape[-2], output.tl_heatmap.shape[-1]
         return make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, padded, map_size)
 
     def _values(self, output: StackOutput, targets: Targets, tl: Tensor, br: Tensor) -> CornerValues:
         """Offsets and embeddings at cells (1, K): the network's, or where a corner lies and they are asked for, the
-        truth's; an object's number is its embedding."""
+        truth's; an object's number is its embedding, or in a network that pairs by size, its size is said."""
+        sizes = None
+        if isinstance(output.head.pairing, PredictedSize):
+            boxes, _ = self._truth(tl.device)
+            sizes = log_sizes(boxes[0, :, :2], boxes[0, :, 2:])
         found = output.head.values_at(output.features, tl, br)
         offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_embeddings, found.br_embeddings]
         sides = (
@@ -89,7 +97,7 @@ class OracleDetector(Detector):
             if "offsets" in self.parts:
                 offsets[i] = torch.where(known, true_offsets[0, owner], offsets[i][0])[None]
             if "embeddings" in self.parts:
-                numbers = 10.0 * owner[:, None].float()
+                numbers = 10.0 * owner[:, None].float() if sizes is None else sizes[owner]
                 embeddings[i] = torch.where(known, numbers, embeddings[i][0])[None]
         return CornerValues(offsets[0], offsets[1], embeddings[0], embeddings[1])
 

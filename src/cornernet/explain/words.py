@@ -18,8 +18,9 @@ def reason(pair: Pair, pairs: Pairs) -> str:
             text = "classes differ: " + " and ".join(names[label] for label in pairs.labels(pair))
         case "position":
             text = "the bottom-right corner is not right of and below the top-left one"
-        case "embedding":
-            text = f"embeddings differ by {pair.distance:.2f}, more than {decoding.max_distance:g}"
+        case "distance":
+            what = "embeddings differ" if pairs.tl.sizes is None else "the sizes they say are off"
+            text = f"{what} by {pair.distance:.2f}, more than {decoding.max_distance:g}"
         case "candidates":
             text = f"score {pair.score:.2f} is beyond the best {decoding.num_candidates} pairs"
         case "score":
@@ -30,7 +31,7 @@ def reason(pair: Pair, pairs: Pairs) -> str:
             text = "100 boxes have a better score"
         case "outside":
             text = "nothing of it lies inside the image"
-    if pair.outcome in ("class", "embedding") and pair.score < pairs.threshold:
+    if pair.outcome in ("class", "distance") and pair.score < pairs.threshold:
         text += f"; and score {pair.score:.3f} is below {pairs.threshold:g}"
     return text
 
@@ -40,7 +41,7 @@ def short_reason(pair: Pair, pairs: Pairs) -> str:
     match pair.outcome:
         case "box":
             return f"box {pair.number}"
-        case "embedding":
+        case "distance":
             return f"d {pair.distance:.2f} > {pairs.decoding.max_distance:g}"
         case "score":
             return f"score {pair.score:.2f}"
@@ -53,9 +54,10 @@ def short_reason(pair: Pair, pairs: Pairs) -> str:
 def table(pairs: Pairs, name: str) -> str:
     """Every box with its corners and the pairs that were rejected for it."""
     height, width = pairs.seen.detections.image_size
+    said = "embedding e" if pairs.tl.sizes is None else "the size they say"
     lines = [
         f"{name} ({width}x{height}): {len(pairs.boxes)} boxes of score {pairs.threshold:g} or more",
-        f"T, B: top-left, bottom-right corners by rank, with x,y, score and embedding e; they pair up where their"
+        f"T, B: top-left, bottom-right corners by rank, with x,y, score and {said}; they pair up where their"
         f" distance d is at most {pairs.decoding.max_distance:g}",
         _last_corners(pairs),
     ]
@@ -147,11 +149,16 @@ def _other_corner(rival: Pair, box: Pair, pairs: Pairs) -> str:
 
 def _corner(kind: str, corners: CornerPoints, i: int) -> str:
     x, y = corners.positions[i]
-    return f"{kind}{i + 1} {x:.0f},{y:.0f} {corners.scores[i]:.2f} e {corners.embeddings[i]:+.2f}"
+    if corners.embeddings is not None:
+        said = f"e {corners.embeddings[i]:+.2f}"
+    else:
+        assert corners.sizes is not None
+        said = "{:.0f}x{:.0f}".format(*corners.sizes[i])
+    return f"{kind}{i + 1} {x:.0f},{y:.0f} {corners.scores[i]:.2f} {said}"
 
 
 def _corner_list(corners: CornerPoints) -> list[dict[str, Any]]:
-    columns = (corners.positions, corners.cells, corners.labels, corners.scores, corners.embeddings)
+    columns = (corners.positions, corners.cells, corners.labels, corners.scores)
     return [
         {
             "number": number,
@@ -160,10 +167,18 @@ def _corner_list(corners: CornerPoints) -> list[dict[str, Any]]:
             "cell": [int(v) for v in cell],
             "label": int(label),
             "score": round(float(score), 5),
-            "embedding": round(float(embedding), 5),
+            **said_by(corners, number - 1, digits=5),
         }
-        for number, (position, cell, label, score, embedding) in enumerate(zip(*columns, strict=True), start=1)
+        for number, (position, cell, label, score) in enumerate(zip(*columns, strict=True), start=1)
     ]
+
+
+def said_by(corners: CornerPoints, i: int, digits: int) -> dict[str, Any]:
+    """What a corner says of its object, JSON-ready: ``embedding``, or ``size`` as width and height in pixels."""
+    if corners.embeddings is not None:
+        return {"embedding": round(float(corners.embeddings[i]), digits)}
+    assert corners.sizes is not None
+    return {"size": [round(float(v), digits) for v in corners.sizes[i]]}
 
 
 def _entry(pair: Pair, pairs: Pairs) -> dict[str, Any]:

@@ -86,14 +86,11 @@ class BoxesGraph(MapsGraph):
         count, head = self.decoding.num_corners, output.head
         tl, br = top_corners(output.tl_heatmap, count), top_corners(output.br_heatmap, count)
         tl_seen, br_seen = neighbourhoods(output.features.tl, tl), neighbourhoods(output.features.br, br)
-        return pair_corners(
-            tl,
-            br,
-            corner_positions(tl, head.tl_offset.at(tl_seen), scale, shift),
-            corner_positions(br, head.br_offset.at(br_seen), scale, shift),
-            head.pairing.distance(head.pairing.tl.at(tl_seen), head.pairing.br.at(br_seen)),
-            self.decoding,
-        )
+        tl_positions = corner_positions(tl, head.tl_offset.at(tl_seen), scale, shift)
+        br_positions = corner_positions(br, head.br_offset.at(br_seen), scale, shift)
+        values = head.pairing.tl.at(tl_seen), head.pairing.br.at(br_seen)
+        distance = head.pairing.distance(*values, tl_positions, br_positions)
+        return pair_corners(tl, br, tl_positions, br_positions, distance, self.decoding)
 
 
 def top_corners(heatmap: Tensor, k: int) -> Corners:

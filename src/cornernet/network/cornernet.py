@@ -28,7 +28,10 @@ class StackOutput(NamedTuple):
 
 
 class DenseMaps(NamedTuple):
-    """All six raw maps of one stack: heatmap logits (B, C, H, W), embeddings (B, 1, H, W), offsets (B, 2, H, W)."""
+    """All six raw maps of one stack: heatmap logits (B, C, H, W), embeddings (B, 1, H, W), offsets (B, 2, H, W).
+
+    In a network that pairs by size, logarithms of width and height (B, 2, H, W) stand in place of embeddings.
+    """
 
     tl_heatmap: Tensor
     br_heatmap: Tensor

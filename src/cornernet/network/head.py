@@ -14,6 +14,7 @@ from cornernet.network.hourglass import ConvBN
 from cornernet.structures import Architecture
 
 HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
+SIZE_UNIT = 32.0  # pixels
 
 
 class CornerModule(nn.Module):
@@ -77,13 +78,10 @@ class Branch(nn.Module):
         return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)
 
 
-class AssociativeEmbedding(nn.Module):
-    """Pairing by embedding (paper, section 3.3): corners of one object have nearly the same number.
+class Pairing(nn.Module):
+    """What each corner says of the object it belongs to, D numbers, and how far two corners are from one object."""
 
-    It owns its branches and what they mean for a pair; its loss is ``corners.losses.pull_push_loss``.
-    """
-
-    outputs = 1
+    outputs: int
 
     def __init__(self, channels: int, hidden: int, kernel: int = 3) -> None:
         super().__init__()
@@ -91,9 +89,44 @@ class AssociativeEmbedding(nn.Module):
         self.br = Branch(channels, hidden, self.outputs, kernel)
 
     @staticmethod
-    def distance(tl: Tensor, br: Tensor) -> Tensor:
-        """Embeddings (B, K, 1) of top-left and (B, M, 1) of bottom-right corners to (B, K, M) distances."""
+    def distance(tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
+        """(B, K, D) of top-left and (B, M, D) of bottom-right corners at x, y in pixels of the network's input,
+        (B, K, 2) and (B, M, 2), to distances (B, K, M)."""
+        raise NotImplementedError
+
+
+class AssociativeEmbedding(Pairing):
+    """By embedding (paper, section 3.3): corners of one object have nearly the same number."""
+
+    outputs = 1
+
+    @staticmethod
+    def distance(tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
+        """How far two embeddings differ; where the corners lie does not matter."""
         return (tl.float() - br.float().transpose(1, 2)).abs()
+
+
+class PredictedSize(Pairing):
+    """By size: each corner says how wide and high its object is, as logarithms of ``SIZE_UNIT`` pixels, and the other
+    corner must lie there. Neighbours that look alike have one embedding, a box across them has the wrong size."""
+
+    outputs = 2
+
+    @staticmethod
+    def distance(tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
+        """The mean, over width and height and both corners, of how far the logarithms of said and true size differ."""
+        sizes = log_sizes(tl_positions[:, :, None], br_positions[:, None])
+        wrong = (tl.float()[:, :, None] - sizes).abs() + (br.float()[:, None] - sizes).abs()
+        return wrong.mean(dim=-1) / 2
+
+
+def log_sizes(tl: Tensor, br: Tensor) -> Tensor:
+    """Widths and heights between corners (..., 2) in pixels, as logarithms of ``SIZE_UNIT`` pixels; those below a pixel
+    count as one."""
+    return ((br - tl).clamp_min(1) / SIZE_UNIT).log()
+
+
+PAIRINGS = {"embedding": AssociativeEmbedding, "size": PredictedSize}
 
 
 class CornerFeatures(NamedTuple):
@@ -104,7 +137,8 @@ class CornerFeatures(NamedTuple):
 
 
 class CornerValues(NamedTuple):
-    """What the sparse branches say at chosen cells: offsets (B, K, 2) as x, y in cells; embeddings (B, K, 1)."""
+    """What the sparse branches say at chosen cells: offsets (B, K, 2) as x, y in cells; embeddings (B, K, 1), or in
+    their place what else pairs corners (``Pairing``)."""
 
     tl_offsets: Tensor
     br_offsets: Tensor
@@ -126,7 +160,7 @@ class CornerHead(nn.Module):
         self.br_heatmap = Branch(channels, hidden, num_classes, kernel)
         self.tl_offset = Branch(channels, hidden, 2, kernel)
         self.br_offset = Branch(channels, hidden, 2, kernel)
-        self.pairing = AssociativeEmbedding(channels, hidden, kernel)
+        self.pairing = PAIRINGS[architecture.pairing](channels, hidden, kernel)
         self._initialize()
 
     def _initialize(self) -> None:

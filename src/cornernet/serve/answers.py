@@ -13,6 +13,7 @@ from PIL import Image
 from cornernet.data.images import Pixels
 from cornernet.detector import Detector
 from cornernet.drawing import BOTTOM_RIGHT_COLOR, TOP_LEFT_COLOR, draw_detections
+from cornernet.explain.words import said_by
 from cornernet.labels import Color
 from cornernet.serve.settings import Refusal
 from cornernet.structures import CornerPoints, Detections, Explanation, FloatArray, IntArray
@@ -57,13 +58,13 @@ def _about(found: Detections, threshold: float) -> dict[str, Any]:
 
 
 def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
-    """The two corners behind a detection, and the distance of their embeddings."""
+    """The two corners behind a detection, and their distance."""
     candidates = seen.candidates
     i, _ = candidates.nearest(box, label, seen.detections.image_size)
-    tl = br = None
+    tl = br = {}
     if candidates.views[i] == 0:
-        tl = _embedding(seen.tl_corners, label, candidates.tl_cells[i])
-        br = _embedding(seen.br_corners, label, candidates.br_cells[i])
+        tl = _said(seen.tl_corners, label, candidates.tl_cells[i])
+        br = _said(seen.br_corners, label, candidates.br_cells[i])
     return {
         "top_left": _corner(candidates.boxes[i, :2], candidates.tl_scores[i], tl),
         "bottom_right": _corner(candidates.boxes[i, 2:], candidates.br_scores[i], br),
@@ -71,14 +72,14 @@ def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
     }
 
 
-def _embedding(corners: CornerPoints, label: int, cell: IntArray) -> float | None:
+def _said(corners: CornerPoints, label: int, cell: IntArray) -> dict[str, Any]:
     here = np.flatnonzero((corners.labels == label) & (corners.cells == cell).all(axis=1))
-    return round(float(corners.embeddings[here[0]]), 4) if len(here) else None
+    return said_by(corners, int(here[0]), digits=4) if len(here) else {}
 
 
-def _corner(position: FloatArray, score: float, embedding: float | None) -> dict[str, Any]:
+def _corner(position: FloatArray, score: float, said: dict[str, Any]) -> dict[str, Any]:
     x, y = (round(float(v), 2) for v in position)
-    return {"x": x, "y": y, "score": round(float(score), 5), "embedding": embedding}
+    return {"x": x, "y": y, "score": round(float(score), 5), "embedding": None, "size": None} | said
 
 
 def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:

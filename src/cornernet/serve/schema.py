@@ -25,16 +25,18 @@ class Prediction(BaseModel):
 
 
 class Corner(BaseModel):
-    """One corner, in pixels of the image; ``embedding`` is null where another view found it."""
+    """One corner, in pixels of the image; ``embedding``, or the ``size`` (width, height in pixels) that it says its
+    object has, as the network pairs; both null where another view found it."""
 
     x: float
     y: float
     score: float
-    embedding: float | None
+    embedding: float | None = None
+    size: tuple[float, float] | None = None
 
 
 class ExplainedDetection(Detection):
-    """One object with the corners that were paired, and the ``distance`` of their embeddings."""
+    """One object with the corners that were paired, and how far they are from being one object's, ``distance``."""
 
     top_left: Corner
     bottom_right: Corner

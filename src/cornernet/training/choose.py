@@ -81,7 +81,7 @@ def choose(
     scale, max_size = _scale(facts, reasons)
     crop_for = _crop(facts, scale)
     chosen, batch, accumulate = _fit_memory(facts, size, crop_for, reasons)
-    model = SIZES[chosen]
+    model = replace(SIZES[chosen], pairing="size")
     crop, whole = crop_for(pad_multiple(model))
     if not whole:
         model = replace(model, pooling_reach=_reach(facts, scale))
@@ -98,7 +98,7 @@ def choose(
     recipe = Recipe(
         model=model,
         preprocessing=Preprocessing(pad_multiple=pad_multiple(model), max_size=max_size),
-        decoding=Decoding(max_distance=1.0, pair_score="harmonic"),  # docs/log.md, docs/modern.md
+        decoding=Decoding(max_distance=0.6, pair_score="harmonic"),  # docs/modern.md
         augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
         loss=LossSettings(around=1),
         optimization=rate,

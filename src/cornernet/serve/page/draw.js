@@ -107,18 +107,20 @@ export function showBox(parent, chosen, number, answer) {
 function cornerTable({ top_left, bottom_right, distance }) {
   const table = element("table");
   const head = table.createTHead().insertRow();
-  for (const title of ["Corner", "x", "y", "score", "embedding"]) head.append(element("th", title));
+  const said = top_left.size || bottom_right.size ? "size it says" : "embedding";
+  for (const title of ["Corner", "x", "y", "score", said]) head.append(element("th", title));
   const body = table.createTBody();
   for (const [name, kind, corner] of [["top-left", "tl", top_left], ["bottom-right", "br", bottom_right]]) {
     const row = body.insertRow();
     const cell = element("th");
     cell.scope = "row";
     cell.append(element("i", undefined, `sign ${kind}`), ` ${name}`);
-    const embedding = corner.embedding === null ? "–" : corner.embedding.toFixed(3);
-    row.append(cell, ...[corner.x.toFixed(1), corner.y.toFixed(1), corner.score.toFixed(3), embedding].map((v) => element("td", v)));
+    const size = corner.size ? corner.size.map((v) => v.toFixed(0)).join(" x ") : null;
+    const embedding = typeof corner.embedding === "number" ? corner.embedding.toFixed(3) : null;
+    row.append(cell, ...[corner.x.toFixed(1), corner.y.toFixed(1), corner.score.toFixed(3), size ?? embedding ?? "–"].map((v) => element("td", v)));
   }
   const row = body.insertRow();
-  const cell = element("th", "distance of the embeddings");
+  const cell = element("th", "distance of the two");
   cell.colSpan = 4;
   cell.scope = "row";
   row.append(cell, element("td", distance.toFixed(3)));

@@ -20,7 +20,8 @@ from pathlib import Path
 HELD_BACK = 100
 
 PCB = ["deeppcb-modern", "--epochs=6", "--validate_every=6", "--optimization.ema=0.995"]
-ADAM = [*PCB, "--optimization.optimizer=adam"]
+EMBEDDING = [*PCB, "--model.pairing=embedding", "--decoding.max_distance=1.0"]
+ADAM = [*EMBEDDING, "--optimization.optimizer=adam"]
 MEAN = [*ADAM, "--decoding.pair_score=mean"]
 CLASSIC_CROPS = [
     "--model.pooling_reach=null",
@@ -37,10 +38,12 @@ NANO = [
     *(f"--model.{part}_channels=32" for part in ("feature", "corner", "branch")),
 ]
 SHAPES = ["shapes", "--epochs=1", "--optimization.lr=0.002", "--optimization.ema=0.99"]
+MUON = [*SHAPES, "--loss.around=1", "--optimization.optimizer=muon"]
 PAPER = ["--batch_size=8", "--optimization.lr=0.0005", "--optimization.base_batch_size=8", "--optimization.ema=0"]
 
 ROWS = {
     "modern": PCB,
+    "muon": EMBEDDING,
     "adam": ADAM,
     "adam-no-penalty-reduction": [*ADAM, "--loss.penalty_reduction=none"],
     "adam-no-mirroring": [*ADAM, "--augmentation.flip=0"],
@@ -56,7 +59,8 @@ ROWS = {
     "shapes-mean": [*SHAPES, "--decoding.pair_score=mean"],
     "shapes": SHAPES,
     "shapes-around": [*SHAPES, "--loss.around=1"],
-    "shapes-modern": [*SHAPES, "--loss.around=1", "--optimization.optimizer=muon"],
+    "shapes-muon": MUON,
+    "shapes-modern": [*MUON, "--model.pairing=size", "--decoding.max_distance=0.6"],
 }
 
 

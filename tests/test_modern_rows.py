@@ -18,7 +18,9 @@ ROWS = SCRIPT["ROWS"]
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_is_a_recipe(row, capsys):
     assert main(["train", *ROWS[row], "--print_config"]) == 0
-    assert ("optimizer: muon" in capsys.readouterr().out) == row.endswith("modern")
+    printed = capsys.readouterr().out
+    assert ("optimizer: muon" in printed) == row.endswith(("modern", "muon"))
+    assert ("pairing: size" in printed) == row.endswith("modern")
 
 
 def test_a_hundred_training_images_are_held_back(tmp_path):

@@ -45,8 +45,10 @@ def test_small_objects_get_the_small_network_and_large_ones_a_deeper():
         (GPU, None, "base"),
         (CPU, "small", "small"),
     ):
-        assert replace(choose(facts, wanted)[0].model, pooling_reach=None) == SIZES[size]
-    assert replace(choose(CPU, "hourglass104")[0].model, pooling_reach=None) == SIZES["hourglass104"]
+        assert replace(choose(facts, wanted)[0].model, pooling_reach=None, pairing="embedding") == SIZES[size]
+    assert (
+        replace(choose(CPU, "hourglass104")[0].model, pooling_reach=None, pairing="embedding") == SIZES["hourglass104"]
+    )
 
 
 def test_photographs_are_scaled_down_until_a_crop_holds_their_objects():
@@ -129,7 +131,7 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert "size nano" in done.stderr
     assert "images seen whole" in done.stderr
     kept = load_recipe(str(tmp_path / "run/recipe.yaml"))
-    assert kept.model == SIZES["nano"]
+    assert kept.model == replace(SIZES["nano"], pairing="size")
     assert kept.epochs == 1  # a flag overrides what was chosen
     assert json.loads((tmp_path / "run/run.json").read_text())["source"]["val_share"] == 0.1
     again = cornernet("train", "--resume", tmp_path / "run", "--no-report")

@@ -120,7 +120,7 @@ function cornerTable({ top_left, bottom_right, distance }) {
     row.append(cell, ...[corner.x.toFixed(1), corner.y.toFixed(1), corner.score.toFixed(3), size ?? embedding ?? "–"].map((v) => element("td", v)));
   }
   const row = body.insertRow();
-  const cell = element("th", "distance of the two");
+  const cell = element("th", said === "embedding" ? "distance of the embeddings" : "how far off the sizes are");
   cell.colSpan = 4;
   cell.scope = "row";
   row.append(cell, element("td", distance.toFixed(3)));

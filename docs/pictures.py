@@ -113,7 +113,7 @@ def draw_modern() -> None:
     left.barh([row["what"] for row in rows], [row["AP"] for row in rows], color="#0069ff")
     for i, row in enumerate(rows):
         left.text(row["AP"] + 0.005, i, f"{row['AP']:.3f}", va="center", fontsize=9)
-    left.set(xlabel="AP, 5,400 images seen, 100 images held back", xlim=(0, 0.6))
+    left.set(xlabel="AP, 5,400 images seen, 100 images held back", xlim=(0, 0.75))
     kinds = list(reversed(measured["lost"]["modern"]))
     places = np.arange(len(kinds))
     for offset, name, color in ((0.2, "classic", "0.6"), (-0.2, "modern", "#0069ff")):

@@ -42,7 +42,8 @@ def info(weights: str) -> None:
     rows = {
         "network": f"{a.backbone}, {depth}, blocks {' '.join(map(str, a.blocks))}",
         "head": f"feature {a.feature_channels}, corners {a.corner_channels}, branches {a.branch_channels}"
-        + (f", pools over {a.pooling_reach} cells" if a.pooling_reach else ""),
+        + (f", pools over {a.pooling_reach} cells" if a.pooling_reach else "")
+        + (", paired by size" if a.pairing == "size" else ""),
         "numbers": f"{count / 1e6:.2f} M",
         "classes": f"{len(stored.class_names)}: {names}",
         "pixels": f"{p.color_order}, mean {_short(p.mean)}, std {_short(p.std)}",

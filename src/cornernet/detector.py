@@ -108,8 +108,10 @@ class Detector:
         )
         left, top = (int(v) for v in first.shifts[0].tolist())
         scale, width = self.scales[0] * shrunk, first.output.tl_heatmap.shape[-1]
-        pairing = first.output.head.pairing
-        tl, br = (corner_points(*each, scale, width, pairing) for each in self._corners(*first[1:]))
+        pairing, corners = first.output.head.pairing, self._corners(*first[1:])
+        tl, br = (corner_points(*each, scale, width, pairing) for each in corners)
+        (tl_all, tl_positions, tl_said), (br_all, br_positions, br_said) = corners
+        distances = pairing.distance(tl_said, br_said, tl_positions, br_positions)[0]
         return Explanation(
             self._suppress([look.pairs for look in looks], [pixels], [shrunk])[0],
             all_candidates(looks, shrunk),
@@ -120,6 +122,7 @@ class Detector:
             first.padded_size,
             tl,
             br,
+            distances[tl_all.scores[0] >= 0][:, br_all.scores[0] >= 0].cpu().numpy(),
         )
 
     @property

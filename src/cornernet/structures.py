@@ -321,7 +321,7 @@ class Explanation:
     They cover the padded input of ``padded_size`` (height, width) pixels, in which the image, as large as
     ``view_size`` (height, width), lies at ``offset`` (top, left). ``candidates`` are all pairs before soft-NMS.
     ``tl_corners`` and ``br_corners`` are the best of each kind, paired or not; as the heatmaps, those of the first
-    view.
+    view. ``distances`` (K, M): how far each two of them are from being one object's.
     """
 
     detections: Detections
@@ -333,3 +333,4 @@ class Explanation:
     padded_size: tuple[int, int]
     tl_corners: CornerPoints
     br_corners: CornerPoints
+    distances: FloatArray

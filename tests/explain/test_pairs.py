@@ -42,12 +42,13 @@ def as_corners(each):
 def explained(tl, br, threshold=0.3, **decoding):
     """Pairs of corners given as rows, through the real pairing."""
     tl, br, settings = points(tl), points(br), Decoding(**decoding)
+    distances = np.abs(tl.embeddings[:, None] - br.embeddings)
     found = pair_corners(
         as_corners(tl),
         as_corners(br),
         torch.as_tensor(tl.positions)[None],
         torch.as_tensor(br.positions)[None],
-        torch.as_tensor(np.abs(tl.embeddings[:, None] - br.embeddings))[None],
+        torch.as_tensor(distances)[None],
         settings,
     )
     there = found.valid[0]
@@ -61,7 +62,9 @@ def explained(tl, br, threshold=0.3, **decoding):
     empty = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), NAMES, (SIZE, SIZE))
     heat = np.zeros((4, 4), np.float32)
     return Pairs(
-        Explanation(empty, candidates, heat, heat, (0, 0), (SIZE, SIZE), (SIZE, SIZE), tl, br), settings, threshold
+        Explanation(empty, candidates, heat, heat, (0, 0), (SIZE, SIZE), (SIZE, SIZE), tl, br, distances),
+        settings,
+        threshold,
     )
 
 

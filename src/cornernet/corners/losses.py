@@ -81,7 +81,7 @@ def offset_loss(
     offsets: Tensor, target: Tensor, owns: Tensor, count: Tensor | None = None, beta: float = 1.0
 ) -> Tensor:
     """Equation 3: scalar smooth-L1 of (B, N, 2) in cells, summed over x and y, divided by ``count`` (cells that hold a
-    corner, at least 1). Quadratic up to ``beta``."""
+    corner, at least 1). Quadratic up to ``beta``. Of logarithms of sizes alike."""
     error = F.smooth_l1_loss(_precise(offsets), target, reduction="none", beta=beta).sum(dim=-1)
     return torch.where(owns, error, 0.0).sum() / (owns.sum().clamp_min(1) if count is None else count)
 

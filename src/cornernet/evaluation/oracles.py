@@ -16,7 +16,7 @@ from cornernet.detector import Detector
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
 from cornernet.network.cornernet import StackOutput
-from cornernet.network.head import CornerValues, PredictedSize, log_sizes
+from cornernet.network.head import CornerValues
 
 Part = Literal["heatmaps", "offsets", "embeddings"]
 
@@ -79,10 +79,8 @@ class OracleDetector(Detector):
     def _values(self, output: StackOutput, targets: Targets, tl: Tensor, br: Tensor) -> CornerValues:
         """Offsets and embeddings at cells (1, K): the network's, or where a corner lies and they are asked for, the
         truth's; an object's number is its embedding, or in a network that pairs by size, its size is said."""
-        sizes = None
-        if isinstance(output.head.pairing, PredictedSize):
-            boxes, _ = self._truth(tl.device)
-            sizes = log_sizes(boxes[0, :, :2], boxes[0, :, 2:])
+        boxes, _ = self._truth(tl.device)
+        sizes = output.head.pairing.truth(boxes[0, :, :2], boxes[0, :, 2:])
         found = output.head.values_at(output.features, tl, br)
         offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_embeddings, found.br_embeddings]
         sides = (

@@ -64,7 +64,7 @@ class Pairs:
             raise ValueError("pairs are explained of one view: without flip and scales")
         self.seen, self.decoding, self.threshold = seen, decoding, threshold
         self.tl, self.br = seen.tl_corners, seen.br_corners
-        self._plus_one, self._scale = decoding.plus_one / scale, scale
+        self._plus_one = decoding.plus_one / scale
         found = seen.candidates
         tensors = (torch.as_tensor(column)[None] for column in (found.boxes, found.scores, found.labels))
         kept = soft_nms(*tensors, plus_one=self._plus_one)
@@ -83,7 +83,7 @@ class Pairs:
     def pair(self, tl: int, br: int) -> Pair:
         """What became of the ``tl``-th best top-left and the ``br``-th best bottom-right corner."""
         score = float(self.decoding.score_of(self.tl.scores[tl], self.br.scores[br]))
-        distance = self._distance(tl, br)
+        distance = float(self.seen.distances[tl, br])
         candidate = self._candidate.get((tl, br))
         if candidate is not None:
             return self._suppressed(tl, br, candidate, score, distance)
@@ -121,15 +121,6 @@ class Pairs:
     def labels(self, pair: Pair) -> tuple[int, int]:
         """The classes of both corners."""
         return int(self.tl.labels[pair.tl]), int(self.br.labels[pair.br])
-
-    def _distance(self, tl: int, br: int) -> float:
-        """As the network's ``pairing`` has it."""
-        if self.tl.embeddings is not None and self.br.embeddings is not None:
-            return float(abs(self.tl.embeddings[tl] - self.br.embeddings[br]))
-        assert self.tl.sizes is not None
-        assert self.br.sizes is not None
-        size = np.maximum(self.br.positions[br] - self.tl.positions[tl], 1 / self._scale)
-        return float(np.abs(np.log(np.stack((self.tl.sizes[tl], self.br.sizes[br])) / size)).mean())
 
     def _suppressed(self, tl: int, br: int, candidate: int, score: float, distance: float) -> Pair:
         """The outcome of a pair that soft-NMS was given."""

@@ -78,6 +78,12 @@ class Branch(nn.Module):
         return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)
 
 
+def log_sizes(tl: Tensor, br: Tensor) -> Tensor:
+    """Widths and heights between corners (..., 2) in pixels, as logarithms of ``SIZE_UNIT`` pixels; those below a pixel
+    count as one."""
+    return ((br - tl).clamp_min(1) / SIZE_UNIT).log()
+
+
 class Pairing(nn.Module):
     """What each corner says of the object it belongs to, D numbers, and how far two corners are from one object."""
 
@@ -93,6 +99,12 @@ class Pairing(nn.Module):
         """(B, K, D) of top-left and (B, M, D) of bottom-right corners at x, y in pixels of the network's input,
         (B, K, 2) and (B, M, 2), to distances (B, K, M)."""
         raise NotImplementedError
+
+    @staticmethod
+    def truth(tl: Tensor, br: Tensor) -> Tensor | None:
+        """What corners (..., 2) in pixels, of one object each, have to say, (..., D); None where any number will do
+        that both say."""
+        return None
 
 
 class AssociativeEmbedding(Pairing):
@@ -111,6 +123,7 @@ class PredictedSize(Pairing):
     corner must lie there. Neighbours that look alike have one embedding, a box across them has the wrong size."""
 
     outputs = 2
+    truth = staticmethod(log_sizes)
 
     @staticmethod
     def distance(tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
@@ -118,12 +131,6 @@ class PredictedSize(Pairing):
         sizes = log_sizes(tl_positions[:, :, None], br_positions[:, None])
         wrong = (tl.float()[:, :, None] - sizes).abs() + (br.float()[:, None] - sizes).abs()
         return wrong.mean(dim=-1) / 2
-
-
-def log_sizes(tl: Tensor, br: Tensor) -> Tensor:
-    """Widths and heights between corners (..., 2) in pixels, as logarithms of ``SIZE_UNIT`` pixels; those below a pixel
-    count as one."""
-    return ((br - tl).clamp_min(1) / SIZE_UNIT).log()
 
 
 PAIRINGS = {"embedding": AssociativeEmbedding, "size": PredictedSize}

@@ -8,7 +8,6 @@ from torch import Tensor
 from cornernet.corners.losses import Counts, corner_losses, count_targets
 from cornernet.corners.targets import Planes, Targets, make_targets, spread
 from cornernet.network.cornernet import CornerNet
-from cornernet.network.head import PredictedSize, log_sizes
 from cornernet.structures import LossSettings
 
 
@@ -33,7 +32,7 @@ def batch_losses(
     counts = _world_counts(targets) if weights.normalize == "world" else None
     total: dict[str, Tensor] = {}
     for output in outputs:
-        sizes = log_sizes(boxes[..., :2], boxes[..., 2:]) if isinstance(output.head.pairing, PredictedSize) else None
+        sizes = output.head.pairing.truth(boxes[..., :2], boxes[..., 2:])
         values = output.head.values_at(output.features, targets.tl_cells, targets.br_cells)
         losses = corner_losses(
             output.tl_heatmap, output.br_heatmap, *values, targets=targets, weights=weights, counts=counts, sizes=sizes

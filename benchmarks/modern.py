@@ -37,8 +37,10 @@ NANO = [
     "--model.blocks=[1,1,1,2]",
     *(f"--model.{part}_channels=32" for part in ("feature", "corner", "branch")),
 ]
-SHAPES = ["shapes", "--epochs=1", "--optimization.lr=0.002", "--optimization.ema=0.99"]
-MUON = [*SHAPES, "--loss.around=1", "--optimization.optimizer=muon"]
+PADDED = ["--augmentation.crop_size=321", "--preprocessing.pad_multiple=null", "--preprocessing.pad_mask=1"]
+SHAPES_MODERN = ["shapes", "--epochs=1", "--optimization.ema=0.99", *PADDED]
+SHAPES_MUON = [*SHAPES_MODERN, "--model.pairing=embedding", "--decoding.max_distance=1.0"]
+SHAPES = [*SHAPES_MUON, "--optimization.optimizer=adam", "--loss.around=0"]
 PAPER = ["--batch_size=8", "--optimization.lr=0.0005", "--optimization.base_batch_size=8", "--optimization.ema=0"]
 
 ROWS = {
@@ -59,8 +61,8 @@ ROWS = {
     "shapes-mean": [*SHAPES, "--decoding.pair_score=mean"],
     "shapes": SHAPES,
     "shapes-around": [*SHAPES, "--loss.around=1"],
-    "shapes-muon": MUON,
-    "shapes-modern": [*MUON, "--model.pairing=size", "--decoding.max_distance=0.6"],
+    "shapes-muon": SHAPES_MUON,
+    "shapes-modern": SHAPES_MODERN,
 }
 
 

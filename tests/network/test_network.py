@@ -5,6 +5,7 @@ import torch
 
 from cornernet.network.cornernet import CornerNet, DenseMaps
 from cornernet.network.head import Branch, neighbourhoods
+from cornernet.network.hourglass import Conv
 from cornernet.structures import Architecture
 from cornernet.training.step import batch_losses
 
@@ -207,3 +208,16 @@ def test_the_squeeze_backbone_has_stride_8_and_takes_any_size(size):
     values = output.head.values_at(output.features, cells, cells)
     dense = model.dense_maps(images(1, 3, *size))[-1].tl_offset.flatten(2).transpose(1, 2)
     torch.testing.assert_close(values.tl_offsets[0], dense[0, cells[0]], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [8, 16])
+def test_thin_shortcuts_have_right_gradients(channels):
+    torch.manual_seed(0)
+    conv = Conv(channels, 16, 1, 2, bias=False).to(memory_format=torch.channels_last)
+    image = torch.randn(2, channels, 128, 128).to(memory_format=torch.channels_last).requires_grad_()
+    conv(image).square().sum().backward()
+    double = image.detach().double().contiguous().requires_grad_()
+    weight = conv.weight.detach().double().contiguous().requires_grad_()
+    torch.nn.functional.conv2d(double, weight, stride=2).square().sum().backward()
+    assert torch.allclose(image.grad.double(), double.grad, rtol=1e-5, atol=1e-4)
+    assert torch.allclose(conv.weight.grad.double(), weight.grad, rtol=1e-5, atol=1e-2)

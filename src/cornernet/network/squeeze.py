@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cornernet.network.hourglass import ConvBN, Hourglass, HourglassNet, Residual
+from cornernet.network.hourglass import Conv, ConvBN, Hourglass, HourglassNet, Residual
 from cornernet.structures import Architecture
 
 
@@ -20,7 +20,7 @@ class Fire(nn.Module):
         super().__init__()
         half = outputs // 2
         self.squeeze = ConvBN(inputs, half, 1, relu=False)
-        self.expand1 = nn.Conv2d(half, half, 1, stride, bias=False)
+        self.expand1 = Conv(half, half, 1, stride, bias=False)
         self.expand3 = nn.Conv2d(half, half, 3, stride, 1, groups=half, bias=False)
         self.bn = nn.BatchNorm2d(2 * half)
         self.adds_input = stride == 1 and inputs == outputs

@@ -97,10 +97,10 @@ def draw_soft_nms() -> None:
 
 
 def draw_explanation() -> None:
-    """The picture of rejected pairs of the two best boxes, as the command draws it."""
+    """The picture of rejected pairs of the best box, as the command draws it."""
     with tempfile.TemporaryDirectory() as scratch:
         image = save_image(Path(scratch) / "scene.png", SCENE.image)
-        words = ["explain", str(image), "--weights", "shapes", "--threshold", "0.88", "--out", scratch]
+        words = ["explain", str(image), "--weights", "shapes", "--threshold", "0.92", "--out", scratch]
         cornernet_main(words)
         shutil.copyfile(Path(scratch) / "scene_rejected.jpg", IMAGES / "explain-rejected.jpg")
 

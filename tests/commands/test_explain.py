@@ -3,6 +3,7 @@
 import json
 from statistics import harmonic_mean
 
+import numpy as np
 import pytest
 
 from cornernet.cli import main
@@ -30,7 +31,9 @@ def test_everything_is_written(scene, tmp_path, capsys):
         tl, br = found["top_left"][box["top_left"] - 1], found["bottom_right"][box["bottom_right"] - 1]
         assert box["box"] == [tl["x"], tl["y"], br["x"], br["y"]]
         assert tl["label"] == br["label"]
-        assert abs(tl["embedding"] - br["embedding"]) == pytest.approx(box["distance"], abs=1e-4)
+        x1, y1, x2, y2 = box["box"]
+        off = np.log(np.divide([tl["size"], br["size"]], [x2 - x1, y2 - y1]))
+        assert np.abs(off).mean() == pytest.approx(box["distance"], abs=0.02)  # sizes are rounded
         assert harmonic_mean((tl["score"], br["score"])) == pytest.approx(box["score"], abs=1e-4)
         for other in box["rejected"]:
             assert other["reason"]

@@ -14,11 +14,13 @@ from cornernet.commands.train import train as train_command
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingImages
 from cornernet.errors import InputError
+from cornernet.evaluation.cost import training_bytes
 from cornernet.network.cornernet import CornerNet
 from cornernet.recipe import Recipe, load_recipe
 from cornernet.sizes import SIZES, pad_multiple
 from cornernet.training import run
 from cornernet.training.choose import Facts, choose, find_facts
+from cornernet.training.distributed import World
 from small import cornernet, write_data, write_recipe
 
 GIB = 2**30
@@ -126,7 +128,7 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     shutil.rmtree(data / "val")
     (data / "annotations/instances_val.json").unlink()
     words = ("--size", "nano", "--epochs", 1, "--workers", 0, "--no-report", "--out", tmp_path / "run")
-    done = cornernet("train", "--data", data, *words)
+    done = cornernet("train", "--data", data, "--devices", 2, *words)
     assert done.returncode == 0, done.stderr
     assert "size nano" in done.stderr
     assert "images seen whole" in done.stderr
@@ -134,6 +136,7 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert kept.model == replace(SIZES["nano"], pairing="size")
     assert kept.epochs == 1  # a flag overrides what was chosen
     assert json.loads((tmp_path / "run/run.json").read_text())["source"]["val_share"] == 0.1
+    assert json.loads((tmp_path / "run/run.json").read_text())["world"] == 2
     again = cornernet("train", "--resume", tmp_path / "run", "--no-report")
     assert again.returncode == 0, again.stderr
 
@@ -169,8 +172,26 @@ def test_weights_to_begin_with_are_a_field_of_the_recipe(words, tmp_path):
 def test_what_does_not_go_together_is_said():
     with pytest.raises(InputError, match="--size and --minutes"):
         train_command("shapes", data="anywhere", size="nano", settings=Recipe())
+    with pytest.raises(InputError, match="--devices 0"):
+        train_command(data="anywhere", devices=0, settings=Recipe())
+
+
+def test_many_machines_want_a_written_recipe(monkeypatch):
+    monkeypatch.setattr("cornernet.training.distributed.find_world", lambda: World(1, 2))
     with pytest.raises(InputError, match="write the recipe down"):
-        train_command(data="anywhere", devices=2, settings=Recipe())
+        train_command(data="anywhere", settings=Recipe())
+
+
+def test_many_processes_share_steps_memory_and_time():
+    alone, _ = choose(CPU, minutes=10, seconds_per_image=lambda recipe, classes: 0.1)
+    recipe, reasons = choose(CPU, minutes=10, seconds_per_image=lambda recipe, classes: 0.1, processes=2)
+    assert (recipe.batch_size, recipe.optimization.base_batch_size) == (2, 4)  # together they make the recipe's batch
+    assert recipe.optimization.lr == pytest.approx(2**0.5 * alone.optimization.lr)
+    assert recipe.epochs == alone.epochs
+    assert any(reason.startswith("batch 2 x 2 (2 processes: --devices)") for reason in reasons)
+    one = training_bytes(alone.model, CPU.classes, 1, alone.augmentation.crop_size)
+    enough = replace(CPU, memory=int(2 * one / 0.8) + 2)
+    assert [choose(enough, "nano", processes=n)[0].batch_size for n in (1, 2)] == [2, 1]
 
 
 def fails_above(images: int, real):

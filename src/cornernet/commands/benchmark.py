@@ -112,26 +112,12 @@ def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torc
     """GB of GPU memory at the peak of three of the recipe's training steps, as OpenMMLab's logs count them."""
     import torch
 
-    from cornernet.network.cornernet import CornerNet, channels_last
-    from cornernet.network.tuning import checkpoint_activations, compile_parts
-    from cornernet.training.module import TrainingModule
-    from cornernet.training.step import batch_losses
-    from cornernet.training.timing import noise_batch
+    from cornernet.training.timing import step_on_noise
 
     torch.cuda.reset_peak_memory_stats(device)
-    model = channels_last(CornerNet(recipe.model, classes).to(device))
-    if recipe.activation_checkpointing:
-        checkpoint_activations(model)
-    if recipe.compile:
-        compile_parts(model)
-    optimizer = TrainingModule(model, recipe, 1).configure_optimizers()["optimizer"]
-    images, boxes, labels = noise_batch(batch_size, recipe.augmentation.crop_size, device)
+    step = step_on_noise(recipe, classes, batch_size, device)
     for _ in range(3):
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision != "32-true"):
-            losses = batch_losses(model, images, boxes, labels, recipe.loss)
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
+        step()
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) / 1e9
 

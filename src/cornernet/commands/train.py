@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ def train(
     val_share: float | None = None,
     format: Format | None = None,
     strict: bool = False,
-    devices: int = 1,
+    devices: int | None = None,
     show_config: bool = False,
     checkpoint_seconds: float = 240.0,
     no_report: bool = False,
@@ -56,8 +58,8 @@ def train(
             their names. Without RECIPE a tenth is held back by itself.
         format: What the data set is, where it looks like two formats.
         strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
-        devices: Processes on this machine, each with a GPU of its own where there are GPUs. For several machines:
-            torchrun or srun, see docs/many-gpus.md.
+        devices: Processes on this machine, each with a GPU of its own where there are GPUs. Default: 1; with --resume
+            as many as the run began with. For several machines: torchrun or srun, see docs/many-gpus.md.
         show_config: (or --print_config) Print all settings as YAML and stop.
         checkpoint_seconds: The full state is saved this often, and after every epoch.
         no_report: Write no report.html after the last epoch, and leave the threshold as it is.
@@ -75,22 +77,39 @@ def train(
     if show_config:
         print(recipe_yaml(settings), end="")
         return
-    if devices < 1:
-        raise InputError(f"--devices {devices}: at least 1")
     from cornernet.training import run
     from cornernet.training.distributed import find_world, launch
 
     world = find_world()
-    if not recipe and not resume and max(devices, world.size) > 1:
+    if not recipe and not resume and world.size > 1:
         raise InputError(
-            "train: write the recipe down before many processes train by it: the same command with --print_config on"
-            " one device gives it as YAML; save it as mine.yaml and train mine.yaml"
+            "train: write the recipe down before many machines train by it: the same command with --print_config on"
+            " one of them gives it as YAML; save it as mine.yaml and train mine.yaml"
         )
     name = Path(recipe).stem if recipe else f"auto-{Path(str(data)).stem}"
     stamp = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("SLURM_JOB_ID") if world.size > 1 else None
     folder = Path(out) if out else Path("runs") / f"{name}-{stamp or time.strftime('%Y%m%d-%H%M%S')}"
-    if devices > 1 and world.size == 1:
-        launch(devices, [*sys.argv[1:], *([] if out or resume else ["--out", str(folder)])])
+    processes = _processes(devices, resume) if world.size == 1 else 1
+    if processes > 1 and (recipe or resume):
+        launch(processes, [*sys.argv[1:], *([] if out or resume else ["--out", str(folder)])])
+        return
+    if processes > 1:
+        with tempfile.TemporaryDirectory(prefix="cornernet-") as scratch:
+            written = Path(scratch) / f"{name}.yaml"
+            written.write_text(recipe_yaml(settings), encoding="utf-8")
+            source = _source(str(data), train_split, val_split, val_share, format, False)
+            words: dict[str, object] = {
+                "--data": data,
+                "--train_split": train_split,
+                "--val_split": val_split,
+                "--val_share": source.val_share,
+                "--format": format,
+                "--out": folder,
+                "--checkpoint_seconds": checkpoint_seconds,
+            }
+            flags = [f"{option}={value}" for option, value in words.items() if value is not None]
+            switches = ["--strict"] * strict + ["--no_report"] * no_report
+            launch(processes, ["train", str(written), *flags, *switches])
         return
     if resume:
         result = run.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
@@ -124,10 +143,27 @@ def given_recipe(values: Any) -> Recipe | None:
     from cornernet.training.timing import seconds_per_image
 
     source = _source(values.data, values.train_split, values.val_split, values.val_share, values.format, False)
-    chosen, reasons = choose(find_facts(source.load_training()), values.size, values.minutes, seconds_per_image)
+    processes = _processes(values.devices, None)
+    timed = partial(seconds_per_image, processes=processes)
+    chosen, reasons = choose(find_facts(source.load_training()), values.size, values.minutes, timed, processes)
     for reason in reasons:
         print(reason, file=sys.stderr)
     return chosen
+
+
+def _processes(devices: int | None, resume: str | None) -> int:
+    """How many train on this machine: as asked, or as the run began."""
+    if devices is not None and devices < 1:
+        raise InputError(f"--devices {devices}: at least 1")
+    if devices or not resume:
+        return devices or 1
+    import torch
+
+    from cornernet.training.run import processes_of
+
+    began_with = processes_of(Path(resume))
+    elsewhere = torch.cuda.is_available() and began_with > torch.cuda.device_count()
+    return 1 if elsewhere else began_with
 
 
 def _source(

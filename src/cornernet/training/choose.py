@@ -71,16 +71,17 @@ def choose(
     size: Size | None = None,
     minutes: float | None = None,
     seconds_per_image: Callable[[Recipe, int], float] | None = None,
+    processes: int = 1,
 ) -> tuple[Recipe, list[str]]:
     """A recipe for these facts, and why, a line for each choice.
 
     ``size`` and ``minutes`` are the user's wishes; ``seconds_per_image`` measures a recipe for a number of classes, and
-    is needed for ``minutes``. Raises ``InputError`` where nothing fits into memory.
+    is needed for ``minutes``; ``processes`` train by the recipe. Raises ``InputError`` where nothing fits into memory.
     """
     reasons: list[str] = []
     scale, max_size = _scale(facts, reasons)
     crop_for = _crop(facts, scale)
-    chosen, batch, accumulate = _fit_memory(facts, size, crop_for, reasons)
+    chosen, batch, accumulate = _fit_memory(facts, size, crop_for, reasons, processes)
     model = replace(SIZES[chosen], pairing="size")
     crop, whole = crop_for(pad_multiple(model))
     if not whole:
@@ -93,7 +94,7 @@ def choose(
     if chosen == "small" and facts.has_large_objects:
         weights = "shapes"
         reasons.append("weights shapes: corners of such objects need not be learnt anew (--weights none)")
-    images = batch * accumulate
+    images = batch * accumulate * processes
     rate = Optimization("muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
@@ -108,7 +109,7 @@ def choose(
         weights=weights,
         workers=8,  # loading takes no more than there are cores
     )
-    return _schedule(recipe, facts, minutes, seconds_per_image, reasons), reasons
+    return _schedule(recipe, facts, minutes, seconds_per_image, reasons, processes), reasons
 
 
 def _scale(facts: Facts, reasons: list[str]) -> tuple[float, int | None]:
@@ -144,10 +145,15 @@ def _reach(facts: Facts, scale: float) -> int:
 
 
 def _fit_memory(
-    facts: Facts, size: Size | None, crop_for: Callable[[int], tuple[int, bool]], reasons: list[str]
+    facts: Facts,
+    size: Size | None,
+    crop_for: Callable[[int], tuple[int, bool]],
+    reasons: list[str],
+    processes: int,
 ) -> tuple[Size, int, int]:
-    """Size, images a step and steps whose gradients are summed, such that a step fits into memory."""
+    """Size, images a step of a process and steps whose gradients are summed, such that a step fits into memory."""
     on_gpu = facts.device == "cuda"
+    sharing = 1 if on_gpu else processes  # of one memory
     wanted: Size = size or ("base" if on_gpu else "small" if facts.has_large_objects else "nano")
     smaller: list[Size] = [wanted] if size else [s for s in ("base", "small", "nano") if _order(s) <= _order(wanted)]
     for name in smaller:
@@ -155,11 +161,13 @@ def _fit_memory(
         full = batch = (6 if name == "hourglass104" else 8) if on_gpu else 2
         while batch >= 1:
             need = training_bytes(model, facts.classes, batch, crop_for(pad_multiple(model))[0])
-            if facts.memory is None or need <= _ROOM * facts.memory:
+            if facts.memory is None or need * sharing <= _ROOM * facts.memory:
                 why = f"{facts.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
                 reasons.append(f"size {name}: {why} (--size {', '.join(SIZES)})")
                 many = "many small steps learn most from few images" if batch == full else "what memory holds"
-                reasons.append(f"batch {batch}{f' x {full // batch}' if batch < full else ''}: {many}")
+                factors = [processes] * (processes > 1) + [batch] + [full // batch] * (batch < full)
+                each = f" ({processes} processes: --devices)" if processes > 1 else ""
+                reasons.append(f"batch {' x '.join(map(str, factors))}{each}: {many}")
                 return name, batch, full // batch
             batch //= 2
     free = (facts.memory or 0) / 2**30
@@ -185,6 +193,7 @@ def _schedule(
     minutes: float | None,
     seconds_per_image: Callable[[Recipe, int], float] | None,
     reasons: list[str],
+    processes: int,
 ) -> Recipe:
     """The recipe with its epochs, and the moving average that so many steps allow."""
     seconds = seconds_per_image(recipe, facts.classes) if seconds_per_image else None
@@ -195,7 +204,7 @@ def _schedule(
     else:
         seen = 60_000 if facts.device == "cuda" else 20_000
     epochs = min(300, max(1 if minutes else 12, round(seen / facts.images)))
-    steps = epochs * (facts.images // recipe.batch_size) // recipe.accumulate
+    steps = epochs * (facts.images // (recipe.batch_size * processes)) // recipe.accumulate
     took = f", about {epochs * facts.images * seconds / 60:.0f} minutes" if seconds else ""
     reasons.append(f"{epochs} epochs: {epochs * facts.images:,} images seen{took} (--minutes)")
     decay = 0.999 if steps >= 5000 else 0.99  # a moving average needs time: docs/log.md

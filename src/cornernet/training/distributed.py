@@ -18,6 +18,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from cornernet.errors import CornerNetError, DivergedError, InputError
+from cornernet.machine import usable_cores
 
 CONNECT_VARIABLE = "CORNERNET_CONNECT_SECONDS"
 
@@ -113,6 +114,11 @@ def _wait_for_all(store: TCPStore, world: World, seconds: float) -> list[int]:
     return list(keys)
 
 
+def threads_each(processes: int) -> int:
+    """The threads that each of so many processes computes with."""
+    return max(1, int(usable_cores()) // processes)
+
+
 def launch(processes: int, arguments: Sequence[str]) -> None:
     """Run ``cornernet`` with these arguments in that many processes on this machine, and wait for them.
 
@@ -125,7 +131,7 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
     if torch.cuda.is_available() and processes > torch.cuda.device_count():
         raise InputError(f"--devices {processes}: this machine has {torch.cuda.device_count()} GPUs")
     config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads_each(processes)))
     try:
         elastic_launch(config, sys.executable)("-m", "cornernet", *arguments)
     except ChildFailedError as error:

@@ -138,16 +138,8 @@ def train(
 
 def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
     """Go on with the run in ``folder`` from its last checkpoint, exactly; ``data`` where the data set has moved."""
-    for name in (RECIPE_FILE, RUN_FILE, STATE_FILE):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder}: no {name}; --resume needs the folder of a run that has saved its state")
+    source, name, classes, images, size = _read_run(folder)
     recipe = load_recipe(str(folder / RECIPE_FILE))
-    try:
-        run = json.loads((folder / RUN_FILE).read_text())
-        source, name = DataSource(**run["source"]), str(run["name"])
-        classes, images, size = list(run["class_names"]), int(run["images"]), int(run["world"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / RUN_FILE}: damaged ({error!r}); start the run anew") from None
     if data:
         source.folder = data
     training, validation = source.load()
@@ -158,6 +150,24 @@ def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float =
         raise InputError(f"{folder}: the run began with {size} processes, not {world.size}; go on with as many")
     state = folder / STATE_FILE
     return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=state, world=world)
+
+
+def processes_of(folder: Path) -> int:
+    """How many processes the run in ``folder`` began with; ``InputError`` where none can be gone on with."""
+    return _read_run(folder)[-1]
+
+
+def _read_run(folder: Path) -> tuple[DataSource, str, list[str], int, int]:
+    """What the run in ``folder`` reads from, its name, classes, number of training images and of processes."""
+    for file in (RECIPE_FILE, RUN_FILE, STATE_FILE):
+        if not (folder / file).is_file():
+            raise InputError(f"{folder}: no {file}; --resume needs the folder of a run that has saved its state")
+    try:
+        run = json.loads((folder / RUN_FILE).read_text())
+        source, name = DataSource(**run["source"]), str(run["name"])
+        return source, name, list(run["class_names"]), int(run["images"]), int(run["world"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / RUN_FILE}: damaged ({error!r}); start the run anew") from None
 
 
 def _fit(
@@ -185,7 +195,11 @@ def _fit(
         compile_parts(model)
     loader = TrainingLoader(training, recipe, world.rank, world.size)
     if not len(loader):
-        raise InputError(f"{training.json_path}: {len(training.images)} images are too few for {world.size} processes")
+        fewer = "fewer --devices" if world.size > 1 else "a smaller --batch_size"
+        raise InputError(
+            f"{training.json_path}: {len(training.images)} images are too few for {world.size} x {recipe.batch_size} a"
+            f" step; choose {fewer}"
+        )
     module = TrainingModule(model, recipe, len(loader), world.size)
     template = Weights(
         {}, recipe.model, training.class_names, recipe.preprocessing, recipe.decoding, info={"recipe": name}

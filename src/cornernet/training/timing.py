@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from cornernet.network.cornernet import CornerNet, channels_last
+from cornernet.network.tuning import checkpoint_activations, compile_parts
 from cornernet.recipe import Recipe
+from cornernet.training.distributed import threads_each
 from cornernet.training.module import TrainingModule
 from cornernet.training.step import batch_losses
 
@@ -17,29 +20,43 @@ _OVERHEAD = 1.15  # reading, averaging, logging
 _LEAST_STEPS, _LEAST_SECONDS = 5, 2.0  # so long that another program's moment does not count
 
 
-def noise_batch(count: int, side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (B, 3, S, S) of noise with eight boxes each (B, 8, 4), in pixels, and labels (B, 8): to measure a step."""
-    images = torch.randn(count, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    boxes = torch.tensor([[[0.2, 0.2, 0.5, 0.6]]], device=device).repeat(count, 8, 1) * side
-    return images, boxes, torch.zeros(count, 8, dtype=torch.int64, device=device)
-
-
-def seconds_per_image(recipe: Recipe, num_classes: int) -> float:
-    """Seconds of an image in a training by ``recipe`` on one device here: the median of some steps on noise."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    size, batch = recipe.augmentation.crop_size, recipe.batch_size
+def step_on_noise(recipe: Recipe, num_classes: int, batch_size: int, device: torch.device) -> Callable[[], Tensor]:
+    """One training step by ``recipe``, to be called again and again, on images of noise with eight boxes each: what it
+    gives is a loss, a scalar tensor of the device."""
     model = channels_last(CornerNet(recipe.model, num_classes).to(device))
+    if recipe.activation_checkpointing:
+        checkpoint_activations(model)
+    if recipe.compile:
+        compile_parts(model)
     optimizer = TrainingModule(model, recipe, 1).configure_optimizers()["optimizer"]
-    images, boxes, labels = noise_batch(batch, size, torch.device(device))
+    side = recipe.augmentation.crop_size
+    images = torch.randn(batch_size, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    boxes = torch.tensor([[[0.2, 0.2, 0.5, 0.6]]], device=device).repeat(batch_size, 8, 1) * side
+    labels = torch.zeros(batch_size, 8, dtype=torch.int64, device=device)
     dtype = torch.float16 if recipe.precision == "16-mixed" else torch.bfloat16
+
+    def step() -> Tensor:
+        with torch.autocast(device.type, dtype, enabled=recipe.precision != "32-true"):
+            losses = batch_losses(model, images, boxes, labels, recipe.loss)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        return losses["heatmap"].detach()
+
+    return step
+
+
+def seconds_per_image(recipe: Recipe, num_classes: int, processes: int = 1) -> float:
+    """Seconds of an image in a training by ``recipe`` in so many processes here: the median of some steps on noise, of
+    one process with its share of the cores."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, threads_each(processes)))
+    step = step_on_noise(recipe, num_classes, recipe.batch_size, device)
     times: list[float] = []
     while len(times) < _LEAST_STEPS or sum(times) < _LEAST_SECONDS:
         start = time.perf_counter()
-        with torch.autocast(device, dtype, enabled=recipe.precision != "32-true"):
-            losses = batch_losses(model, images, boxes, labels, recipe.loss)
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        float(losses["heatmap"].detach())  # waits for a GPU
+        step().item()  # waits for a GPU
         times.append(time.perf_counter() - start)
-    return statistics.median(times) / batch * _OVERHEAD
+    torch.set_num_threads(threads)
+    return statistics.median(times) / (recipe.batch_size * processes) * _OVERHEAD

@@ -93,23 +93,21 @@ def train(
     if processes > 1 and (recipe or resume):
         launch(processes, [*sys.argv[1:], *([] if out or resume else ["--out", str(folder)])])
         return
-    if processes > 1:
+    if processes > 1:  # by the recipe chosen here, not by one that each would choose for itself
         with tempfile.TemporaryDirectory(prefix="cornernet-") as scratch:
             written = Path(scratch) / f"{name}.yaml"
             written.write_text(recipe_yaml(settings), encoding="utf-8")
-            source = _source(str(data), train_split, val_split, val_share, format, False)
-            words: dict[str, object] = {
-                "--data": data,
-                "--train_split": train_split,
-                "--val_split": val_split,
-                "--val_share": source.val_share,
-                "--format": format,
-                "--out": folder,
-                "--checkpoint_seconds": checkpoint_seconds,
+            options: dict[str, object] = {
+                "data": data,
+                "out": folder,
+                "train_split": train_split,
+                "val_split": val_split,
+                "val_share": _source(str(data), train_split, val_split, val_share, format, False).val_share,
+                "format": format,
+                "checkpoint_seconds": checkpoint_seconds,
             }
-            flags = [f"{option}={value}" for option, value in words.items() if value is not None]
-            switches = ["--strict"] * strict + ["--no_report"] * no_report
-            launch(processes, ["train", str(written), *flags, *switches])
+            given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+            launch(processes, ["train", str(written), *given, *["--strict"] * strict, *["--no_report"] * no_report])
         return
     if resume:
         result = run.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)

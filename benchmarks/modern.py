@@ -45,6 +45,13 @@ PAPER = ["--batch_size=8", "--optimization.lr=0.0005", "--optimization.base_batc
 
 ROWS = {
     "modern": PCB,
+    "modern-adam": [*PCB, "--optimization.optimizer=adam"],
+    "modern-no-around": [*PCB, "--loss.around=0"],
+    "modern-crops-anywhere": [*PCB, "--augmentation.at_objects=false"],
+    "modern-more-scaling": [*PCB, *WIDE],
+    "modern-no-reach": [*PCB, "--model.pooling_reach=null"],
+    "modern-no-penalty-reduction": [*PCB, "--loss.penalty_reduction=none"],
+    "modern-no-pooling": [*PCB, "--model.corner_pooling=false"],
     "muon": EMBEDDING,
     "adam": ADAM,
     "adam-no-penalty-reduction": [*ADAM, "--loss.penalty_reduction=none"],
@@ -63,6 +70,10 @@ ROWS = {
     "shapes-around": [*SHAPES, "--loss.around=1"],
     "shapes-muon": SHAPES_MUON,
     "shapes-modern": SHAPES_MODERN,
+    "shapes-modern-adam": [*SHAPES_MODERN, "--optimization.optimizer=adam"],
+    "shapes-modern-no-around": [*SHAPES_MODERN, "--loss.around=0"],
+    "shapes-modern-no-penalty-reduction": [*SHAPES_MODERN, "--loss.penalty_reduction=none"],
+    "shapes-modern-no-pooling": [*SHAPES_MODERN, "--model.corner_pooling=false"],
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cornernet.corners.pair import Pairs, corner_positions, pair_corners
 from cornernet.corners.peaks import Corners, top_corners
-from cornernet.corners.soft_nms import LIMIT, MIN_SCORE, soft_nms
+from cornernet.corners.soft_nms import MIN_SCORE, soft_nms
 from cornernet.data.batches import alike
 from cornernet.data.images import read_image, require_memory, resize, scaled_size, shrink, to_rgb
 from cornernet.data.pad import to_input
@@ -72,9 +72,9 @@ class Detector:
     def __call__(self, images: Any) -> Any:
         """Detections of one image, or a list of them for a list of images.
 
-        An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. All 100
-        best (of every tile) are returned; ``detections.above(detector.threshold)`` are those worth showing. ``stream``
-        shares passes.
+        An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. The best
+        are returned, ``decoding.num_boxes`` (of every tile): 100, unless the weights say otherwise;
+        ``detections.above(detector.threshold)`` are those worth showing. ``stream`` shares passes.
         """
         if isinstance(images, list):
             return list(self.stream(images))
@@ -160,7 +160,7 @@ class Detector:
             pairs = join_pairs(found, self._lowest_score)
             views.append(pairs._replace(boxes=pairs.boxes / scale))
             most = max(most, len(tiles))
-        return self._suppress(views, [image], [shrunk], limit=LIMIT * most)[0]
+        return self._suppress(views, [image], [shrunk], most=most)[0]
 
     def _look(self, images: Sequence[np.ndarray], scale: float, mirrored: bool) -> Look:
         """The network's answer to one view of images, and its pairs in pixels of the images."""
@@ -224,14 +224,14 @@ class Detector:
         return (tl, tl_positions, values.tl_embeddings), (br, br_positions, values.br_embeddings)
 
     def _suppress(
-        self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float], limit: int = LIMIT
+        self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float], most: int = 1
     ) -> list[Detections]:
-        """One soft-NMS over the pairs of all views; boxes / scales are in pixels of the images."""
+        """One soft-NMS over the pairs of all views, of at most ``most`` tiles; boxes / scales are in pixels of the images."""
         names = ("boxes", "scores", "labels", "valid", "tl_scores", "br_scores")
         boxes, scores, labels, valid, *corners = (torch.cat([getattr(v, n) for v in views], 1) for n in names)
         merge = (corners[0], corners[1]) if len(self.scales) > 1 else None
         plus_one = float(self.decoding.plus_one)
-        lowest = self._lowest_score
+        lowest, limit = self._lowest_score, self.decoding.num_boxes * most
         kept = soft_nms(
             boxes, scores, labels, valid, min_score=lowest, limit=limit, plus_one=plus_one, corner_scores=merge
         )

@@ -89,7 +89,8 @@ class Decoding:
     network that pairs by size, the logarithms of the sizes that they say and have, on average); the
     best ``num_candidates`` pairs go on to soft-NMS. A pair's score is the ``"mean"`` of its corners' or their
     ``"harmonic"`` mean, which is low where either is (``pair_score``). The authors' code clips candidates to the image
-    before soft-NMS (``clip``) and counts overlaps in boxes one pixel wider and higher (``plus_one``).
+    before soft-NMS (``clip``) and counts overlaps in boxes one pixel wider and higher (``plus_one``). At most
+    ``num_boxes`` are kept: COCO's 100, or as many as there are corners where that is more.
     """
 
     num_corners: int = 100
@@ -104,6 +105,11 @@ class Decoding:
             raise ValueError(f"decoding needs at least one corner and candidate and no negative distance: {self}")
         if self.pair_score not in ("mean", "harmonic"):
             raise ValueError(f"pair_score is mean or harmonic, not {self.pair_score}")
+
+    @property
+    def num_boxes(self) -> int:
+        """How many boxes soft-NMS keeps at most, of an image or a tile."""
+        return max(100, self.num_corners)
 
     def score_of(self, tl: Any, br: Any) -> Any:
         """A pair's score from those of its top-left and its bottom-right corner: numbers, arrays or tensors."""

@@ -50,6 +50,9 @@ def test_threshold_and_pairing_distance_can_be_changed(tmp_path, capsys):
     assert all(torch.equal(changed.state[key], value) for key, value in shipped.state.items())
     assert main(["weights", "convert", "shapes", out, "--max-distance", "-1"]) == 2
     assert main(["weights", "convert", "shapes", out, "--threshold", "30"]) == 2
+    assert main(["weights", "convert", "shapes", out, "--num-corners", "0"]) == 2
+    assert main(["weights", "convert", "shapes", out, "--num-corners", "250"]) == 0
+    assert load_weights(out).decoding.num_boxes == load_weights(out).decoding.num_corners == 250
 
 
 def test_the_reach_of_corner_pooling_can_be_changed(tmp_path, capsys):

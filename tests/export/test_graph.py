@@ -43,6 +43,7 @@ def drawn(architecture: Architecture) -> CornerNet:
             replace(HOURGLASS, pairing="size"), Preprocessing(pad_multiple=32), Decoding(max_distance=0.6), id="size"
         ),
         pytest.param(SQUEEZE, Preprocessing(pad_mask=0), Decoding(num_corners=20, num_candidates=50), id="few"),
+        pytest.param(HOURGLASS, Preprocessing(pad_mask=127), Decoding(num_corners=160, max_distance=2.0), id="many"),
     ],
 )
 def test_the_graph_finds_what_the_detector_finds(architecture, preprocessing, decoding):
@@ -62,7 +63,7 @@ def test_the_graph_finds_what_the_detector_finds(architecture, preprocessing, de
             assert not scores[count:].any()
             assert (labels[count:] == -1).all()
             counts.append(count)
-    assert max(counts) > 10
+    assert max(counts) > (100 if decoding.num_corners > 100 else 10)
 
 
 def test_raw_maps_are_those_of_the_last_stack():

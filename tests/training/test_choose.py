@@ -24,7 +24,7 @@ from cornernet.training.distributed import World
 from small import cornernet, write_data, write_recipe
 
 GIB = 2**30
-CPU = Facts(1000, 6, 640, (12.0, 30.0, 60.0), "cpu", 8 * GIB, "bf16-mixed")
+CPU = Facts(1000, 6, 640, (12.0, 30.0, 60.0), 12, "cpu", 8 * GIB, "bf16-mixed")
 GPU = replace(CPU, device="cuda", memory=80 * GIB)
 
 
@@ -63,6 +63,13 @@ def test_photographs_are_scaled_down_until_a_crop_holds_their_objects():
 def test_scaling_down_stops_where_the_smallest_objects_would_be_lost():
     recipe, _ = choose(replace(CPU, image_side=4000, box_side=(24.0, 600.0, 1600.0)))
     assert recipe.preprocessing.max_size == 2000  # 24 pixels become 12
+
+
+def test_as_many_corners_are_paired_as_the_fullest_images_need():
+    for most, corners in ((12, 100), (50, 100), (125, 250), (900, 500)):
+        recipe, reasons = choose(replace(CPU, most_boxes=most))
+        assert recipe.decoding.num_corners == corners
+        assert any("corners of each kind are paired" in reason for reason in reasons) == (corners > 100)
 
 
 def test_small_images_are_seen_whole():

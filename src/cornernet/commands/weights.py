@@ -85,6 +85,7 @@ def convert(
     threshold: float | None = None,
     max_distance: float | None = None,
     pair_score: Literal["mean", "harmonic"] | None = None,
+    num_corners: int | None = None,
     pooling_reach: int | None = None,
     half: bool = False,
 ) -> None:
@@ -101,6 +102,8 @@ def convert(
             boxes join neighbours of one class, more where objects stay without a box (cornernet explain).
         pair_score: A pair's score is the mean of its corners' scores, the paper's, or their harmonic mean, which found
             more wherever it was tried (docs/modern.md).
+        num_corners: Corners of each kind that are paired in an image: 100, unless the file says otherwise. More finds
+            more where images have more objects.
         pooling_reach: Corner pools are over so many cells of 4 pixels at most; 0 for all. For networks trained on
             crops and tested on larger images: half the crop's side, 32 for a crop of 256 pixels (docs/modern.md).
         half: Store the numbers in 16 bits.
@@ -122,6 +125,10 @@ def convert(
     stored.threshold = stored.threshold if threshold is None else threshold
     if max_distance is not None:
         stored.decoding = replace(stored.decoding, max_distance=max_distance)
+    if num_corners is not None:
+        if num_corners < 1:
+            raise InputError(f"--num-corners {num_corners}: give a number of at least 1")
+        stored.decoding = replace(stored.decoding, num_corners=num_corners)
     if pair_score is not None:
         stored.decoding = replace(stored.decoding, pair_score=pair_score)
     if pooling_reach is not None:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 SIGMA = 0.5  # of the Gaussian by which overlap lowers a score
 MIN_SCORE = 0.001  # a box below it is dropped
-LIMIT = 100  # boxes that are kept: COCO's figures count no more
 MERGE_POWER = 10  # how sharply a rival's share in a merged box falls with its overlap
 
 
@@ -35,7 +34,7 @@ def soft_nms(
     *,
     sigma: float = SIGMA,
     min_score: float = MIN_SCORE,
-    limit: int = LIMIT,
+    limit: int = 100,
     plus_one: float = 0.0,
     corner_scores: tuple[Tensor, Tensor] | None = None,
 ) -> Kept:

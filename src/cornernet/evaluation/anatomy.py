@@ -45,7 +45,7 @@ class Diagnosis(NamedTuple):
     - background: all else.
 
     An object that was not found, and that no class or localisation error from the threshold up means, is missed: by
-    *pairing* where both its corners were seen among the best 100 of their heatmaps (their embeddings lie too far apart,
+    *pairing* where both its corners were seen among the best of their heatmaps (their embeddings lie too far apart,
     or other pairs took their place), by a *corner* where one or both were not.
     """
 

@@ -29,7 +29,7 @@ class Pair:
     - ``suppressed``: soft-NMS lowered it to ``final``, below the threshold, most of all for its overlap ``iou`` with
       the box of ``by``;
     - ``outside``: nothing of the box lies inside the image;
-    - ``boxes``: more than 100 boxes have a better score;
+    - ``boxes``: ``Decoding.num_boxes`` others have a better score;
     - ``box``: it is a box of the result.
 
     ``number`` and ``by`` count the result's boxes from 1; ``by`` is ``None`` for a box below the threshold. ``final``,

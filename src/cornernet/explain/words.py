@@ -28,7 +28,7 @@ def reason(pair: Pair, pairs: Pairs) -> str:
         case "suppressed":
             text = f"soft-NMS lowered {pair.score:.2f} to {pair.final:.2f}: {_rival(pair, pairs)}"
         case "boxes":
-            text = "100 boxes have a better score"
+            text = f"{decoding.num_boxes} boxes have a better score"
         case "outside":
             text = "nothing of it lies inside the image"
     if pair.outcome in ("class", "distance") and pair.score < pairs.threshold:

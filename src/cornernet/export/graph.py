@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from cornernet.corners.pair import Pairs, pair_corners
 from cornernet.corners.peaks import Corners
-from cornernet.corners.soft_nms import LIMIT
 from cornernet.data.pad import normalize
 from cornernet.export.soft_nms import soft_nms
 from cornernet.network.cornernet import CornerNet, StackOutput
@@ -50,9 +49,10 @@ class MapsGraph(nn.Module):
 
 
 class BoxesGraph(MapsGraph):
-    """Images, uint8 (B, 3, H, W) RGB, to boxes (B, 100, 4), scores and labels (B, 100), and how many of them count.
+    """Images, uint8 (B, 3, H, W) RGB, to boxes (B, N, 4), scores and labels (B, N), and how many of them count.
 
-    Boxes are x1 y1 x2 y2 in pixels of the image; behind the last one there are boxes and scores of 0 and labels of -1.
+    N is ``Decoding.num_boxes``, mostly 100. Boxes are x1 y1 x2 y2 in pixels of the image; behind the last one there
+    are boxes and scores of 0 and labels of -1.
     """
 
     outputs = ("boxes", "scores", "labels", "count")
@@ -66,7 +66,7 @@ class BoxesGraph(MapsGraph):
         limits = _tensor(width, height, width, height)
         pairs = self._pair(*self.look(images))
         boxes = torch.minimum(pairs.boxes, limits) if self.decoding.clip else pairs.boxes
-        limit = min(LIMIT, boxes.shape[1])
+        limit = min(self.decoding.num_boxes, boxes.shape[1])
         plus_one = float(self.decoding.plus_one)
         chosen, scores = soft_nms(boxes, pairs.scores, pairs.labels, limit=limit, plus_one=plus_one)
         boxes, labels = torch.minimum(_rows(boxes, chosen), limits), pairs.labels.gather(1, chosen)

@@ -25,19 +25,21 @@ _SMALLEST_CROP = 256
 _SMALL_SIDE = 384  # images no larger are seen whole
 _AROUND = 1.6  # a crop's side, and what corner pooling sees, in the longer side of all but the largest tenth of objects
 _SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)  # of crops
+_MOST_CORNERS = 500  # that are paired: of an image with more objects, tiles will be looked at
 _ROOM = 0.8  # the share of free memory that a training step may take
 
 
 @dataclass(frozen=True)
 class Facts:
     """What the choice rests on. ``image_side`` the longer side of nineteen images in twenty, in pixels; ``box_side``
-    the 10th, 50th and 90th percentile of the boxes' longer sides, in pixels; ``memory`` free bytes on the ``device``,
-    where known."""
+    the 10th, 50th and 90th percentile of the boxes' longer sides, in pixels; ``most_boxes`` of ninety-nine images in a
+    hundred; ``memory`` free bytes on the ``device``, where known."""
 
     images: int
     classes: int
     image_side: int
     box_side: tuple[float, float, float]
+    most_boxes: int
     device: str
     memory: int | None
     precision: str
@@ -60,6 +62,7 @@ def find_facts(dataset: CocoDataset) -> Facts:
         len(dataset.class_names),
         int(np.percentile(sides, 95, method="higher")),
         (low, middle, high),
+        int(np.percentile([len(image.boxes) for image in dataset.images], 99, method="higher")),
         "cuda" if has_gpu else "cpu",
         torch.cuda.mem_get_info()[0] if has_gpu else available_memory(),
         _fast_precision(has_gpu),
@@ -94,12 +97,15 @@ def choose(
     if chosen == "small" and facts.has_large_objects:
         weights = "shapes"
         reasons.append("weights shapes: corners of such objects need not be learnt anew (--weights none)")
+    corners = min(_MOST_CORNERS, max(Decoding.num_corners, 2 * facts.most_boxes))
+    if corners > Decoding.num_corners:
+        reasons.append(f"{corners} corners of each kind are paired: images have up to {facts.most_boxes} objects")
     images = batch * accumulate * processes
     rate = Optimization("muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
         preprocessing=Preprocessing(pad_multiple=pad_multiple(model), max_size=max_size),
-        decoding=Decoding(max_distance=0.6, pair_score="harmonic"),  # docs/modern.md
+        decoding=Decoding(num_corners=corners, max_distance=0.6, pair_score="harmonic"),  # docs/modern.md
         augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
         loss=LossSettings(around=1),
         optimization=rate,

@@ -32,6 +32,7 @@ CLASSIC_CROPS = [
     "--augmentation.at_objects=false",
 ]
 WIDE = ["--augmentation.scales=[0.6,0.7,0.8,0.9,1.0,1.1,1.2,1.3]"]
+CLASSIC = [*MEAN, *CLASSIC_CROPS, *WIDE]
 NANO = [
     "--model.channels=[32,48,64,96]",
     "--model.blocks=[1,1,1,2]",
@@ -44,7 +45,16 @@ SHAPES = [*SHAPES_MUON, "--optimization.optimizer=adam", "--loss.around=0"]
 PAPER = ["--batch_size=8", "--optimization.lr=0.0005", "--optimization.base_batch_size=8", "--optimization.ema=0"]
 
 ROWS = {
+    "classic": CLASSIC,
+    "classic-harmonic": [*CLASSIC, "--decoding.pair_score=harmonic"],
+    "classic-muon": [*CLASSIC, "--optimization.optimizer=muon"],
+    "classic-size": [*CLASSIC, "--model.pairing=size", "--decoding.max_distance=0.6"],
+    "classic-around": [*CLASSIC, "--loss.around=1"],
+    "classic-crops-at-objects": [*CLASSIC, "--augmentation.at_objects=true"],
+    "classic-less-scaling": [*CLASSIC, "--augmentation.scales=[0.8,0.9,1.0,1.1,1.2]"],
     "modern": PCB,
+    "modern-no-average": [*PCB, "--optimization.ema=0"],
+    "modern-batch-8": [*PCB, "--batch_size=8", "--optimization.base_batch_size=8", "--optimization.lr=0.004"],
     "modern-adam": [*PCB, "--optimization.optimizer=adam"],
     "modern-no-around": [*PCB, "--loss.around=0"],
     "modern-crops-anywhere": [*PCB, "--augmentation.at_objects=false"],
@@ -57,7 +67,6 @@ ROWS = {
     "adam-no-penalty-reduction": [*ADAM, "--loss.penalty_reduction=none"],
     "adam-no-mirroring": [*ADAM, "--augmentation.flip=0"],
     "mean": MEAN,
-    "mean-classic-crops": [*MEAN, *CLASSIC_CROPS, *WIDE],
     "mean-no-reach": [*MEAN, "--model.pooling_reach=null"],
     "mean-no-around": [*MEAN, "--loss.around=0"],
     "mean-crops-anywhere": [*MEAN, "--augmentation.at_objects=false"],

@@ -20,7 +20,7 @@ def test_every_row_is_a_recipe(row, capsys):
     assert main(["train", *ROWS[row], "--print_config"]) == 0
     printed = capsys.readouterr().out
     assert ("optimizer: muon" in printed) == ("muon" in row or ("modern" in row and "adam" not in row))
-    assert ("pairing: size" in printed) == ("modern" in row)
+    assert ("pairing: size" in printed) == ("modern" in row or "size" in row)
 
 
 def test_a_hundred_training_images_are_held_back(tmp_path):

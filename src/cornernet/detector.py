@@ -226,7 +226,7 @@ class Detector:
     def _suppress(
         self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float], most: int = 1
     ) -> list[Detections]:
-        """One soft-NMS over the pairs of all views, of at most ``most`` tiles; boxes / scales are in pixels of the images."""
+        """One soft-NMS over all views' pairs of at most ``most`` tiles; boxes / scales are in pixels of the images."""
         names = ("boxes", "scores", "labels", "valid", "tl_scores", "br_scores")
         boxes, scores, labels, valid, *corners = (torch.cat([getattr(v, n) for v in views], 1) for n in names)
         merge = (corners[0], corners[1]) if len(self.scales) > 1 else None

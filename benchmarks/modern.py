@@ -54,7 +54,6 @@ ROWS = {
     "classic-less-scaling": [*CLASSIC, "--augmentation.scales=[0.8,0.9,1.0,1.1,1.2]"],
     "modern": PCB,
     "modern-no-average": [*PCB, "--optimization.ema=0"],
-    "modern-batch-8": [*PCB, "--batch_size=8", "--optimization.base_batch_size=8", "--optimization.lr=0.004"],
     "modern-adam": [*PCB, "--optimization.optimizer=adam"],
     "modern-no-around": [*PCB, "--loss.around=0"],
     "modern-crops-anywhere": [*PCB, "--augmentation.at_objects=false"],

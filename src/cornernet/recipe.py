@@ -53,8 +53,6 @@ class Optimization:
     """Epochs after which the rate falls to a tenth (schedule: step)."""
     gradient_clip: float = 35.0
     """Largest norm of the gradient."""
-    heatmap_bias: float = -2.19
-    """What heatmaps' logits begin with: -2.19 is a probability of 0.1, -4.6 of 0.01 (docs/modern.md)."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights that is validated and kept; 0 for none."""
     sync_batchnorm: bool = False

@@ -16,7 +16,7 @@ from cornernet.data.loading import TrainingImages
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import training_bytes
 from cornernet.network.cornernet import CornerNet
-from cornernet.recipe import Optimization, Recipe, load_recipe
+from cornernet.recipe import Recipe, load_recipe
 from cornernet.sizes import SIZES, pad_multiple
 from cornernet.training import run
 from cornernet.training.choose import Facts, choose, find_facts
@@ -79,11 +79,6 @@ def test_small_images_are_seen_whole():
     recipe, _ = choose(replace(CPU, image_side=1000, box_side=(300.0, 500.0, 1001.0)))  # scaled to 319.7
     assert recipe.augmentation.scales == ()
     assert recipe.preprocessing.max_size == 320 <= recipe.augmentation.crop_size
-
-
-def test_heatmaps_begin_nearly_empty():
-    assert choose(CPU)[0].optimization.heatmap_bias == -4.6
-    assert Optimization().heatmap_bias == -2.19  # the classic recipes'
 
 
 def test_corner_pools_reach_across_objects_and_crops_lie_at_them():

@@ -66,11 +66,6 @@ class CornerNet(nn.Module):
         wide = 3 * max(a.channels[0], a.feature_channels) + 2 * a.corner_channels
         return stem + 4 * (wide + 2 * a.branch_channels + 4 * self.num_classes) / self.backbone.stride**2
 
-    def begin_heatmaps(self, bias: float) -> None:
-        """Let the heatmaps' logits of a network that has learnt nothing lie around ``bias``."""
-        for head in self.heads:
-            head.begin_heatmaps(bias)  # type: ignore[operator]
-
     def forward(self, images: Tensor, *, last_only: bool = False) -> list[StackOutput]:
         """Normalised images (B, 3, H, W) to one ``StackOutput`` per stack, or of the last stack alone (testing)."""
         outputs = []

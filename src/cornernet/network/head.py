@@ -13,6 +13,7 @@ from cornernet.network.corner_pool import corner_pool_pair
 from cornernet.network.hourglass import ConvBN
 from cornernet.structures import Architecture
 
+HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
 SIZE_UNIT = 32.0  # pixels
 
 
@@ -176,12 +177,8 @@ class CornerHead(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        self.begin_heatmaps(-2.19)  # a probability of 0.1
-
-    def begin_heatmaps(self, bias: float) -> None:
-        """Set the bias of both heatmaps' last layers."""
         for heatmap in (self.tl_heatmap, self.br_heatmap):
-            nn.init.constant_(heatmap.out.bias, bias)  # type: ignore[arg-type]
+            nn.init.constant_(heatmap.out.bias, HEATMAP_BIAS)  # type: ignore[arg-type]
 
     def corner_features(self, feature: Tensor) -> CornerFeatures:
         """Backbone feature (B, C, H, W) to the two corner features."""

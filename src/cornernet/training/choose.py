@@ -26,7 +26,6 @@ _SMALL_SIDE = 384  # images no larger are seen whole
 _AROUND = 1.6  # a crop's side, and what corner pooling sees, in the longer side of all but the largest tenth of objects
 _SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)  # of crops
 _MOST_CORNERS = 500  # that are paired: of an image with more objects, tiles will be looked at
-_HEATMAP_BIAS = -4.6  # a probability of 0.01 to begin with: docs/modern.md
 _ROOM = 0.8  # the share of free memory that a training step may take
 
 
@@ -102,9 +101,7 @@ def choose(
     if corners > Decoding.num_corners:
         reasons.append(f"{corners} corners of each kind are paired: images have up to {facts.most_boxes} objects")
     images = batch * accumulate * processes
-    rate = Optimization(
-        "muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine", heatmap_bias=_HEATMAP_BIAS
-    )
+    rate = Optimization("muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
         preprocessing=Preprocessing(pad_multiple=pad_multiple(model), max_size=max_size),

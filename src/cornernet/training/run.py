@@ -186,7 +186,6 @@ def _fit(
         _tell_rate(recipe, world)
     pl.seed_everything(recipe.seed, verbose=False)
     model = channels_last(CornerNet(recipe.model, len(training.class_names)))
-    model.begin_heatmaps(recipe.optimization.heatmap_bias)
     notes = transfer(model, training.class_names, start) if start else []
     for note in notes if world.is_first else []:
         print(f"weights: {note}", file=sys.stderr)

@@ -16,7 +16,7 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> l
     """Copy into ``model``, a network for ``class_names``, every tensor of ``source`` that fits.
 
     The heatmaps' last layers go class by class: those of the same name keep what they know; the others begin with
-    weights of 0, the same probability everywhere: random ones, on features already learnt, are wrong and sure of it.
+    weights of 0, a probability of 0.1 everywhere: random ones, on features already learnt, are wrong and sure of it.
     Returns one line for each thing that was not taken. Raises ``InputError`` where nothing fits.
     """
     own = model.state_dict()

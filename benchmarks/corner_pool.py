@@ -17,7 +17,7 @@ import torch
 from peer import cpu_model
 from torch import Tensor
 
-from cornernet.network.corner_pool import corner_pool
+from cornernet.model.corner_pool import corner_pool
 
 SHAPES = ((8, 128, 64, 64), (1, 128, 128, 128), (1, 128, 96, 96))
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cornernet import load
 from cornernet.data.coco import find_split, load_coco
-from cornernet.data.shapes import write_coco
-from cornernet.evaluation.run import evaluate_dataset
+from cornernet.data.shapes import write_shapes
+from cornernet.evaluation.predict import evaluate_dataset
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     detector = load(options.weights)
     with tempfile.TemporaryDirectory() as scratch:
-        write_coco(Path(scratch) / "scenes", 0, options.scenes, options.seed)
+        write_shapes(Path(scratch) / "scenes", 0, options.scenes, options.seed)
         dataset = load_coco(*find_split(Path(scratch) / "scenes", "val"))
         print("| largest distance | AP | APs | APm | APl | AR100 |\n|--:|--:|--:|--:|--:|--:|")
         for distance in options.distances:

@@ -23,12 +23,12 @@ import torch
 import cornernet
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import find_data, load_split
-from cornernet.data.images import read_image
 from cornernet.evaluation.ap import coco_metrics, to_coco_results
 from cornernet.evaluation.cost import cpu_model
 from cornernet.export.quantize import Calibration
 from cornernet.export.write import to_onnx, write_onnx, write_openvino, write_program
 from cornernet.files import atomic_write_json
+from cornernet.media.images import read_image
 from cornernet.structures import Detections
 from cornernet.weights.zoo import open_weights
 

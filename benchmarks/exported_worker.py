@@ -11,7 +11,7 @@ import sys
 import cv2
 from images import answer, time_image
 
-from cornernet.runtime.detector import load_exported
+from cornernet.inference.exported import load_exported
 
 
 def main() -> None:

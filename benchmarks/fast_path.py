@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 import cornernet
 from cornernet.data.coco import find_split, load_coco
-from cornernet.data.images import read_image
-from cornernet.detector import Detector
 from cornernet.files import atomic_write_json
-from cornernet.network.cornernet import channels_last
+from cornernet.inference.detector import Detector
+from cornernet.media.images import read_image
+from cornernet.model.cornernet import channels_last
 from cornernet.structures import Detections
 from cornernet.weights.zoo import open_weights
 

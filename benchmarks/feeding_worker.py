@@ -15,9 +15,9 @@ import cv2
 import torch
 
 from cornernet.data.coco import load_coco
-from cornernet.data.images import read_image
 from cornernet.data.loading import TrainingImages, collate
-from cornernet.recipe import load_recipe
+from cornernet.media.images import read_image
+from cornernet.recipes.load import load_recipe
 
 
 def time_passes(job: dict[str, Any]) -> tuple[list[float], list[float]]:

@@ -34,11 +34,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from cornernet.config import Architecture
 from cornernet.files import atomic_write_json
-from cornernet.network.corner_pool import HAS_TRITON
-from cornernet.network.cornernet import CornerNet
-from cornernet.network.tuning import checkpoint_activations
-from cornernet.structures import Architecture
+from cornernet.model.checkpointing import checkpoint_activations
+from cornernet.model.corner_pool import HAS_TRITON
+from cornernet.model.cornernet import CornerNet
 
 WORKER = Path(__file__).resolve().parent / "gpu_worker.py"
 SIDES = {"own": "cornernet", "peer": "mmdetection"}

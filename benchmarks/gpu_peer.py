@@ -18,7 +18,7 @@ from gpu import Job, scale_of, variant_of
 from gpu_worker import Road, autocast, compile_options, draw_objects
 from torch import Tensor
 
-from cornernet.structures import Preprocessing
+from cornernet.config import Preprocessing
 
 warnings.filterwarnings("ignore")
 CONFIG = "cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py"

@@ -20,17 +20,16 @@ import torch
 from gpu import Answer, Job, Scale, Variant, scale_of, variant_of
 from torch import Tensor
 
-from cornernet.corners.pair import corner_positions, pair_corners
-from cornernet.corners.peaks import top_corners
-from cornernet.corners.soft_nms import soft_nms
-from cornernet.corners.targets import Planes, find_planes, make_targets
-from cornernet.data.pad import normalize, to_input
-from cornernet.network.corner_pool import corner_pool, corner_pool_pair
-from cornernet.network.cornernet import CornerNet, channels_last
-from cornernet.network.fused import fuse
-from cornernet.network.tuning import compile_parts
-from cornernet.structures import Preprocessing
-from cornernet.training.step import batch_losses
+from cornernet.config import Preprocessing
+from cornernet.inference.preprocess import normalize, to_input
+from cornernet.model.checkpointing import compile_parts
+from cornernet.model.corner_pool import corner_pool, corner_pool_pair
+from cornernet.model.cornernet import CornerNet, channels_last
+from cornernet.model.criterion import batch_losses
+from cornernet.model.decode import corner_positions, pair_corners, top_corners
+from cornernet.model.fuse import fuse
+from cornernet.model.soft_nms import soft_nms
+from cornernet.model.targets import OccupiedMaps, find_occupied_maps, make_targets
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -116,16 +115,16 @@ def prepare_network(model: CornerNet, variant: Variant, scale: Scale) -> None:
         compile_parts(model, **compile_options(variant, scale))
 
 
-def draw_objects(job: Job, images: int, count: int | None = None) -> tuple[Tensor, Tensor, Planes]:
+def draw_objects(job: Job, images: int, count: int | None = None) -> tuple[Tensor, Tensor, OccupiedMaps]:
     """Boxes (images, N, 4) inside a crop, in pixels, labels (images, N), and the planes that they lie in."""
     scale, generator = scale_of(job), torch.Generator().manual_seed(0)
     sides = torch.rand((images, count or scale.objects, 2), generator=generator) * 0.5 + 0.05
     corner = torch.rand(sides.shape, generator=generator) * (1 - sides)
     boxes = torch.cat((corner, corner + sides), dim=-1) * (scale.crop - 1)
     labels = torch.randint(0, scale.classes, boxes.shape[:2], generator=generator)
-    *indices, turns = find_planes(labels)
+    *indices, turns = find_occupied_maps(labels)
     device = job["device"]
-    return boxes.to(device), labels.to(device), Planes(*(index.to(device) for index in indices), turns)
+    return boxes.to(device), labels.to(device), OccupiedMaps(*(index.to(device) for index in indices), turns)
 
 
 def by_cummax(x: Tensor, dim: int, *, reverse: bool) -> Tensor:
@@ -298,7 +297,7 @@ def own_loss(job: Job) -> tuple[CornerNet, Callable[[], Tensor]]:
     boxes, labels, planes = draw_objects(job, scale.batch)
 
     def loss() -> Tensor:
-        parts = batch_losses(model, normalize(images, settings), boxes, labels, planes=planes)
+        parts = batch_losses(model, normalize(images, settings), boxes, labels, occupied_maps=planes)
         return torch.stack(list(parts.values())).sum()
 
     return model, loss
@@ -338,7 +337,7 @@ def prepare_targets(job: Job) -> Measure:
     size, cells = (scale.crop, scale.crop), (-(-scale.crop // 4),) * 2
     boxes, labels, planes = draw_objects(job, scale.target_images)
     theirs = None if own else peer().peer_targets(job, boxes, labels, cells)
-    build = theirs or (lambda: make_targets(boxes, labels, size, cells, planes=planes))
+    build = theirs or (lambda: make_targets(boxes, labels, size, cells, occupied_maps=planes))
     build()
 
     def measure() -> Answer:
@@ -346,7 +345,7 @@ def prepare_targets(job: Job) -> Measure:
         answer = {"median_ms": round(seconds_of(build, device, scale.repeats if own else 2) * 1000, 2)} | peak(device)
         if own:
             listed = labels.cpu()
-            answer["planes_ms"] = round(seconds_of(lambda: find_planes(listed), "cpu", scale.repeats) * 1000, 2)
+            answer["planes_ms"] = round(seconds_of(lambda: find_occupied_maps(listed), "cpu", scale.repeats) * 1000, 2)
         return answer
 
     return measure

@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 
-from cornernet.data.images import read_image
+from cornernet.media.images import read_image
 
 
 def time_image(job: dict[str, Any], detect: Callable[[Any], object]) -> list[float]:

@@ -24,10 +24,10 @@ EMBEDDING = [*PCB, "--model.pairing=embedding", "--decoding.max_distance=1.0"]
 ADAM = [*EMBEDDING, "--optimization.optimizer=adam"]
 MEAN = [*ADAM, "--decoding.pair_score=mean"]
 CLASSIC_CROPS = [
-    "--model.pooling_reach=null",
+    "--model.pool_window=null",
     "--preprocessing.pad_multiple=null",
     "--preprocessing.pad_mask=63",
-    "--loss.around=0",
+    "--loss.supervision_radius=0",
     "--augmentation.crop_size=255",
     "--augmentation.at_objects=false",
 ]
@@ -41,7 +41,7 @@ NANO = [
 PADDED = ["--augmentation.crop_size=321", "--preprocessing.pad_multiple=null", "--preprocessing.pad_mask=1"]
 SHAPES_MODERN = ["shapes", "--epochs=1", "--optimization.ema=0.99", *PADDED]
 SHAPES_MUON = [*SHAPES_MODERN, "--model.pairing=embedding", "--decoding.max_distance=1.0"]
-SHAPES = [*SHAPES_MUON, "--optimization.optimizer=adam", "--loss.around=0"]
+SHAPES = [*SHAPES_MUON, "--optimization.optimizer=adam", "--loss.supervision_radius=0"]
 PAPER = ["--batch_size=8", "--optimization.lr=0.0005", "--optimization.base_batch_size=8", "--optimization.ema=0"]
 
 ROWS = {
@@ -49,16 +49,16 @@ ROWS = {
     "classic-harmonic": [*CLASSIC, "--decoding.pair_score=harmonic"],
     "classic-muon": [*CLASSIC, "--optimization.optimizer=muon"],
     "classic-size": [*CLASSIC, "--model.pairing=size", "--decoding.max_distance=0.6"],
-    "classic-around": [*CLASSIC, "--loss.around=1"],
+    "classic-around": [*CLASSIC, "--loss.supervision_radius=1"],
     "classic-crops-at-objects": [*CLASSIC, "--augmentation.at_objects=true"],
     "classic-less-scaling": [*CLASSIC, "--augmentation.scales=[0.8,0.9,1.0,1.1,1.2]"],
     "modern": PCB,
     "modern-no-average": [*PCB, "--optimization.ema=0"],
     "modern-adam": [*PCB, "--optimization.optimizer=adam"],
-    "modern-no-around": [*PCB, "--loss.around=0"],
+    "modern-no-around": [*PCB, "--loss.supervision_radius=0"],
     "modern-crops-anywhere": [*PCB, "--augmentation.at_objects=false"],
     "modern-more-scaling": [*PCB, *WIDE],
-    "modern-no-reach": [*PCB, "--model.pooling_reach=null"],
+    "modern-no-reach": [*PCB, "--model.pool_window=null"],
     "modern-no-penalty-reduction": [*PCB, "--loss.penalty_reduction=none"],
     "modern-no-pooling": [*PCB, "--model.corner_pooling=false"],
     "muon": EMBEDDING,
@@ -66,8 +66,8 @@ ROWS = {
     "adam-no-penalty-reduction": [*ADAM, "--loss.penalty_reduction=none"],
     "adam-no-mirroring": [*ADAM, "--augmentation.flip=0"],
     "mean": MEAN,
-    "mean-no-reach": [*MEAN, "--model.pooling_reach=null"],
-    "mean-no-around": [*MEAN, "--loss.around=0"],
+    "mean-no-reach": [*MEAN, "--model.pool_window=null"],
+    "mean-no-around": [*MEAN, "--loss.supervision_radius=0"],
     "mean-crops-anywhere": [*MEAN, "--augmentation.at_objects=false"],
     "mean-more-scaling": [*MEAN, *WIDE],
     "mean-nano": [*MEAN, *NANO],
@@ -75,11 +75,11 @@ ROWS = {
     "shapes-classic": [*SHAPES, *PAPER, "--optimization.warmup_iterations=60", "--decoding.pair_score=mean"],
     "shapes-mean": [*SHAPES, "--decoding.pair_score=mean"],
     "shapes": SHAPES,
-    "shapes-around": [*SHAPES, "--loss.around=1"],
+    "shapes-around": [*SHAPES, "--loss.supervision_radius=1"],
     "shapes-muon": SHAPES_MUON,
     "shapes-modern": SHAPES_MODERN,
     "shapes-modern-adam": [*SHAPES_MODERN, "--optimization.optimizer=adam"],
-    "shapes-modern-no-around": [*SHAPES_MODERN, "--loss.around=0"],
+    "shapes-modern-no-around": [*SHAPES_MODERN, "--loss.supervision_radius=0"],
     "shapes-modern-no-penalty-reduction": [*SHAPES_MODERN, "--loss.penalty_reduction=none"],
     "shapes-modern-no-pooling": [*SHAPES_MODERN, "--model.corner_pooling=false"],
 }

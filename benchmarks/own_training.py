@@ -11,11 +11,11 @@ import lightning.pytorch as pl
 
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingLoader
-from cornernet.network.cornernet import CornerNet
-from cornernet.recipe import load_recipe
+from cornernet.model.cornernet import CornerNet
+from cornernet.recipes.load import load_recipe
 from cornernet.training.callbacks import RunLog
 from cornernet.training.module import TrainingModule
-from cornernet.training.run import Bar
+from cornernet.training.trainer import TrainingBar
 
 
 class Clock(pl.Callback):
@@ -46,7 +46,7 @@ def time_training(job: dict[str, Any], model: CornerNet, class_names: tuple[str,
             max_epochs=recipe.epochs,
             max_steps=job["warmup"] + job["iterations"],
             accumulate_grad_batches=recipe.accumulate,
-            callbacks=[log, clock, Bar()],
+            callbacks=[log, clock, TrainingBar()],
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,

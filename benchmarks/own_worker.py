@@ -13,10 +13,10 @@ import cv2
 import torch
 from images import answer, time_image
 
-from cornernet.detector import Detector
-from cornernet.network.cornernet import CornerNet
-from cornernet.network.fused import fuse
-from cornernet.recipe import load_recipe
+from cornernet.inference.detector import Detector
+from cornernet.model.cornernet import CornerNet
+from cornernet.model.fuse import fuse
+from cornernet.recipes.load import load_recipe
 
 
 def time_inference(job: dict[str, Any], model: CornerNet, class_names: tuple[str, ...]) -> list[float]:

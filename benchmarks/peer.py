@@ -24,7 +24,7 @@ from cornernet.data.coco import find_split
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import cpu_model
 from cornernet.files import atomic_write_json
-from cornernet.recipe import load_recipe
+from cornernet.recipes.load import load_recipe
 
 TASKS, WARMUP = ("train", "infer"), 3
 HERE = Path(__file__).parent

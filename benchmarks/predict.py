@@ -19,15 +19,15 @@ from statistics import median
 
 import torch
 
-from cornernet.data.images import find_images, read_image
-from cornernet.data.pad import to_input
-from cornernet.data.sources import find_sources, read_frames
-from cornernet.detector import Detector, load
 from cornernet.evaluation.cost import cpu_model
 from cornernet.files import atomic_write_json
+from cornernet.inference.detector import Detector, load_detector
+from cornernet.inference.preprocess import to_input
+from cornernet.inference.stream import detect
+from cornernet.media.images import find_images, read_image
+from cornernet.media.sources import find_sources, read_frames
 from cornernet.outputs.choice import make_writers, parse_kinds
 from cornernet.outputs.writer import WriteBehind
-from cornernet.pipeline import detect
 
 
 def run_network(detector: Detector, inputs: list[torch.Tensor]) -> None:
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--device")
     parser.add_argument("--out", type=Path, help="write the figures there as JSON")
     options = parser.parse_args()
-    detector = load(options.weights, device=options.device)
+    detector = load_detector(options.weights, device=options.device)
     paths = find_images([options.images])[: options.count]
     images = [read_image(path) for path in paths]
     device = next(detector.model.parameters()).device

@@ -2,7 +2,7 @@
 
 48 crops of 511x511 with as many boxes as COCO's images have, 80 classes, maps of 128x128. Each measurement is a process
 of its own, the sides take turns, round after round. mmdetection makes dense heatmaps; cornernet only the planes that
-hold objects, which is all that its losses read (``corners.targets``).
+hold objects, which is all that its losses read (``model.targets``).
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def draw() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
 
 def own_targets(boxes: list[torch.Tensor], labels: list[torch.Tensor]) -> Any:
     """As the loader and the training step make them."""
-    from cornernet.corners.targets import find_planes, make_targets
+    from cornernet.model.targets import find_occupied_maps, make_targets
 
     padded = torch.nn.utils.rnn.pad_sequence(boxes, batch_first=True)
     classes = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-1)
-    return make_targets(padded, classes, (CROP, CROP), (MAP, MAP), planes=find_planes(classes))
+    return make_targets(padded, classes, (CROP, CROP), (MAP, MAP), occupied_maps=find_occupied_maps(classes))
 
 
 def peer_head() -> Any:

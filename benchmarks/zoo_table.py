@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from cornernet.evaluation.cost import count_cost
-from cornernet.recipe import load_recipe
+from cornernet.recipes.load import load_recipe
 from cornernet.weights.zoo import MIRROR, RELEASES
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse_from_object
 
-from cornernet.recipe import RECIPE_FOLDER, Recipe, recipe_names
+from cornernet.config import Recipe
+from cornernet.recipes.load import RECIPE_FOLDER, recipe_names
 
 PAGE = Path(__file__).parent / "recipes.md"
 BEGIN, END = "<!-- {}: python docs/recipes_page.py -->\n", "<!-- end -->\n"

@@ -13,14 +13,14 @@ import cornernet.structures
 ROOT = Path(cornernet.structures.__file__).parent
 FLOORS = [  # low to high; neighbours on one floor do not know each other
     {"errors"},
-    {"files", "structures", "machine"},
-    {"recipe", "labels", "sizes"},
-    {"network", "corners"},
+    {"files", "structures", "hardware"},
+    {"config"},
+    {"model", "recipes", "media"},
+    {"drawing"},
     {"data"},
     {"weights"},
-    {"drawing", "look", "tiles"},
-    {"detector", "runtime"},
-    {"doctor", "evaluation", "explain", "pipeline"},
+    {"inference"},
+    {"doctor", "evaluation", "explain"},
     {"outputs"},
     {"export", "training", "report", "serve"},
     {"__init__"},  # what `import cornernet` offers
@@ -95,13 +95,13 @@ def test_heavy_packages_stay_where_they_are_needed(path):
         "errors": set(),
         "files": set(),
         "structures": {"numpy"},
-        "network": {"torch", "triton"},
-        "corners": {"torch", "numpy"},
+        "config": set(),
+        "model": {"torch", "triton", "numpy"},
     }
     if own in pure:
         assert foreign <= pure[own]
-    if own in ("network", "corners"):
-        assert {part_of(MODULES[name]) for name in ours(path)} <= {own, "structures", "errors"}
+    if own == "model":
+        assert {part_of(MODULES[name]) for name in ours(path)} <= {own, "config", "structures", "errors"}
     assert "torchvision" not in foreign
     if own != "training":
         assert "lightning" not in foreign
@@ -116,7 +116,8 @@ def test_heavy_packages_stay_where_they_are_needed(path):
         "import cornernet",
         "from cornernet import Detections, Candidates, InputError",
         "import cornernet.structures",
-        "import cornernet.recipe",
+        "import cornernet.config",
+        "import cornernet.recipes.load",
         "import cornernet.cli",
         "from cornernet.cli import main; main(['--help'])",
         "from cornernet.cli import main; main(['no-such-command'])",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cornernet.errors import CornerNetError, DivergedError, InputError, InterruptedRun
 
 if TYPE_CHECKING:
-    from cornernet.detector import Detector
-    from cornernet.runtime.detector import ExportedDetector
+    from cornernet.inference.detector import Detector
+    from cornernet.inference.exported import ExportedDetector
     from cornernet.structures import Candidates, Detections
 
 __all__ = [
@@ -28,19 +28,20 @@ __all__ = [
 _MODULES = {
     "Candidates": "structures",
     "Detections": "structures",
-    "Detector": "detector",
-    "ExportedDetector": "runtime.detector",
+    "Detector": "inference.detector",
+    "ExportedDetector": "inference.exported",
 }
 
 
 def load(weights: str | os.PathLike[str], **options: Any) -> Detector | ExportedDetector:
     """A detector from a weights file of any dialect, a release's name, or a file that ``cornernet export`` wrote.
 
-    ``options`` are those of ``detector.load``. An exported file (.onnx, .xml) runs without torch and takes those of
-    ``runtime.detector.load_exported``. Raises ``InputError`` where the file is absent, damaged or something else.
+    ``options`` are those of ``inference.detector.load_detector``. An exported file (.onnx, .xml) runs without torch
+    and takes those of ``inference.exported.load_exported``. Raises ``InputError`` where the file is absent, damaged or
+    something else.
     """
     exported = os.fspath(weights).lower().endswith((".onnx", ".xml"))
-    module, function = ("runtime.detector", "load_exported") if exported else ("detector", "load")
+    module, function = ("inference.exported", "load_exported") if exported else ("inference.detector", "load_detector")
     return getattr(import_module(f"cornernet.{module}"), function)(weights, **options)
 
 

@@ -120,7 +120,8 @@ def _parse(
     from docstring_parser import parse as parse_docstring
     from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-    from cornernet.recipe import Recipe, plain_recipe
+    from cornernet.config import Recipe
+    from cornernet.recipes.load import plain_recipe
 
     hints = get_type_hints(function)
     parameters = inspect.signature(function).parameters.values()

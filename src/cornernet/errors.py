@@ -1,16 +1,34 @@
 """What can go wrong on the user's side, each with the exit code that the command line gives it."""
 
+from __future__ import annotations
+
 
 class CornerNetError(Exception):
-    """A failure with a message fit for one line on the terminal: what, where, how to mend."""
+    """A failure with a message fit for one line on the terminal."""
 
     exit_code = 1
 
 
 class InputError(CornerNetError):
-    """Something the user gave (a file, a field, a flag) cannot be used."""
+    """Something the user gave (a file, a field, a flag) cannot be used.
+
+    ``what`` is wrong, ``where`` (the file, field or flag), and how to ``fix`` it. The line is made from them:
+    "where: what; fix". Programs that need a part read the attribute; nobody takes the line apart.
+    """
 
     exit_code = 2
+
+    def __init__(self, what: str, where: object = "", fix: str = "") -> None:
+        super().__init__(what, where, fix)
+        self.what, self.where, self.fix = what, str(where), fix
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line}; {self.fix}" if self.fix else line
+
+    def at(self, where: object) -> InputError:
+        """The same error of a place, for a caller that knows better where it is: a file's name instead of "image"."""
+        return InputError(self.what, where, self.fix)
 
 
 class DivergedError(CornerNetError):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from cornernet.errors import InputError
 
-_MENDS = {
+_FIXES = {
     errno.ENOSPC: "free some space there, or write elsewhere",
     errno.EDQUOT: "free some of your quota there, or write elsewhere",
     errno.EACCES: "change its permissions, or write elsewhere",
@@ -91,5 +91,5 @@ def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None
 def _cannot(do: str, path: Path, error: Exception) -> InputError:
     number = error.errno if isinstance(error, OSError) else None
     reason = (os.strerror(number) if number else str(error)).lower()
-    mend = _MENDS.get(number, "choose another place") if number else "choose another name"
-    return InputError(f"cannot {do} {path}: {reason}; {mend}")
+    fix = _FIXES.get(number, "choose another place") if number else "choose another name"
+    return InputError(f"cannot {do} {path}: {reason}; {fix}")

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from cornernet.cli import COMMANDS, main
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.config import Architecture, Preprocessing
+from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, load_weights, save_weights
 from small import write_data, write_recipe
 
@@ -224,7 +224,7 @@ def test_predict_in_batches_around_a_broken_image(weights, tmp_path, capsys):
 
 
 def test_an_image_too_large_for_memory_is_refused_before_it_is_read(weights, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("cornernet.data.images.available_memory", lambda: 2**29)
+    monkeypatch.setattr("cornernet.media.images.available_memory", lambda: 2**29)
     cv2.imwrite(str(tmp_path / "huge.png"), np.zeros((6000, 8000), np.uint8))
     words = ["predict", tmp_path / "huge.png", "--weights", weights, "--out", tmp_path / "out"]
     assert main([str(word) for word in words]) == 2

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from cornernet.cli import main
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.config import Architecture, Preprocessing
+from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, save_weights
 from small import write_data, write_recipe
 

@@ -8,7 +8,7 @@ import pytest
 
 from cornernet.cli import main
 from cornernet.data.shapes import draw_scene
-from cornernet.drawing import save_image
+from cornernet.drawing.draw import save_image
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from cornernet.cli import main
-from cornernet.data.video import Video
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.config import Architecture, Preprocessing
+from cornernet.media.video import Video
+from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, save_weights
-from data.test_sources import PAGES, PNG, serving
-from data.test_video import truncate, write_video
+from media.test_sources import PAGES, PNG, serving
+from media.test_video import truncate, write_video
 from small import environment, write_data
 
 
@@ -113,7 +113,7 @@ def test_a_camera_runs_until_it_is_interrupted(predict, tmp_path, monkeypatch):
         def release(self):
             pass
 
-    monkeypatch.setattr("cornernet.data.video.cv2.VideoCapture", Camera)
+    monkeypatch.setattr("cornernet.media.video.cv2.VideoCapture", Camera)
     code, said, images = predict("camera:0", "--save", "json,csv")
     assert (code, said) == (0, [])
     assert [image["file"] for image in images] == ["camera:0"] * 6

@@ -58,7 +58,7 @@ def test_threshold_and_pairing_distance_can_be_changed(tmp_path, capsys):
 def test_the_reach_of_corner_pooling_can_be_changed(tmp_path, capsys):
     near, far = str(tmp_path / "near.safetensors"), str(tmp_path / "far.safetensors")
     assert main(["weights", "convert", "shapes", near, "--pooling-reach", "16"]) == 0
-    assert load_weights(near).build().heads[0].tl.pool.keywords["reach"] == 16
+    assert load_weights(near).build().heads[0].tl.pool.keywords["window"] == 16
     assert main(["weights", "info", near]) == 0
     assert "pools over 16 cells" in capsys.readouterr().out
     assert main(["weights", "convert", near, far, "--pooling-reach", "0"]) == 0

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from cornernet.config import Augmentation
 from cornernet.data.augment import augment, jitter, recolor
-from cornernet.recipe import Augmentation
 
 FILL = (123.675, 116.28, 103.53)
 GREY, MARKER = (40, 40, 40), ((250, 0, 0), (0, 250, 0))

@@ -57,7 +57,7 @@ def check(folder: Path) -> Findings:
 
 
 def lines(folder: Path) -> list[str]:
-    return [problem.with_mend() for problem in check(folder).problems]
+    return [problem.with_fix() for problem in check(folder).problems]
 
 
 def kinds(folder: Path) -> list[str]:
@@ -164,14 +164,14 @@ def test_one_picture_in_two_splits_stays_in_validation(yolo):
     shutil.copy(yolo / "labels/val/d.txt", yolo / "labels/train/again.txt")
     found = check(yolo)
     (problem,) = found.problems
-    assert problem.with_mend() == (
+    assert problem.with_fix() == (
         f"{yolo}/images/train/again.png: the same picture as {yolo}/images/val/d.png of val; remove one"
     )
     assert [len(data.images) for data in found.datasets.values()] == [3, 2]
     (yolo / "labels/train/again.txt").write_text("0 0.1 0.1 0.1 0.1")
     found = check(yolo)
     assert [problem.outcome for problem in found.problems] == ["kept"]
-    assert "their boxes differ" in found.problems[0].mend
+    assert "their boxes differ" in found.problems[0].fix
     assert boxes(found) == 11  # no valid box is lost
 
 
@@ -189,7 +189,7 @@ def test_class_names_that_look_alike_or_stand_twice(yolo):
     label.write_text(label.read_text() + "3 0.1 0.1 0.1 0.1\n")
     found = check(yolo)
     alike = "differ only in case or spaces; give them one name if they are one"
-    assert sorted(problem.with_mend() for problem in found.problems) == [
+    assert sorted(problem.with_fix() for problem in found.problems) == [
         f"{yolo}/data.yaml: names[3] 'dog' stands twice; rename or remove one",
         f"{yolo}/data.yaml: the classes 'cat' and 'Cat ' {alike}",
         f"{yolo}/data.yaml: the classes 'traffic light' and 'trafficlight' {alike}",
@@ -255,7 +255,7 @@ def test_a_data_set_of_links_is_no_problem(yolo, tmp_path):
 def test_a_split_that_cannot_be_read_does_not_hide_the_other(coco, yolo):
     (coco / "annotations/instances_train.json").write_text('{"images": [')
     found = check(coco)
-    assert found.problems[0].with_mend().startswith(f"train: {coco}/annotations/instances_train.json: not JSON")
+    assert found.problems[0].with_fix().startswith(f"train: {coco}/annotations/instances_train.json: not JSON")
     assert list(found.datasets) == ["val"]
     shutil.rmtree(yolo / "images/train")
     assert kinds(yolo) == ["splits that cannot be read"]

@@ -133,7 +133,7 @@ def test_an_unusable_box_is_left_out_and_reported(load: Callable[..., CocoDatase
     assert 99 not in [item["id"] for item in data.coco_dict()["annotations"]]
     assert len(data.problems) == 1
     assert re.search(f"instances_val.json annotation 99 of b.png: bbox .*{message}$", str(data.problems[0]))
-    assert data.problems[0].with_mend().endswith("correct or remove it")
+    assert data.problems[0].with_fix().endswith("correct or remove it")
     with pytest.raises(InputError, match=r"1 bad boxes: .*annotation 99 of b\.png"):
         load(raw, strict=True)
 

@@ -11,11 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cornernet.config import Augmentation, Preprocessing, Recipe
 from cornernet.data.coco import load_coco
 from cornernet.data.loading import EpochSampler, TrainingImages, TrainingLoader, collate
 from cornernet.errors import InputError
-from cornernet.recipe import Augmentation, Recipe
-from cornernet.structures import Preprocessing
 
 COUNT = 7
 RECIPE = Recipe(augmentation=Augmentation(crop_size=64, border=16), batch_size=2, seed=3, workers=0)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cornernet.data import shapes
-from cornernet.data.shapes import CLASS_NAMES, SIZE, Scene, draw_scene, scene_seed, write_coco
+from cornernet.data.shapes import CLASS_NAMES, SIZE, Scene, draw_scene, scene_seed, write_shapes
 from cornernet.errors import InputError
 
 SCENES = 400
@@ -229,7 +229,7 @@ def test_form_tells_the_class(drawn: Drawn, labels: NDArray[np.int64]) -> None:
 
 def test_write_coco_holds_the_scenes(tmp_path: Path) -> None:
     out, told = tmp_path / "new" / "shapes", []
-    write_coco(out, train=3, val=2, seed=4, progress=lambda done, total: told.append((done, total)))
+    write_shapes(out, train=3, val=2, seed=4, progress=lambda done, total: told.append((done, total)))
     assert told == [(done, 5) for done in range(1, 6)]
     assert [path.name for path in out.parent.iterdir()] == ["shapes"]
     for split, count in (("train", 3), ("val", 2)):
@@ -252,7 +252,7 @@ def test_write_coco_holds_the_scenes(tmp_path: Path) -> None:
 def test_write_coco_refuses_a_folder_in_use(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(InputError) as caught:
-        write_coco(tmp_path, train=1, val=1)
+        write_shapes(tmp_path, train=1, val=1)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
@@ -264,21 +264,21 @@ def test_write_coco_takes_an_empty_folder_and_leaves_nothing_when_stopped(tmp_pa
 
     out = tmp_path / "shapes"
     with pytest.raises(KeyboardInterrupt):
-        write_coco(out, train=2, val=1, progress=stop)
+        write_shapes(out, train=2, val=1, progress=stop)
     assert list(tmp_path.iterdir()) == []
     out.mkdir()
-    write_coco(out, train=1, val=0)
+    write_shapes(out, train=1, val=0)
     assert (out / "train" / "000000.png").is_file()
 
 
 def test_write_coco_says_in_one_line_that_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        write_coco(tmp_path / "file" / "shapes", train=1, val=0)
+        write_shapes(tmp_path / "file" / "shapes", train=1, val=0)
 
 
 @pytest.mark.parametrize(("train", "val", "seed"), [(-1, 1, 0), (1, -1, 0), (1, 1, -1), (1, 1, 2**32)])
 def test_write_coco_refuses_numbers_out_of_range(tmp_path: Path, train: int, val: int, seed: int) -> None:
     with pytest.raises(InputError, match="give"):
-        write_coco(tmp_path / "shapes", train, val, seed)
+        write_shapes(tmp_path / "shapes", train, val, seed)
     assert list(tmp_path.iterdir()) == []

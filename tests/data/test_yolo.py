@@ -105,7 +105,7 @@ def test_a_yaml_file_that_will_not_do(tmp_path, content, said):
 
 
 @pytest.mark.parametrize(
-    ("line", "what", "mend"),
+    ("line", "what", "fix"),
     [
         ("0 0.5 0.5 0.2", "is not a class and a box", "correct or remove it"),
         ("0 0.5 0.5 0.2 0.1 0.9", "is not a class and a box", "correct or remove it"),
@@ -118,14 +118,14 @@ def test_a_yaml_file_that_will_not_do(tmp_path, content, said):
         ("0 100 60 20 10", "lies outside its 100x200 image", "correct or remove it"),
     ],
 )
-def test_a_bad_line_is_left_out_with_its_file_and_number(tmp_path, line, what, mend):
+def test_a_bad_line_is_left_out_with_its_file_and_number(tmp_path, line, what, fix):
     folder = write_yolo(tmp_path, USUAL, {"images/train/a.png": f"{BOX}\n{line}\n{BOX}"})
     data = load(folder)
     assert len(data.images[0].boxes) == 2
     assert (data.skipped, data.skipped_images) == (1, 0)
     (problem,) = data.problems
     assert problem.where == f"{folder}/labels/train/a.txt line 3"
-    assert mend in problem.mend
+    assert fix in problem.fix
     with pytest.raises(InputError, match=f"1 bad boxes: .*a.txt line 3: .*{what}"):
         load(folder, strict=True)
 

@@ -12,7 +12,8 @@ from itertools import groupby
 from pathlib import Path
 
 from cornernet import cli
-from cornernet.recipe import Recipe, find_recipe, plain_recipe
+from cornernet.config import Recipe
+from cornernet.recipes.load import find_recipe, plain_recipe
 from cornernet.weights.zoo import find_release
 
 ROOT = Path(__file__).parents[2]

@@ -28,8 +28,9 @@ from blocks import (
 )
 
 from cornernet.cli import COMMANDS, _flat, _underscored, main
-from cornernet.data.shapes import draw_scene, write_coco
-from cornernet.recipe import Recipe, plain_recipe
+from cornernet.config import Recipe
+from cornernet.data.shapes import draw_scene, write_shapes
+from cornernet.recipes.load import plain_recipe
 from cornernet.weights import BUNDLED
 from small import write_recipe
 
@@ -55,8 +56,8 @@ def image(seed: int, width: int, height: int) -> np.ndarray:
 def files(tmp_path_factory) -> Path:
     """Everything that the pages name, small."""
     folder = tmp_path_factory.mktemp("files")
-    write_coco(folder / "DIR", 4, 2)
-    write_coco(folder / "scenes", 0, 2)
+    write_shapes(folder / "DIR", 4, 2)
+    write_shapes(folder / "scenes", 0, 2)
     run = folder / "runs" / "mine"
     for place in (folder / "photos", run):
         place.mkdir(parents=True)

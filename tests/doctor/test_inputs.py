@@ -6,7 +6,7 @@ import pytest
 
 from cornernet.cli import main
 from cornernet.doctor import probe
-from cornernet.doctor.inputs import Speed, check_data, check_weights, judge_speed
+from cornernet.doctor.inputs import Speed, check_dataset, check_weights, judge_speed
 from small import write_data
 
 FACTS = {"version": "2.13.0+cpu", "cuda": None, "threads": 2, "devices": [], "warnings": []}
@@ -18,7 +18,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("reading", "decoding", "cores", "mark", "mend"),
+    ("reading", "decoding", "cores", "mark", "fix"),
     [
         (1.0, 1.0, 8, "ok", ""),
         (60.0, 1.0, 8, "warn", "copy the data to a disk"),
@@ -26,15 +26,15 @@ def data(tmp_path_factory):
         (1.0, 60.0, 1, "warn", "save smaller copies"),
     ],
 )
-def test_speed(reading, decoding, cores, mark, mend):
+def test_speed(reading, decoding, cores, mark, fix):
     (finding,) = judge_speed(Speed(64, 64 << 20, reading, decoding, []), cores, need=12)
     assert finding.mark == mark
-    assert mend in finding.mend
+    assert fix in finding.fix
     assert f"{67 / reading:.0f} MB/s" in finding.said
 
 
 def test_a_data_set_is_read_and_timed(data):
-    found = check_data(str(data), 2, need=0.1)
+    found = check_dataset(str(data), 2, need=0.1)
     assert [(finding.mark, finding.what) for finding in found] == [("ok", "data"), ("ok", "data speed")]
     assert "COCO" in found[0].said
     assert "6 images at random" in found[1].said
@@ -43,15 +43,15 @@ def test_a_data_set_is_read_and_timed(data):
 def test_broken_images_and_no_data_set(tmp_path):
     data = write_data(tmp_path / "data", train=3, val=1)
     (data / "train" / "001.png").write_text("hello")
-    found = check_data(str(data), 2, need=0.1)
+    found = check_dataset(str(data), 2, need=0.1)
     assert found[1].mark == "warn"
     assert "1 of 4 images cannot be read" in found[1].said
     assert "001.png" in found[1].said
     for path in (tmp_path / "nowhere", tmp_path):
-        (finding,) = check_data(str(path), 2, need=0.1)
+        (finding,) = check_dataset(str(path), 2, need=0.1)
         assert finding.mark == "FAIL"
         assert str(path) in finding.said
-        assert finding.mend
+        assert finding.fix
 
 
 def test_images_that_lie_elsewhere_than_their_labels(tmp_path):
@@ -60,7 +60,7 @@ def test_images_that_lie_elsewhere_than_their_labels(tmp_path):
     labels = (data / "annotations" / "instances_train.json").read_text()
     labels = labels.replace('"file_name": "', f'"file_name": "{data}/train/')
     (tmp_path / "labels" / "train.json").write_text(labels)
-    found = check_data(str(tmp_path / "labels" / "train.json"), 2, need=0.1)
+    found = check_dataset(str(tmp_path / "labels" / "train.json"), 2, need=0.1)
     assert [finding.mark for finding in found] == ["ok", "ok"]
     assert "3 images at random" in found[1].said
 
@@ -81,7 +81,7 @@ def test_weights_that_are_not_fetched_are_not_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("CORNERNET_MIRROR", "http://127.0.0.1:9")
     name = "cornernet_hourglass104_8xb6"
     (finding,) = check_weights(name, probe._weights(name))
-    assert (finding.mark, finding.mend) == ("warn", f"cornernet weights fetch {name}")
+    assert (finding.mark, finding.fix) == ("warn", f"cornernet weights fetch {name}")
     assert not list(tmp_path.iterdir())
 
 

@@ -6,15 +6,9 @@ import shutil
 import pytest
 
 from cornernet.doctor.finding import Finding, examine
-from cornernet.doctor.machine import (
-    check_cores,
-    check_folder,
-    check_memory,
-    check_shared_memory,
-    graphics_cards,
-)
+from cornernet.doctor.machine import check_cores, check_folder, check_memory, check_shared_memory, graphics_cards
 from cornernet.doctor.packages import check_gpu, check_torch
-from cornernet.machine import usable_cores, usable_memory
+from cornernet.hardware import usable_cores, usable_memory
 
 CPU_BUILD = {"version": "2.13.0+cpu", "cuda": None, "threads": 2, "devices": [], "warnings": []}
 CUDA_BUILD = CPU_BUILD | {"version": "2.13.0", "cuda": "13.0"}
@@ -32,8 +26,8 @@ def write(folder, **files):
 
 def only(findings):
     (finding,) = findings
-    assert bool(finding.mend) == (finding.mark != "ok")
-    return finding.mark, f"{finding.said} -> {finding.mend}"
+    assert bool(finding.fix) == (finding.mark != "ok")
+    return finding.mark, f"{finding.said} -> {finding.fix}"
 
 
 def test_a_check_that_fails_itself_costs_the_others_nothing():

@@ -53,25 +53,25 @@ def test_a_torchvision_that_does_not_fit_is_found_without_importing_it_here(fake
     (finding,) = check_torchvision()
     assert finding.mark == "FAIL"
     assert "operator torchvision::nms does not exist" in finding.said
-    assert "pip uninstall torchvision" in finding.mend
+    assert "pip uninstall torchvision" in finding.fix
     fake("torchvision", "__version__ = '0.28'")
     assert [finding.mark for finding in check_torchvision()] == ["ok"]
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "mend"),
+    ("name", "error", "fix"),
     [
         ("lightning.pytorch", "RuntimeError: operator torchvision::nms does not exist", "pip uninstall torchvision"),
         ("cv2", "ImportError: libGL.so.1: cannot open shared object file", "pip uninstall opencv-python,"),
         ("PIL", "ImportError: oh", "pip install --force-reinstall --no-deps pillow"),
     ],
 )
-def test_broken_imports(name, error, mend, monkeypatch):
+def test_broken_imports(name, error, fix, monkeypatch):
     monkeypatch.setattr(packages, "ask", lambda _, asked: {"error": error} if asked == name else {"version": "1"})
     (finding,) = check_imports()
     assert finding.mark == "FAIL"
     assert finding.said == f"{name}: {error}"
-    assert mend in finding.mend
+    assert fix in finding.fix
 
 
 def test_requirements_absent_and_old(monkeypatch):
@@ -81,7 +81,7 @@ def test_requirements_absent_and_old(monkeypatch):
     wanted += ["onnx; extra == 'export'", "openvino; extra == 'export'"]
     monkeypatch.setattr(metadata, "requires", lambda _: wanted)
     found = check_packages()
-    assert [(finding.mark, finding.mend) for finding in found[1:]] == [
+    assert [(finding.mark, finding.fix) for finding in found[1:]] == [
         ("FAIL", "pip install 'numpy>=2.0'"),
         ("FAIL", "pip install 'pillow>=11.0'"),
         ("ok", "pip install 'cornernet[export]' if you want it"),
@@ -104,6 +104,6 @@ def test_two_opencvs(monkeypatch):
     monkeypatch.setattr(packages, "installed", {"opencv-python": "5.0", "opencv-python-headless": "5.0"}.get)
     (finding,) = check_opencv()
     assert finding.mark == "warn"
-    assert finding.mend.startswith("pip uninstall opencv-python-headless opencv-python, then")
+    assert finding.fix.startswith("pip uninstall opencv-python-headless opencv-python, then")
     monkeypatch.setattr(packages, "installed", {"opencv-python": "5.0"}.get)
     assert [finding.mark for finding in check_opencv()] == ["ok"]

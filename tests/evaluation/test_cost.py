@@ -7,12 +7,12 @@ import torch
 
 from cornernet.cli import main
 from cornernet.commands.benchmark import _training_memory
+from cornernet.config import Architecture
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
-from cornernet.network.cornernet import CornerNet
-from cornernet.network.tuning import checkpoint_activations
-from cornernet.recipe import load_recipe
-from cornernet.structures import Architecture
+from cornernet.model.checkpointing import checkpoint_activations
+from cornernet.model.cornernet import CornerNet
+from cornernet.recipes.load import load_recipe
 from small import write_recipe
 
 TINY = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8)
@@ -98,7 +98,9 @@ def test_the_ap_of_the_data_is_in_the_row(tmp_path, capsys):
 def test_training_memory_is_that_of_the_recipes_own_steps(checkpointing, compiled, tmp_path, monkeypatch):
     """The three steps on a CPU, with what asks a GPU stubbed: are parts recomputed, or compiled, as the recipe says?"""
     done = []
-    monkeypatch.setattr("cornernet.network.tuning.checkpoint", lambda f, *x, **_: done.append("recomputed") or f(*x))
+    monkeypatch.setattr(
+        "cornernet.model.checkpointing.checkpoint", lambda f, *x, **_: done.append("recomputed") or f(*x)
+    )
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: done.append("compiled"))
     for name in ("reset_peak_memory_stats", "synchronize"):
         monkeypatch.setattr(torch.cuda, name, lambda device: None)

@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 
+from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.data.coco import find_split, load_coco
-from cornernet.detector import Detector
 from cornernet.errors import InputError
 from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
-from cornernet.evaluation.run import evaluate_dataset
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Decoding, Preprocessing
+from cornernet.evaluation.predict import evaluate_dataset
+from cornernet.inference.detector import Detector
+from cornernet.model.cornernet import CornerNet
 from small import write_data
 
 ALL = ("heatmaps", "offsets", "embeddings")

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import cornernet
-from cornernet.corners.pair import pair_corners
-from cornernet.corners.peaks import Corners
+from cornernet.config import Decoding
 from cornernet.data.shapes import draw_scene
-from cornernet.explain.pairs import Pairs
-from cornernet.explain.pictures import draw_around, draw_numbered, draw_rejected
-from cornernet.explain.words import answer, as_json, reason, table
-from cornernet.structures import Candidates, CornerPoints, Decoding, Detections, Explanation
+from cornernet.explain.draw_pairs import draw_around, draw_numbered, draw_rejected
+from cornernet.explain.pairs import PairOutcomes
+from cornernet.explain.reasons import answer, pairs_as_json, reason, table
+from cornernet.model.decode import Corners, pair_corners
+from cornernet.structures import Candidates, CornerPoints, Detections, Explanation
 
 NAMES = ("cat", "dog")
 SIZE = 200
@@ -61,7 +61,7 @@ def explained(tl, br, threshold=0.3, **decoding):
     )
     empty = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), NAMES, (SIZE, SIZE))
     heat = np.zeros((4, 4), np.float32)
-    return Pairs(
+    return PairOutcomes(
         Explanation(empty, candidates, heat, heat, (0, 0), (SIZE, SIZE), (SIZE, SIZE), tl, br, distances),
         settings,
         threshold,
@@ -152,7 +152,7 @@ def test_nothing_at_all():
     image = np.full((SIZE, SIZE, 3), 90, np.uint8)
     assert draw_rejected(image, pairs).shape == image.shape
     assert draw_around(image, pairs, 5, 5, []).size
-    assert json.dumps(as_json(pairs, "x.jpg", (5, 5)))
+    assert json.dumps(pairs_as_json(pairs, "x.jpg", (5, 5)))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_the_boxes_are_the_detectors_own(scene, detector, threshold, max_size):
     )
     seen = own.explain(scene)
     expected = own(scene).above(threshold)
-    pairs = Pairs(seen, own.decoding, threshold, min(1.0, (max_size or 999) / max(scene.shape)))
+    pairs = PairOutcomes(seen, own.decoding, threshold, min(1.0, (max_size or 999) / max(scene.shape)))
     assert len(expected) > 5
     assert [box.number for box in pairs.boxes] == list(range(1, len(expected) + 1))
     boxes = np.array([pairs.box(box) for box in pairs.boxes]).clip(0, max(scene.shape))
@@ -196,7 +196,7 @@ def test_corners_are_those_that_the_candidates_are_made_of(scene, detector):
 def test_several_views_are_refused(scene, detector):
     flipped = cornernet.Detector(detector.model, detector.class_names, detector.preprocessing, flip=True)
     with pytest.raises(ValueError, match="one view"):
-        Pairs(flipped.explain(scene), flipped.decoding, 0.5)
+        PairOutcomes(flipped.explain(scene), flipped.decoding, 0.5)
 
 
 def test_pictures_show_boxes_solid_and_rejected_pairs_dashed():

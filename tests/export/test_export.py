@@ -15,7 +15,7 @@ from PIL import Image
 import cornernet
 from cornernet.cli import main
 from cornernet.data.shapes import draw_scene
-from cornernet.runtime.facts import read_facts
+from cornernet.inference.metadata import read_metadata
 from cornernet.structures import Detections
 from matching import assert_same
 
@@ -221,7 +221,7 @@ def test_a_program_of_pytorchs_own_operators_finds_the_same(detector, tmp_path, 
         )
     extra = {"cornernet": ""}
     program = torch.export.load(path, extra_files=extra)
-    assert read_facts(extra["cornernet"], str(path)).class_names == detector.class_names
+    assert read_metadata(extra["cornernet"], str(path)).class_names == detector.class_names
     assert "cornernet" not in {getattr(node.target, "namespace", "") for node in program.graph.nodes}
     run = program.module()
     for height, width in ((320, 320), (least, 150)):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from cornernet.detector import Detector
+from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.export.graph import BoxesGraph, MapsGraph
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Decoding, Detections, Preprocessing
+from cornernet.inference.detector import Detector
+from cornernet.model.cornernet import CornerNet
+from cornernet.structures import Detections
 from matching import assert_same
 
 HOURGLASS = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8)
@@ -38,7 +39,7 @@ def drawn(architecture: Architecture) -> CornerNet:
     [
         pytest.param(HOURGLASS, Preprocessing(pad_mask=127), Decoding(), id="paper"),
         pytest.param(HOURGLASS, AUTHORS, Decoding(clip=True, plus_one=True), id="authors"),
-        pytest.param(replace(HOURGLASS, pooling_reach=5), Preprocessing(pad_multiple=32), Decoding(), id="modern"),
+        pytest.param(replace(HOURGLASS, pool_window=5), Preprocessing(pad_multiple=32), Decoding(), id="modern"),
         pytest.param(
             replace(HOURGLASS, pairing="size"), Preprocessing(pad_multiple=32), Decoding(max_distance=0.6), id="size"
         ),

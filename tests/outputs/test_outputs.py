@@ -14,16 +14,16 @@ import pytest
 from faster_coco_eval import COCO
 
 from cornernet.data.coco import load_coco
-from cornernet.data.images import read_image
-from cornernet.data.sources import Frame, find_sources, read_frames
-from cornernet.data.video import Video
 from cornernet.errors import InputError
+from cornernet.inference.stream import Result
+from cornernet.media.images import read_image
+from cornernet.media.sources import Frame, find_sources, read_frames
+from cornernet.media.video import Video
 from cornernet.outputs.choice import make_writers, parse_kinds
-from cornernet.outputs.pictures import safe_names
+from cornernet.outputs.image_writers import safe_names
 from cornernet.outputs.writer import WriteBehind, Writer
-from cornernet.pipeline import Result
 from cornernet.structures import Detections
-from data.test_video import write_video
+from media.test_video import write_video
 
 NAMES = ("cat/dog", 'a "quoted", 🐕')
 IMAGE = np.full((100, 200, 3), 120, np.uint8)

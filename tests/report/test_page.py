@@ -12,11 +12,11 @@ import torch
 from chromium import CHROMIUM, browser
 from cornernet.cli import main
 from cornernet.commands import report as command
-from cornernet.detector import load
-from cornernet.network.cornernet import CornerNet
-from cornernet.recipe import load_recipe
-from cornernet.structures import Preprocessing
-from cornernet.training.run import RECIPE_FILE, RUN_FILE
+from cornernet.config import Preprocessing
+from cornernet.inference.detector import load_detector
+from cornernet.model.cornernet import CornerNet
+from cornernet.recipes.load import load_recipe
+from cornernet.training.trainer import RECIPE_FILE, RUN_FILE
 from cornernet.weights.store import Weights, load_weights, save_weights
 from small import write_data, write_recipe
 
@@ -121,22 +121,21 @@ def test_an_untrained_network_leaves_the_threshold(run, page):
 
 def learnt(monkeypatch):
     """As if the network found every object, the red ones with a score of 0.8, the blue ones with 0.6."""
-    from cornernet.evaluation import sightings
     from cornernet.report import page as page_module
     from cornernet.structures import Detections
 
-    look_at = sightings.look_at
+    predict_images = page_module.predict_images
 
     def found(detector, records, *, progress=None):
         perfect = []
-        for s in look_at(detector, records, progress=progress):
+        for s in predict_images(detector, records, progress=progress):
             scores = 0.8 - 0.2 * s.record.labels
             order = (-scores).argsort(kind="stable")
             boxes, labels = s.record.boxes[order], s.record.labels[order]
             perfect.append(s._replace(detections=Detections(boxes, scores[order], labels, NASTY, (64, 64))))
         return perfect
 
-    monkeypatch.setattr(page_module, "look_at", found)
+    monkeypatch.setattr(page_module, "predict_images", found)
 
 
 def test_the_best_threshold_is_stored_and_used(run, tmp_path, monkeypatch, capsys):
@@ -149,7 +148,7 @@ def test_the_best_threshold_is_stored_and_used(run, tmp_path, monkeypatch, capsy
         after = load_weights(run / f"{name}.safetensors")
         assert (after.threshold, after.info, after.class_names) == (0.31, before.info, before.class_names)
         assert all(torch.equal(value, before.state[key]) for key, value in after.state.items())
-    assert load(run / "best.safetensors").threshold == 0.31
+    assert load_detector(run / "best.safetensors").threshold == 0.31
     assert not [path for path in run.iterdir() if path.suffix == ".tmp"]
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from cornernet.errors import InputError
 from cornernet.serve.app import make_app
+from cornernet.serve.limits import Limits
 from cornernet.serve.service import Service
-from cornernet.serve.settings import Settings
 from cornernet.structures import Detections
 
 
@@ -50,7 +50,7 @@ class FakeDetector:
 @contextmanager
 def serving(detector, **settings) -> Iterator[TestClient]:
     """A client of a server in this process, closed and drained with the block."""
-    service = Service(detector, Settings(**settings))
+    service = Service(detector, Limits(**settings))
     with TestClient(make_app(service, "fake", "cpu"), raise_server_exceptions=False) as client:
         yield client
 

@@ -172,7 +172,7 @@ def test_who_waits_for_a_picture_is_inside(monkeypatch):
         assert done.wait(10)
         return b""
 
-    monkeypatch.setattr("cornernet.serve.service.as_jpeg", draw)
+    monkeypatch.setattr("cornernet.serve.service.detections_as_jpeg", draw)
     with serving(FakeDetector(), queue=1) as client:
         asked = ask(client, png(), "/predict?format=picture")
         assert drawing.wait(10)

@@ -11,11 +11,11 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the server's packages are absent: pip install 'cornernet[serve]'")
 
+from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.data.shapes import draw_scene
-from cornernet.detector import Detector, load
-from cornernet.drawing import save_image
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Decoding, Preprocessing
+from cornernet.drawing.draw import save_image
+from cornernet.inference.detector import Detector, load_detector
+from cornernet.model.cornernet import CornerNet
 from serve.fakes import serving
 
 
@@ -29,7 +29,7 @@ def opacity(address: str) -> np.ndarray:
 @pytest.mark.parametrize(("max_size", "scales"), [(None, (1.0,)), (200, (1.0,)), (None, (0.75, 1.0))])
 def test_corners_and_heatmaps(max_size, scales, tmp_path):
     image = draw_scene((20261, 11)).image[30:280]
-    detector = load("shapes", device="cpu", max_size=max_size, flip=True, scales=scales)
+    detector = load_detector("shapes", device="cpu", max_size=max_size, flip=True, scales=scales)
     # so much padding that a heatmap laid over the image without regard to it would miss
     detector.preprocessing = dataclasses.replace(detector.preprocessing, pad_mask=127, pad_multiple=None)
     file = save_image(tmp_path / "scene.png", image)

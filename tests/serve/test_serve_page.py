@@ -9,7 +9,7 @@ pytest.importorskip("fastapi", reason="the server's packages are absent: pip ins
 
 from chromium import CHROMIUM, browser
 from cornernet.data.shapes import draw_scene
-from cornernet.drawing import save_image
+from cornernet.drawing.draw import save_image
 from small import start
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")

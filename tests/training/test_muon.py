@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from cornernet.network.cornernet import CornerNet
-from cornernet.sizes import SIZES
+from cornernet.config import SIZES
+from cornernet.model.cornernet import CornerNet
 from cornernet.training.muon import Muon, orthogonalize, split_weights
 
 

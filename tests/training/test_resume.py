@@ -21,9 +21,9 @@ def train_arguments(root: Path, name: str, **changes: object) -> list[object]:
     return ["train", recipe, *where, "--no-report", "--checkpoint_seconds", 0]
 
 
-def stop_at(process, run: Path, step: int, how: signal.Signals) -> tuple[int, str]:
+def stop_at(process, trainer: Path, step: int, how: signal.Signals) -> tuple[int, str]:
     """Send a signal once the log has reached ``step``; the exit code and what was said."""
-    log, deadline = run / "log.jsonl", time.monotonic() + 120
+    log, deadline = trainer / "log.jsonl", time.monotonic() + 120
     while time.monotonic() < deadline:
         lines = log.read_text().splitlines() if log.exists() else []
         if any(json.loads(line).get("step", 0) >= step for line in lines if line.endswith("}")):
@@ -35,8 +35,8 @@ def stop_at(process, run: Path, step: int, how: signal.Signals) -> tuple[int, st
     return process.returncode, said
 
 
-def outcome(run: Path) -> tuple[str, bytes]:
-    return (run / "log.jsonl").read_text(), (run / "last.safetensors").read_bytes()
+def outcome(trainer: Path) -> tuple[str, bytes]:
+    return (trainer / "log.jsonl").read_text(), (trainer / "last.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -68,49 +68,49 @@ def test_the_log_and_the_tables_say_what_happened(undisturbed, root):
 @pytest.mark.parametrize("step", [10, 30], ids=["first epoch", "second epoch"])
 def test_sigkill_in_mid_epoch(root, undisturbed, step):
     arguments = train_arguments(root, f"killed-{step}")
-    run = root / f"killed-{step}" / "run"
-    code, _ = stop_at(start(*arguments), run, step, signal.SIGKILL)
+    trainer = root / f"killed-{step}" / "run"
+    code, _ = stop_at(start(*arguments), trainer, step, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    resumed = cornernet("train", "--resume", run, "--no-report")
+    resumed = cornernet("train", "--resume", trainer, "--no-report")
     assert resumed.returncode == 0, resumed.stderr
-    assert outcome(run) == undisturbed
+    assert outcome(trainer) == undisturbed
 
 
 @pytest.mark.parametrize(("how", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupt_saves_and_says_how_to_go_on(root, undisturbed, how, expected):
     name = f"stopped-{expected}"
-    run = root / name / "run"
+    trainer = root / name / "run"
     arguments = [*train_arguments(root, name)[:-1], 3600]  # nothing but the signal makes it save
-    code, said = stop_at(start(*arguments), run, 10, how)
+    code, said = stop_at(start(*arguments), trainer, 10, how)
     assert code == expected
-    assert f"--resume {run}" in said.splitlines()[-1]
+    assert f"--resume {trainer}" in said.splitlines()[-1]
     assert "Traceback" not in said
-    resumed = cornernet("train", "--resume", run, "--no-report")
+    resumed = cornernet("train", "--resume", trainer, "--no-report")
     assert resumed.returncode == 0, resumed.stderr
-    assert outcome(run) == undisturbed
+    assert outcome(trainer) == undisturbed
 
 
 def test_moving_average_and_accumulation_resume_exactly(root):
     changes = {"accumulate": 2, "optimization": {"lr": 0.002, "base_batch_size": 4, "ema": 0.9, "milestones": [2]}}
     whole = cornernet(*train_arguments(root, "whole", **changes))
     assert whole.returncode == 0, whole.stderr
-    run = root / "parts" / "run"
-    stop_at(start(*train_arguments(root, "parts", **changes)), run, 10, signal.SIGKILL)
-    resumed = cornernet("train", "--resume", run, "--no-report")
+    trainer = root / "parts" / "run"
+    stop_at(start(*train_arguments(root, "parts", **changes)), trainer, 10, signal.SIGKILL)
+    resumed = cornernet("train", "--resume", trainer, "--no-report")
     assert resumed.returncode == 0, resumed.stderr
-    assert outcome(run) == outcome(root / "whole" / "run")
+    assert outcome(trainer) == outcome(root / "whole" / "run")
 
 
 @pytest.mark.parametrize("epoch", [1, 2], ids=["second epoch", "last epoch"])
 @pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "average"])
 def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
-    from cornernet.recipe import load_recipe
-    from cornernet.training import callbacks, run
+    from cornernet.recipes.load import load_recipe
+    from cornernet.training import callbacks, trainer
 
     recipe = load_recipe(str(write_recipe(tmp_path, workers=0)))
     recipe.optimization.ema = ema
-    source = run.DataSource(str(root / "data"))
-    run.train(recipe, source, tmp_path / "whole", name="small")
+    source = trainer.DataSource(str(root / "data"))
+    trainer.train(recipe, source, tmp_path / "whole", name="small")
     predict, calls = callbacks.predict_dataset, []
 
     def dies(*arguments, **options):
@@ -121,8 +121,8 @@ def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
 
     monkeypatch.setattr(callbacks, "predict_dataset", dies)
     with pytest.raises(SystemExit):
-        run.train(recipe, source, tmp_path / "parts", name="small")
-    run.resume(tmp_path / "parts")
+        trainer.train(recipe, source, tmp_path / "parts", name="small")
+    trainer.resume(tmp_path / "parts")
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
     best = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "parts")]
     assert best[0] == best[1]
@@ -130,9 +130,9 @@ def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
 
 def test_what_cannot_be_resumed_is_refused(root, tmp_path):
     assert cornernet("train", "--resume", tmp_path).returncode == 2
-    run = root / "undisturbed" / "run"
+    trainer = root / "undisturbed" / "run"
     other = write_data(tmp_path / "data", train=6)
-    refused = cornernet("train", "--resume", run, "--data", other)
+    refused = cornernet("train", "--resume", trainer, "--data", other)
     assert refused.returncode == 2
     assert "other classes or images" in refused.stderr
     again = cornernet(*train_arguments(root, "undisturbed"))

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from cornernet.config import Architecture, Optimization, Preprocessing
 from cornernet.data.coco import find_split, load_coco
 from cornernet.errors import DivergedError, InputError
-from cornernet.evaluation.run import evaluate_dataset
-from cornernet.network.cornernet import CornerNet
-from cornernet.recipe import Optimization, load_recipe, recipe_names
-from cornernet.structures import Architecture, Preprocessing
+from cornernet.evaluation.predict import evaluate_dataset
+from cornernet.model.cornernet import CornerNet
+from cornernet.recipes.load import load_recipe, recipe_names
 from cornernet.training.module import TrainingModule, rate_factor
-from cornernet.training.run import DataSource, train
+from cornernet.training.trainer import DataSource, train
 from cornernet.weights.store import load_weights
 from small import write_data, write_recipe
 
@@ -36,10 +36,10 @@ def test_eight_images_are_learnt_by_heart(pairing, tmp_path):
     assert result.metrics is not None
     assert result.metrics.figures["AP"] == pytest.approx(1.0)
     # and the file that was written says the same as the network that was trained
-    from cornernet.detector import load
+    from cornernet.inference.detector import load_detector
 
     dataset = load_coco(*find_split(data, "train"))
-    metrics, _ = evaluate_dataset(load(tmp_path / "run" / "last.safetensors"), dataset)
+    metrics, _ = evaluate_dataset(load_detector(tmp_path / "run" / "last.safetensors"), dataset)
     assert metrics.figures == pytest.approx(result.metrics.figures, nan_ok=True)
 
 

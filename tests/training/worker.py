@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, LossSettings
+from cornernet.config import Architecture, LossSettings
+from cornernet.model.cornernet import CornerNet
+from cornernet.model.criterion import batch_losses
 from cornernet.training.distributed import connect, find_world
-from cornernet.training.step import batch_losses
 
 SMALL = Architecture(2, (4, 4, 6), (1, 1, 1), 4, 4, 4)
 CLASSES, IMAGES, SIZE = 3, 2, 32
@@ -66,16 +66,16 @@ def gradients(out: Path) -> None:
 
 def training(out: Path, recipe: str, data: str, folder: str) -> None:
     """A training; afterwards every rank writes its weights."""
-    from cornernet.recipe import load_recipe
-    from cornernet.training import run
+    from cornernet.recipes.load import load_recipe
+    from cornernet.training import trainer
 
-    class Keeper(run.Keeper):
+    class Keeper(trainer.Keeper):
         def finish(self, trainer, module):
             super().finish(trainer, module)
             torch.save(module.model.state_dict(), out / f"state_{trainer.global_rank}.pt")
 
-    run.Keeper = Keeper
-    run.train(load_recipe(recipe), run.DataSource(data), Path(folder))
+    trainer.Keeper = Keeper
+    trainer.train(load_recipe(recipe), trainer.DataSource(data), Path(folder))
 
 
 if __name__ == "__main__":

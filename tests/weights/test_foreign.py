@@ -12,9 +12,9 @@ import torch
 
 from conftest import SHARED, load_json
 from cornernet import load
+from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.errors import InputError
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Decoding, Preprocessing
+from cornernet.model.cornernet import CornerNet
 from cornernet.weights import authors, openmmlab
 from cornernet.weights.coco_classes import COCO_CLASSES
 from cornernet.weights.foreign import convert_checkpoint, load_foreign, read_checkpoint

@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.errors import InputError
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Decoding, Preprocessing
+from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import HEADER, Weights, load_weights, save_weights, weights_of
 
 TINY = Architecture(2, (4, 4), (1, 1), 3, 2, 2)

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
+from cornernet.config import Architecture, Preprocessing
 from cornernet.errors import InputError
-from cornernet.network.cornernet import CornerNet
-from cornernet.recipe import load_recipe
-from cornernet.structures import Architecture, Preprocessing
-from cornernet.training.run import DataSource, train
+from cornernet.model.cornernet import CornerNet
+from cornernet.recipes.load import load_recipe
+from cornernet.training.trainer import DataSource, train
 from cornernet.weights.store import Weights, load_weights, save_weights, weights_of
 from cornernet.weights.transfer import transfer
 from small import write_data, write_recipe

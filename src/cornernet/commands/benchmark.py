@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cornernet.commands.common import Bar, find_device
+from cornernet.commands.common import ProgressBar, find_device
 from cornernet.data.formats import Format
 
 if TYPE_CHECKING:
     import torch
 
+    from cornernet.config import Recipe
     from cornernet.data.dataset import CocoDataset
-    from cornernet.recipe import Recipe
 
 
 def benchmark(
@@ -45,15 +45,15 @@ def benchmark(
         seconds: Longest time for each of the two timings.
         out: JSON file for the figures.
     """
-    from cornernet.data.images import find_images
-    from cornernet.detector import Detector
     from cornernet.errors import InputError
     from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
-    from cornernet.evaluation.run import evaluate_dataset
+    from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import atomic_write_json
-    from cornernet.network.cornernet import CornerNet, channels_last
-    from cornernet.network.fused import fuse
-    from cornernet.recipe import find_recipe, load_recipe
+    from cornernet.inference.detector import Detector
+    from cornernet.media.images import find_images
+    from cornernet.model.cornernet import CornerNet, channels_last
+    from cornernet.model.fuse import fuse
+    from cornernet.recipes.load import find_recipe, load_recipe
     from cornernet.weights.coco_classes import COCO_CLASSES
     from cornernet.weights.zoo import find_release, open_weights
 
@@ -62,7 +62,7 @@ def benchmark(
         raise InputError("benchmark: --data wants an AP, which needs --weights")
     place = find_device(device)
     # What may be wrong with the input shows before minutes of timing.
-    stored = open_weights(weights, progress=Bar("fetching", "B")) if weights else None
+    stored = open_weights(weights, progress=ProgressBar("fetching", "B")) if weights else None
     dataset = _dataset(data, format, stored.class_names) if data and stored else None
     pictures = find_images([images]) if images else None
     classes, batch = len(COCO_CLASSES), batch_size or recipe.batch_size
@@ -92,7 +92,7 @@ def benchmark(
             row["images/s, flip" if flip else "images/s"] = round(_speed(detector, paths, seconds, flip), 2)
     if dataset:
         detector = Detector(model, names, preprocessing, decoding=decoding, flip=True)
-        metrics, _ = evaluate_dataset(detector, dataset, progress=Bar("evaluating"))
+        metrics, _ = evaluate_dataset(detector, dataset, progress=ProgressBar("evaluating"))
         row["box AP, flip"] = round(100 * metrics.figures["AP"], 1)
     release = find_release(row["name"])
     published = (
@@ -125,7 +125,9 @@ def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torc
 def _speed(detector: Any, paths: list[Path], seconds: float, flip: bool) -> float:
     from cornernet.evaluation.cost import images_per_second
 
-    return images_per_second(detector, paths, seconds=seconds, progress=Bar("timing with flip" if flip else "timing"))
+    return images_per_second(
+        detector, paths, seconds=seconds, progress=ProgressBar("timing with flip" if flip else "timing")
+    )
 
 
 def _dataset(data: str, format: Format | None, class_names: Sequence[str]) -> CocoDataset:
@@ -144,7 +146,7 @@ def _draw_images(scratch: Path) -> list[Path]:
     import numpy as np
 
     from cornernet.data.shapes import draw_scene
-    from cornernet.drawing import save_image
+    from cornernet.drawing.draw import save_image
 
     paths = []
     for i in range(20):

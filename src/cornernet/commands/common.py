@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from cornernet.data.dataset import CocoDataset
-    from cornernet.detector import Detector
-    from cornernet.runtime.detector import ExportedDetector
+    from cornernet.inference.detector import Detector
+    from cornernet.inference.exported import ExportedDetector
 
 TTA = Literal["none", "flip", "multiscale"]
 MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5)  # the authors' configuration
@@ -22,7 +22,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 EXPORTED = (".onnx", ".xml")  # what cornernet export writes and load runs
 
 
-class Bar:
+class ProgressBar:
     """A progress bar to call with (done, total), ``None`` where nobody knows it; ``unit`` ``"B"`` counts bytes."""
 
     def __init__(self, what: str, unit: str = "image") -> None:
@@ -59,7 +59,7 @@ def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
     """``"1024"`` or ``"1024,256"`` as a tile's size and overlap in pixels; ``InputError`` for what makes no tiles."""
     if text is None:
         return None, None
-    from cornernet.tiles import make_tiling
+    from cornernet.inference.views import make_tiling
 
     try:
         tiling = make_tiling(*map(int, text.split(",")))
@@ -68,7 +68,7 @@ def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
     return tiling.size, tiling.overlap
 
 
-def load_detector(
+def open_detector(
     weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None, tile: str | None = None
 ) -> Detector:
     """``cornernet.load`` with a command's options; ``InputError`` for a device that is not there.
@@ -82,12 +82,12 @@ def load_detector(
         return cast("Detector", _load_exported(weights, device, max_size, [name for name in given if given[name]]))
     import torch
 
-    from cornernet.detector import load
+    from cornernet.inference.detector import load_detector
 
     size, overlap = parse_tile(tile)
     precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     scales = MULTISCALE if tta == "multiscale" else (1.0,)
-    return load(
+    return load_detector(
         weights,
         device=find_device(device),
         flip=tta != "none",
@@ -96,12 +96,12 @@ def load_detector(
         tile=size,
         tile_overlap=overlap,
         precision=precisions[precision],
-        progress=Bar("fetching", "B"),
+        progress=ProgressBar("fetching", "B"),
     )
 
 
 def _load_exported(path: str, device: str | None, max_size: int | None, refused: list[str]) -> ExportedDetector:
-    from cornernet.runtime.detector import load_exported
+    from cornernet.inference.exported import load_exported
 
     if refused:
         raise InputError(

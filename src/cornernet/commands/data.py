@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornernet.commands.common import Bar, report_dataset
+from cornernet.commands.common import ProgressBar, report_dataset
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cornernet.data.dataset import CocoDataset
-    from cornernet.labels import Image
+    from cornernet.drawing.text import Image
 
 PICTURES, PICTURE_SIDE = 12, 320  # of the mosaic: at most, and in pixels
 
@@ -28,9 +28,9 @@ def shapes(out: str, *, train: int = 2000, val: int = 200, seed: int = 0) -> Non
         val: Scenes to validate on; never the same as the others.
         seed: Another seed draws other scenes; the bundled weights were trained on scenes of seed 0.
     """
-    from cornernet.data.shapes import write_coco
+    from cornernet.data.shapes import write_shapes
 
-    write_coco(Path(out), train, val, seed, progress=Bar("drawing"))
+    write_shapes(Path(out), train, val, seed, progress=ProgressBar("drawing"))
     print(f"{train} + {val} scenes: {out}; next: cornernet train shapes --data {out}")
 
 
@@ -52,7 +52,7 @@ def convert(
     datasets = {split: load_split(labels, split, strict=strict) for split in split_names(labels)}
     for dataset in datasets.values():
         report_dataset(dataset)
-    for note in write_data(Path(out), to, datasets, link=link, progress=Bar("linking" if link else "copying")):
+    for note in write_data(Path(out), to, datasets, link=link, progress=ProgressBar("linking" if link else "copying")):
         print(f"warning: {note}", file=sys.stderr)
     print(f"as {to}: {out}")
 
@@ -69,14 +69,14 @@ def check(data: str, *, format: Format | None = None, fix: str | None = None, ou
     from cornernet.data.convert import write_data
     from cornernet.data.find import find_data
     from cornernet.data.histograms import as_lines, draw_histograms, histograms
-    from cornernet.drawing import save_image
+    from cornernet.drawing.draw import save_image
     from cornernet.files import make_folder
 
     labels = find_data(data, format)
     print(f"{data}: {labels.title}")
-    found = check_data(labels, progress=Bar("checking"))
+    found = check_data(labels, progress=ProgressBar("checking"))
     for problem in found.problems:
-        print(problem.with_mend())
+        print(problem.with_fix())
     for dataset in found.datasets.values():
         print(dataset)
     if found.datasets:
@@ -90,12 +90,12 @@ def check(data: str, *, format: Format | None = None, fix: str | None = None, ou
     if fix and not found.datasets:
         raise InputError(f"{data}: nothing in it can be used, so there is no copy of it; mend it first")
     if fix:
-        for note in write_data(Path(fix), labels.format, found.datasets, progress=Bar("copying")):
+        for note in write_data(Path(fix), labels.format, found.datasets, progress=ProgressBar("copying")):
             print(f"warning: {note}", file=sys.stderr)
         kept = [problem for problem in found.problems if problem.outcome == "kept"]
         print(f"clean copy: {fix}" + (f", in which {len(kept)} problems are left to you:" if kept else ""))
         for problem in kept:
-            print(problem.with_mend())
+            print(problem.with_fix())
     counts = Counter(problem.kind for problem in found.problems)
     print(f"{len(found.problems)} problems" + "".join(f", {count} {kind}" for kind, count in counts.most_common()))
     return 2 if found.problems else 0
@@ -103,8 +103,8 @@ def check(data: str, *, format: Format | None = None, fix: str | None = None, ou
 
 def _mosaic(datasets: Collection[CocoDataset]) -> Image:
     """Some images of all splits, evenly spaced, with their boxes."""
-    from cornernet.data.images import shrink
-    from cornernet.drawing import draw_boxes, side_by_side
+    from cornernet.drawing.draw import draw_boxes, side_by_side
+    from cornernet.media.images import shrink
 
     images = [(dataset, image) for dataset in datasets for image in dataset.images]
     images = [entry for entry in images if len(entry[1].boxes)] or images

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornernet.commands.common import Bar
+from cornernet.commands.common import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.data.dataset import CocoDataset
-    from cornernet.detector import Detector
+    from cornernet.inference.detector import Detector
 
 SCENES = 200  # held back: the bundled weights were trained on others
 
@@ -29,25 +29,25 @@ def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictur
         seed: Another seed draws other scenes.
     """
     from cornernet.data.coco import find_split, load_coco
-    from cornernet.data.shapes import write_coco
-    from cornernet.detector import load
-    from cornernet.evaluation.run import evaluate_dataset
+    from cornernet.data.shapes import write_shapes
+    from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import make_folder
+    from cornernet.inference.detector import load_detector
     from cornernet.weights import BUNDLED
 
     folder = make_folder(Path(out))
-    detectors = {"bundled weights": load(BUNDLED)}
+    detectors = {"bundled weights": load_detector(BUNDLED)}
     with tempfile.TemporaryDirectory(prefix="cornernet-demo-") as scratch:
         if train:
             trained = _train(Path(scratch) / "training", minutes, seed)
             shutil.copyfile(trained / "last.safetensors", folder / "trained.safetensors")
             shutil.copyfile(trained / "log.jsonl", folder / "trained-log.jsonl")
-            detectors = {"just trained": load(folder / "trained.safetensors"), **detectors}
+            detectors = {"just trained": load_detector(folder / "trained.safetensors"), **detectors}
         data = Path(scratch) / "scenes"
-        write_coco(data, 0, SCENES, seed, progress=Bar("drawing scenes"))
+        write_shapes(data, 0, SCENES, seed, progress=ProgressBar("drawing scenes"))
         dataset = load_coco(*find_split(data, "val"))
         for name, detector in detectors.items():
-            metrics, _ = evaluate_dataset(detector, dataset, progress=Bar(f"evaluating {name}"))
+            metrics, _ = evaluate_dataset(detector, dataset, progress=ProgressBar(f"evaluating {name}"))
             print(f"\n{name}, {SCENES} held-back scenes\n{metrics.table()}")
         _draw(detectors, dataset, pictures, folder)
     print(f"pictures: {folder.resolve()}")
@@ -55,9 +55,9 @@ def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictur
 
 def _train(folder: Path, minutes: float, seed: int) -> Path:
     """Train on as many fresh scenes as fit into ``minutes`` on this machine; the run's folder."""
-    from cornernet.data.shapes import CLASS_NAMES, write_coco
-    from cornernet.recipe import load_recipe
-    from cornernet.training import run
+    from cornernet.data.shapes import CLASS_NAMES, write_shapes
+    from cornernet.recipes.load import load_recipe
+    from cornernet.training import trainer
     from cornernet.training.timing import seconds_per_image
 
     recipe = load_recipe("shapes-demo")
@@ -65,17 +65,17 @@ def _train(folder: Path, minutes: float, seed: int) -> Path:
     seconds = seconds_per_image(recipe, len(CLASS_NAMES)) + 0.03 / recipe.epochs  # drawn once, seen once an epoch
     scenes = max(recipe.batch_size, int((end - time.monotonic()) / seconds / recipe.epochs))
     print(f"training on {scenes} scenes, {recipe.epochs} times: about {minutes:g} minutes", file=sys.stderr)
-    write_coco(folder / "data", scenes, 0, seed, progress=Bar("drawing scenes"))
-    source = run.DataSource(str(folder / "data"), val_split=None)
-    return run.train(recipe, source, folder / "run", name="shapes-demo").folder
+    write_shapes(folder / "data", scenes, 0, seed, progress=ProgressBar("drawing scenes"))
+    source = trainer.DataSource(str(folder / "data"), val_split=None)
+    return trainer.train(recipe, source, folder / "run", name="shapes-demo").folder
 
 
 def _draw(detectors: dict[str, Detector], dataset: CocoDataset, count: int, folder: Path) -> None:
-    from cornernet.data.images import read_image
-    from cornernet.drawing import draw_boxes, draw_detections, save_image, side_by_side
-    from cornernet.outputs.pictures import draw_explanation
+    from cornernet.drawing.draw import draw_boxes, draw_detections, save_image, side_by_side
+    from cornernet.media.images import read_image
+    from cornernet.outputs.image_writers import draw_explanation
 
-    bar = Bar("drawing pictures")
+    bar = ProgressBar("drawing pictures")
     records = dataset.images[:count]
     for done, record in enumerate(records, start=1):
         image = read_image(record.path)

@@ -24,7 +24,7 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
     from cornernet.doctor import inputs, machine, packages
     from cornernet.doctor.finding import examine
     from cornernet.doctor.probe import ask
-    from cornernet.machine import usable_cores, usable_memory
+    from cornernet.hardware import usable_cores, usable_memory
     from cornernet.weights import cache_folder
 
     if not json:
@@ -46,7 +46,7 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
     ]
     if data:
         need = inputs.GPU_NEED if facts.get("devices") else inputs.CPU_NEED
-        checks.append(("data", lambda: inputs.check_data(data, usable_cores(), need)))
+        checks.append(("data", lambda: inputs.check_dataset(data, usable_cores(), need)))
     if weights:
         checks.append(("weights", lambda: inputs.check_weights(weights, ask("weights", weights))))
     findings = examine(checks)
@@ -56,8 +56,8 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
             print(f"{finding.mark:4}  {finding.what:{width}}  {finding.said}")
-            if finding.mend:
-                print(f"{'':4}  {'':{width}}  -> {finding.mend}")
+            if finding.fix:
+                print(f"{'':4}  {'':{width}}  -> {finding.fix}")
         failures, warnings = (sum(finding.mark == mark for finding in findings) for mark in ("FAIL", "warn"))
         print(f"{failures} would stop a training, {warnings} to look at, {len(findings) - failures - warnings} fine")
     return 2 if any(finding.mark == "FAIL" for finding in findings) else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cornernet.commands.common import EXPORTED, TTA, Bar, Precision, load_detector, report_dataset
+from cornernet.commands.common import EXPORTED, TTA, Precision, ProgressBar, open_detector, report_dataset
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -51,21 +51,23 @@ def evaluate(
     """
     from cornernet.data.find import find_data, load_split
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
-    from cornernet.evaluation.run import evaluate_dataset
+    from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import atomic_write_json, make_folder
 
     if oracle and weights.lower().endswith(EXPORTED):
         raise InputError(f"{weights}: --oracle looks into the network; use the weights it was made from")
-    detector = load_detector(weights, device, tta, precision, max_size, tile)
+    detector = open_detector(weights, device, tta, precision, max_size, tile)
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
     report_dataset(dataset)
     folder = make_folder(Path(out))
     if oracle:
         parts = parse_parts(oracle)
-        metrics, results = evaluate_with_oracles(detector, dataset, parts, progress=Bar("evaluating"))
+        metrics, results = evaluate_with_oracles(detector, dataset, parts, progress=ProgressBar("evaluating"))
     else:
-        metrics, results = evaluate_dataset(detector, dataset, batch_size=batch_size, progress=Bar("evaluating"))
+        metrics, results = evaluate_dataset(
+            detector, dataset, batch_size=batch_size, progress=ProgressBar("evaluating")
+        )
     print(metrics.table())
     settings = {"weights": weights, "data": data, "split": split, "val_share": val_share, "tta": tta, "oracle": oracle}
     settings |= {"precision": precision, "max_size": max_size, "tile": tile}

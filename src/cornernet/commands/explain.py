@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cornernet.commands.common import Precision, load_detector
+from cornernet.commands.common import Precision, open_detector
 from cornernet.errors import InputError
 
 
@@ -33,27 +33,27 @@ def explain(
         max_size: Scale a larger image down to this many pixels a side; boxes are scaled back.
         device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
     """
-    from cornernet.data.images import read_image
-    from cornernet.drawing import save_image
-    from cornernet.explain.pairs import Pairs
-    from cornernet.explain.pictures import draw_around, draw_numbered, draw_rejected
-    from cornernet.explain.words import answer, as_json, table
+    from cornernet.drawing.draw import save_image
+    from cornernet.explain.draw_pairs import draw_around, draw_numbered, draw_rejected
+    from cornernet.explain.pairs import PairOutcomes
+    from cornernet.explain.reasons import answer, pairs_as_json, table
     from cornernet.files import atomic_write_json, make_folder
+    from cornernet.media.images import read_image
 
     pixels = read_image(image)
     height, width = pixels.shape[:2]
     point = _point(at, width, height) if at else None
-    detector = load_detector(weights, device, "none", precision, max_size)
+    detector = open_detector(weights, device, "none", precision, max_size)
     lowest = detector.threshold if threshold is None else threshold
     scale = min(1.0, detector.max_size / max(height, width)) if detector.max_size else 1.0
-    pairs = Pairs(detector.explain(pixels), detector.decoding, lowest, scale)
+    pairs = PairOutcomes(detector.explain(pixels), detector.decoding, lowest, scale)
     stem = make_folder(out) / Path(image).stem
     pictures = {"boxes": draw_numbered(pixels, pairs), "rejected": draw_rejected(pixels, pairs)}
     if point:
         pictures["at"] = draw_around(pixels, pairs, *point, pairs.around(*point))
     for name, picture in pictures.items():
         save_image(stem.with_name(f"{stem.name}_{name}.jpg"), picture)
-    atomic_write_json(stem.with_name(f"{stem.name}.json"), as_json(pairs, image, point))
+    atomic_write_json(stem.with_name(f"{stem.name}.json"), pairs_as_json(pairs, image, point))
     print(table(pairs, image))
     if point:
         print(f"\n{answer(pairs, *point)}")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cornernet.commands.common import EXPORTED, Bar, report_dataset
+from cornernet.commands.common import EXPORTED, ProgressBar, report_dataset
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -71,7 +71,7 @@ def export(
     if opset not in OPSETS:
         raise InputError(f"--opset {opset}: give one of {', '.join(map(str, OPSETS))}")
 
-    stored = open_weights(weights, progress=Bar("fetching", "B"))
+    stored = open_weights(weights, progress=ProgressBar("fetching", "B"))
     images = _calibration(data, data_format, split, stored.preprocessing.max_size) if data is not None else None
     print("exporting: takes about a minute", file=sys.stderr)
     if format == "pt2":
@@ -90,4 +90,4 @@ def _calibration(data: str, format: Format | None, split: str, max_size: int | N
 
     dataset = load_split(find_data(data, format, option="--data-format"), split)
     report_dataset(dataset)
-    return Calibration(dataset, max_size, progress=Bar("calibrating"))
+    return Calibration(dataset, max_size, progress=ProgressBar("calibrating"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.errors import InputError
 from cornernet.report.logs import read_log, smooth
-from cornernet.structures import OPENMMLAB_LOSSES
 
 
 def plot(logs: list[str], *, out: str = "log.png") -> None:

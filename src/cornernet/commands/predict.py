@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornernet.commands.common import TTA, Bar, Precision, load_detector, parse_tile
+from cornernet.commands.common import TTA, Precision, ProgressBar, open_detector, parse_tile
 from cornernet.errors import InputError
 
 if TYPE_CHECKING:
-    from cornernet.data.sources import Source
-    from cornernet.outputs.choice import Kind
+    from cornernet.media.sources import Source
+    from cornernet.outputs.choice import OutputKind
 
 
 def predict(
@@ -49,11 +49,11 @@ def predict(
         batch_size: Images of one padded size, or tiles of one image, that share a pass; more than 1 helps on a GPU.
         heatmaps: Also draw what the network saw: corner heatmaps and paired corners.
     """
-    from cornernet.data.sources import find_sources, read_frames, total_frames
     from cornernet.files import make_folder
+    from cornernet.inference.stream import detect
+    from cornernet.media.sources import find_sources, read_frames, total_frames
     from cornernet.outputs.choice import make_writers, parse_kinds
     from cornernet.outputs.writer import WriteBehind
-    from cornernet.pipeline import detect
 
     if batch_size < 1:
         raise InputError(f"--batch-size {batch_size}: give a number above 0")
@@ -65,7 +65,7 @@ def predict(
     if save and "video" in kinds and not videos:
         raise InputError("--save video: there is no video or camera among the sources; choose pictures")
     _keep_sources(found, kinds, Path(out))
-    detector = load_detector(weights, device, tta, precision, max_size, tile)
+    detector = open_detector(weights, device, tta, precision, max_size, tile)
     lowest = detector.threshold if threshold is None else threshold
     if side:
         detector.min_score = max(lowest, detector.min_score)  # spares soft-NMS most pairs of many tiles
@@ -73,7 +73,7 @@ def predict(
     writers = make_writers(kinds, folder, detector.class_names, lowest, all_frames=bool(save), heatmaps=heatmaps)
     frames, total = read_frames(found, depth=batch_size + 2), total_frames(found)
     results = detect(detector, frames, batch_size=batch_size, threshold=lowest, explain=heatmaps, side=side)
-    bar = Bar("predicting", "frame" if videos else "image")
+    bar = ProgressBar("predicting", "frame" if videos else "image")
     failures: list[str] = []
     images = boxes = 0
     with WriteBehind(writers) as written:
@@ -96,7 +96,7 @@ def predict(
     return 2 if failures else 0
 
 
-def _keep_sources(sources: Sequence[Source], kinds: Collection[Kind], folder: Path) -> None:
+def _keep_sources(sources: Sequence[Source], kinds: Collection[OutputKind], folder: Path) -> None:
     """Refuse to write over what is to be read: a source's own picture, or that of another one of its name."""
     names = [f"{source.name}.mp4" for source in sources if source.video and "video" in kinds]
     names += [f"{source.name}.jpg" for source in sources if not source.video and "pictures" in kinds]

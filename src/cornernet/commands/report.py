@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornernet.commands.common import Bar, load_detector, report_dataset
+from cornernet.commands.common import ProgressBar, open_detector, report_dataset
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -61,7 +61,7 @@ def report(
     from cornernet.report.page import Subject
     from cornernet.weights.zoo import open_weights
 
-    detector, labels = load_detector(weights, device, "none", "fp32", None), find_data(data, format)
+    detector, labels = open_detector(weights, device, "none", "fp32", None), find_data(data, format)
     dataset = load_split(labels, split, val_share=val_share, class_names=detector.class_names)
     subject = Subject(Path(weights).name, weights, open_weights(weights), detector, dataset, [dataset])
     report_dataset(dataset)
@@ -74,7 +74,7 @@ def report_run(
     """The page on a run's best weights (the last where nothing was validated), and the threshold into its files."""
     from cornernet.report.logs import read_log
     from cornernet.report.page import Subject
-    from cornernet.training.run import RECIPE_FILE, RUN_FILE, DataSource
+    from cornernet.training.trainer import RECIPE_FILE, RUN_FILE, DataSource
     from cornernet.weights.store import load_weights, store_threshold
 
     files = [folder / name for name in (BEST, LAST) if (folder / name).is_file()]
@@ -89,7 +89,7 @@ def report_run(
     training, validation = source.load()
     if validation is None:
         raise InputError(f"{folder}: the run has no validation images; give --weights, --data and --split instead")
-    detector = load_detector(str(files[0]), device, "none", "fp32", None)
+    detector = open_detector(str(files[0]), device, "none", "fp32", None)
     subject = Subject(
         folder.resolve().name,
         str(files[0]),
@@ -120,6 +120,6 @@ def _write(path: Path, subject: Subject, images: int) -> float | None:
     """Write the page and say where it is; returns the best threshold."""
     from cornernet.report.page import write_report
 
-    outcome = write_report(path, subject, images=images, progress=Bar("report"))
+    outcome = write_report(path, subject, images=images, progress=ProgressBar("report"))
     print(f"report on {outcome.images} of {len(subject.dataset.images)} images: {path}", file=sys.stderr)
     return outcome.threshold

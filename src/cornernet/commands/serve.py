@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cornernet.commands.common import TTA, Precision, find_device, load_detector
+from cornernet.commands.common import TTA, Precision, find_device, open_detector
 from cornernet.errors import InputError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -59,13 +59,13 @@ def serve(
     except ImportError as error:
         raise InputError(f"serve: needs {error.name}; pip install 'cornernet[serve]' brings it") from None
     from cornernet.serve.app import make_app
+    from cornernet.serve.limits import Limits
     from cornernet.serve.server import bind, run_server
     from cornernet.serve.service import Service
-    from cornernet.serve.settings import Settings
 
     place = bind(host, port)
-    detector = load_detector(weights, device, tta, precision, max_size)
-    settings = Settings(batch_size, batch_wait_ms / 1000, queue, *largest, timeout)
+    detector = open_detector(weights, device, tta, precision, max_size)
+    settings = Limits(batch_size, batch_wait_ms / 1000, queue, *largest, timeout)
     app = make_app(Service(detector, settings), Path(weights).name, str(find_device(device)))
     place.listen()  # who connects from now on is heard
     shown = f"[{host}]" if ":" in host else host

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from cornernet.commands.common import report_dataset
 from cornernet.commands.report import report_after_training
+from cornernet.config import Recipe, Size
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
-from cornernet.recipe import Recipe, load_recipe, recipe_yaml
-from cornernet.sizes import Size
+from cornernet.recipes.load import load_recipe, recipe_yaml
 
 if TYPE_CHECKING:
-    from cornernet.training.run import DataSource
+    from cornernet.training.trainer import DataSource
 
 
 def train(
@@ -77,7 +77,7 @@ def train(
     if show_config:
         print(recipe_yaml(settings), end="")
         return
-    from cornernet.training import run
+    from cornernet.training import trainer
     from cornernet.training.distributed import find_world, launch
 
     world = find_world()
@@ -110,10 +110,10 @@ def train(
             launch(processes, ["train", str(written), *given, *["--strict"] * strict, *["--no_report"] * no_report])
         return
     if resume:
-        result = run.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
+        result = trainer.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
     else:
         source = _source(str(data), train_split, val_split, val_share, format, bool(recipe))
-        result = run.train(
+        result = trainer.train(
             settings,
             source,
             folder,
@@ -137,13 +137,13 @@ def given_recipe(values: Any) -> Recipe | None:
         return load_recipe(values.recipe)
     if not values.data or values.resume:
         return None
-    from cornernet.training.choose import choose, find_facts
+    from cornernet.training.auto_recipe import dataset_stats, make_recipe
     from cornernet.training.timing import seconds_per_image
 
     source = _source(values.data, values.train_split, values.val_split, values.val_share, values.format, False)
     processes = _processes(values.devices, None)
     timed = partial(seconds_per_image, processes=processes)
-    chosen, reasons = choose(find_facts(source.load_training()), values.size, values.minutes, timed, processes)
+    chosen, reasons = make_recipe(dataset_stats(source.load_training()), values.size, values.minutes, timed, processes)
     for reason in reasons:
         print(reason, file=sys.stderr)
     return chosen
@@ -157,7 +157,7 @@ def _processes(devices: int | None, resume: str | None) -> int:
         return devices or 1
     import torch
 
-    from cornernet.training.run import processes_of
+    from cornernet.training.trainer import processes_of
 
     began_with = processes_of(Path(resume))
     elsewhere = torch.cuda.is_available() and began_with > torch.cuda.device_count()
@@ -169,7 +169,7 @@ def _source(
 ) -> DataSource:
     """Where a training reads from; without a recipe it holds back a tenth itself where there is no val split."""
     from cornernet.data.find import find_data, has_val
-    from cornernet.training.run import DataSource
+    from cornernet.training.trainer import DataSource
 
     if not has_recipe and val_share is None and val_split == "val" and not has_val(find_data(data, format)):
         val_share = 0.1

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cornernet.commands.common import Bar
+from cornernet.commands.common import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.weights.zoo import Release
@@ -34,7 +34,7 @@ def info(weights: str) -> None:
     """
     from cornernet.weights.zoo import open_weights
 
-    stored = open_weights(weights, progress=Bar("fetching", "B"))
+    stored = open_weights(weights, progress=ProgressBar("fetching", "B"))
     a, p, d = stored.architecture, stored.preprocessing, stored.decoding
     count = sum(value.numel() for value in stored.state.values() if value.is_floating_point())
     names = ", ".join(stored.class_names[:8]) + (" ..." if len(stored.class_names) > 8 else "")
@@ -42,7 +42,7 @@ def info(weights: str) -> None:
     rows = {
         "network": f"{a.backbone}, {depth}, blocks {' '.join(map(str, a.blocks))}",
         "head": f"feature {a.feature_channels}, corners {a.corner_channels}, branches {a.branch_channels}"
-        + (f", pools over {a.pooling_reach} cells" if a.pooling_reach else "")
+        + (f", pools over {a.pool_window} cells" if a.pool_window else "")
         + (", paired by size" if a.pairing == "size" else ""),
         "numbers": f"{count / 1e6:.2f} M",
         "classes": f"{len(stored.class_names)}: {names}",
@@ -72,7 +72,7 @@ def fetch(names: list[str], *, mirror: str | None = None, cache: str | None = No
 
     for release in map(_release, names):
         folder = Path(cache) if cache else None
-        print(fetch_release(release, mirror=mirror, folder=folder, progress=Bar(release.alias, "B")))
+        print(fetch_release(release, mirror=mirror, folder=folder, progress=ProgressBar(release.alias, "B")))
         if log:
             print(fetch_release(release, log=True, mirror=mirror, folder=folder))
 
@@ -117,7 +117,7 @@ def convert(
     if not out.endswith(".safetensors"):
         raise InputError(f"{out}: give the new file a name that ends in .safetensors")
     given = [name.strip() for name in class_names.split(",")] if class_names else None
-    stored = open_weights(source, class_names=given, progress=Bar("fetching", "B"))
+    stored = open_weights(source, class_names=given, progress=ProgressBar("fetching", "B"))
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold:g}: give a score from 0 to 1")
     if max_distance is not None and max_distance < 0:
@@ -134,7 +134,7 @@ def convert(
     if pooling_reach is not None:
         if pooling_reach < 0:
             raise InputError(f"--pooling-reach {pooling_reach}: give a number of cells, or 0 for all")
-        stored.architecture = replace(stored.architecture, pooling_reach=pooling_reach or None)
+        stored.architecture = replace(stored.architecture, pool_window=pooling_reach or None)
     save_weights(out, stored, half=half)
     if stored.class_names[0] == "class 1":
         print(f"{source} names no classes: numbered them; --class-names a,b,c names them", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cornernet.recipe import Augmentation
+from cornernet.config import Augmentation
 
 _TRIES = 50  # a crop without any object is drawn again, this often at most
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
-from cornernet.data.tables import Problem, Tables, unusable_image, what_and_mend
+from cornernet.data.tables import Problem, Tables, unusable_image, what_and_fix
 from cornernet.errors import InputError
 
 _SAME = 2  # decimals of a pixel to which two boxes that are one agree
@@ -63,9 +63,9 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
                     unusable.add(image.id)
                 else:
                     for id_ in _repeated_boxes(image):
-                        where, mend = read[split].place_of(id_, image.file_name), "remove it"
+                        where, fix = read[split].place_of(id_, image.file_name), "remove it"
                         what = "a box that its image has already"
-                        problems.append(Problem("boxes that are there twice", where, what, mend, "left out"))
+                        problems.append(Problem("boxes that are there twice", where, what, fix, "left out"))
                         repeated.add(id_)
                 done += 1
                 if progress:
@@ -78,8 +78,8 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
 
 
 def _unreadable(split: str, error: InputError) -> Problem:
-    what, mend = what_and_mend(error, split)
-    return Problem("splits that cannot be read", split, what, mend, "left out")
+    what, fix = what_and_fix(error, split)
+    return Problem("splits that cannot be read", split, what, fix, "left out")
 
 
 def _read_error(image: ImageRecord) -> InputError | None:
@@ -102,9 +102,9 @@ def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
             for name in sorted(files):
                 other = first.setdefault(name.casefold(), name)
                 if other != name:
-                    what, mend = f"differs from {other} only in case", "rename one: on many disks they are one file"
+                    what, fix = f"differs from {other} only in case", "rename one: on many disks they are one file"
                     kind = "names that differ only in case"
-                    yield Problem(kind, os.path.join(parent, name), what, mend, "mended")
+                    yield Problem(kind, os.path.join(parent, name), what, fix, "mended")
             for name in (*names, *files):
                 path = os.path.join(parent, name)
                 if os.path.islink(path) and (what := _where_a_link_goes_wrong(path)):
@@ -132,8 +132,8 @@ def _like_names(read: Iterable[Tables]) -> Iterator[Problem]:
     for names in alike.values():
         if len(names) > 1:
             listed = " and ".join(repr(name) for name in names)
-            what, mend = f"the classes {listed} differ only in case or spaces", "give them one name if they are one"
-            yield Problem("class names that look alike", str(list(names.values())[-1]), what, mend, "kept")
+            what, fix = f"the classes {listed} differ only in case or spaces", "give them one name if they are one"
+            yield Problem("class names that look alike", str(list(names.values())[-1]), what, fix, "kept")
 
 
 def _merge_classes(tables: Tables) -> Iterator[Problem]:
@@ -144,8 +144,8 @@ def _merge_classes(tables: Tables) -> Iterator[Problem]:
     for i, category in enumerate(tables.categories):
         name, id_ = str(category.get("name")), category.get("id")
         if name in first:
-            what, mend = f"{tables.category_entry.format(i)} {name!r} stands twice", "rename or remove one"
-            yield Problem("class names that stand twice", str(tables.path), what, mend, "mended")
+            what, fix = f"{tables.category_entry.format(i)} {name!r} stands twice", "rename or remove one"
+            yield Problem("class names that stand twice", str(tables.path), what, fix, "mended")
             same[str(id_)] = first[name]
         else:
             first[name] = id_
@@ -164,8 +164,8 @@ def _other_classes(datasets: Mapping[str, CocoDataset]) -> Iterator[Problem]:
             parts = [f"lacks {sorted(first - ours)}" if first - ours else ""]
             parts += [f"has {sorted(ours - first)} besides" if ours - first else ""]
             what = f"compared with {splits[0]}, its classes: " + ", ".join(filter(None, parts))
-            mend = "list the same classes in every split"
-            yield Problem("splits with other classes", str(datasets[split].json_path), what, mend, "mended")
+            fix = "list the same classes in every split"
+            yield Problem("splits with other classes", str(datasets[split].json_path), what, fix, "mended")
 
 
 def _keys(image: ImageRecord) -> list[tuple[float, ...]]:
@@ -205,8 +205,8 @@ def _twins(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str
                 left_out[split].add(image.id)
             kind = "images that are there twice" if split == first_split else "images in two splits"
             what = f"the same picture as {first.path}" + ("" if split == first_split else f" of {first_split}")
-            mend = "remove one, and label the other in full: their boxes differ" if has_more else "remove one"
-            problems.append(Problem(kind, str(image.path), what, mend, "kept" if has_more else "image left out"))
+            fix = "remove one, and label the other in full: their boxes differ" if has_more else "remove one"
+            problems.append(Problem(kind, str(image.path), what, fix, "kept" if has_more else "image left out"))
     return problems, left_out
 
 

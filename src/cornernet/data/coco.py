@@ -114,9 +114,9 @@ class CocoFolder:
             return []
         listed = {os.path.abspath(t.folder / str(item.get("file_name"))) for t in read for item in t.images}
         found = {os.path.abspath(path): path for t in read for path in images_below(t.folder)}
-        what, mend = "an image that no label file lists", "label it, or remove it"
+        what, fix = "an image that no label file lists", "label it, or remove it"
         return [
-            Problem("images without labels", str(path), what, mend, "image left out")
+            Problem("images without labels", str(path), what, fix, "image left out")
             for place, path in sorted(found.items())
             if place not in listed
         ]

@@ -62,6 +62,6 @@ def write_data(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        mend = "leave --link out, or give another path" if link else "give a writable path with room"
-        raise InputError(f"cannot write {out}: {error.strerror or error}; {mend}") from error
+        fix = "leave --link out, or give another path" if link else "give a writable path with room"
+        raise InputError(f"cannot write {out}: {error.strerror or error}; {fix}") from error
     return notes

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.coco_tables import Annotations, few, integers, is_text, read_annotations, read_categories, short
-from cornernet.data.images import Pixels, image_size, read_image
 from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
+from cornernet.media.images import Pixels, image_size, read_image
 
 _OUTSIDE = 1.0  # pixels by which a box may leave its image without being reported: rounding
 
@@ -142,7 +142,7 @@ def build_dataset(
     problems = tables.problems + image_problems
     images = [record for record in records if record is not None]
     if not images:
-        seen = few([problem.with_mend() for problem in problems])
+        seen = few([problem.with_fix() for problem in problems])
         raise InputError(
             f"{path}: none of the {len(records) or len(problems)} images of {tables.name} is usable: {seen}"
         )
@@ -168,7 +168,7 @@ def build_dataset(
         image = records[rows[i]] if has_image[i] else None
         box = f"bbox {short(shapeless.get(int(i), truth.boxes[i].tolist()))}"
         size = f"{image.height}x{image.width}" if image else ""
-        mend = "correct or remove it"
+        fix = "correct or remove it"
         if not has_image[i]:
             kind, what = "boxes of unknown images", f"image_id {truth.image_ids[i]}, which is not in 'images'"
         elif not has_class[i]:
@@ -183,9 +183,9 @@ def build_dataset(
         elif not is_inside[i]:
             kind, what = "boxes outside their image", f"{box} lies outside its {size} image"
         else:
-            kind, what, mend = "boxes that reach out", f"{box} reaches out of its {size} image", "cut it at the edge"
+            kind, what, fix = "boxes that reach out", f"{box} reaches out of its {size} image", "cut it at the edge"
         where = tables.place_of(int(truth.ids[i]), image.file_name if image else None)
-        problems.append(Problem(kind, where, what, mend, "clipped" if is_usable[i] else "left out"))
+        problems.append(Problem(kind, where, what, fix, "clipped" if is_usable[i] else "left out"))
 
     # Each image's boxes side by side, in the file's order, so that records are views of four arrays.
     order = np.flatnonzero(is_usable)
@@ -231,8 +231,8 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
                 f"{path}: images[{i}].file_name {name!r} leaves the image folder; make it relative to {folder}"
             )
         if not is_text(name):
-            what, mend = "its name is not UTF-8", "rename it"
-            problems.append(Problem("unusable images", str(folder / name), what, mend, "image left out"))
+            what, fix = "its name is not UTF-8", "rename it"
+            problems.append(Problem("unusable images", str(folder / name), what, fix, "image left out"))
             records.append(None)
             continue
         size: Any = (item.get("height"), item.get("width"))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.labels import Color, Image, class_color, draw_text, shortened, text_size
+from cornernet.drawing.text import Color, Image, class_color, draw_text, shortened, text_size
 
 _SIZES = (0, 8, 16, 32, 64, 128, 256, 512, np.inf)
 _SIZE_NAMES = ("under 8", "8 to 16", "16 to 32", "32 to 64", "64 to 128", "128 to 256", "256 to 512", "over 512")

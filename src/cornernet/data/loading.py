@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cornernet.corners.targets import Planes, find_planes
+from cornernet.config import Recipe
 from cornernet.data.augment import augment
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.images import shrink
 from cornernet.errors import InputError
-from cornernet.machine import usable_cores
-from cornernet.recipe import Recipe
+from cornernet.hardware import usable_cores
+from cornernet.media.images import shrink
+from cornernet.model.targets import OccupiedMaps, find_occupied_maps
 
 _GRACE = 300  # seconds that a worker outlives SIGTERM: time to save the training's state
 
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     images: Tensor
     boxes: Tensor
     labels: Tensor
-    planes: Planes
+    occupied_maps: OccupiedMaps
     names: list[str]
 
 
@@ -79,7 +79,7 @@ def collate(samples: list[Any]) -> Batch | InputError:
         all_boxes[i, : len(b)] = torch.from_numpy(b)
         all_labels[i, : len(b)] = torch.from_numpy(label)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # channels-last without a copy
-    return Batch(pixels, all_boxes, all_labels, find_planes(all_labels), list(names))
+    return Batch(pixels, all_boxes, all_labels, find_occupied_maps(all_labels), list(names))
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):

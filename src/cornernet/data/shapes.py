@@ -99,7 +99,7 @@ def draw_scene(seed: int | Sequence[int]) -> Scene:
     return _compose(seed)[0]
 
 
-def write_coco(
+def write_shapes(
     out: Path, train: int, val: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> None:
     """Writes `train` and `val` scenes as a COCO data set, whole or not at all.

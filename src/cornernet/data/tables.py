@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cornernet.data.images import find_images
 from cornernet.errors import InputError
+from cornernet.media.images import find_images
 
 Table = list[dict[str, Any]]
 Wanted = Callable[[str], bool]  # whether an image of that file name is wanted
@@ -29,15 +29,15 @@ class Problem:
     kind: str
     where: str
     what: str
-    mend: str
+    fix: str
     outcome: Literal["left out", "image left out", "clipped", "mended", "kept"]
 
     def __str__(self) -> str:
         return _printable(f"{self.where}: {self.what}; {self.outcome}")
 
-    def with_mend(self) -> str:
+    def with_fix(self) -> str:
         """The line for whoever wants to mend it."""
-        return _printable(f"{self.where}: {self.what}; {self.mend}")
+        return _printable(f"{self.where}: {self.what}; {self.fix}")
 
 
 def _printable(line: str) -> str:
@@ -47,14 +47,14 @@ def _printable(line: str) -> str:
 
 def unusable_image(path: Path, error: InputError) -> Problem:
     """The problem of an image that cannot be used because it, or its label file ``path``, cannot be read."""
-    what, mend = what_and_mend(error, str(path))
-    return Problem("unusable images", str(path), what, mend, "image left out")
+    what, fix = what_and_fix(error, str(path))
+    return Problem("unusable images", str(path), what, fix, "image left out")
 
 
-def what_and_mend(error: InputError, where: str) -> tuple[str, str]:
+def what_and_fix(error: InputError, where: str) -> tuple[str, str]:
     """The parts of an error's line, which says "where: what; how to mend"."""
-    what, _, mend = str(error).removeprefix(f"{where}: ").rpartition("; ")
-    return (what, mend) if what else (mend, "mend it")
+    what, _, fix = str(error).removeprefix(f"{where}: ").rpartition("; ")
+    return (what, fix) if what else (fix, "mend it")
 
 
 @dataclass(slots=True, eq=False)

@@ -91,14 +91,14 @@ class VocFolder:
         for folder in dict.fromkeys(part.images for part in self.parts.values()):
             for image in images_below(folder):
                 if image not in with_labels:
-                    what, mend = "an image that no label file is for", "label it, or remove it"
-                    problems.append(Problem("images without labels", str(image), what, mend, "image left out"))
+                    what, fix = "an image that no label file is for", "label it, or remove it"
+                    problems.append(Problem("images without labels", str(image), what, fix, "image left out"))
         used = {label.file for label in labels}
         for folder in dict.fromkeys(part.labels for part in self.parts.values()):
             for file in (folder / f"{stem}.xml" for stem in _stems_below(folder)):
                 if file not in used:
-                    what, mend = f"in no list of {self.root / _LISTS}", "list it there, or remove it"
-                    problems.append(Problem("labels in no split", str(file), what, mend, "image left out"))
+                    what, fix = f"in no list of {self.root / _LISTS}", "list it there, or remove it"
+                    problems.append(Problem("labels in no split", str(file), what, fix, "image left out"))
         return problems
 
     def _class_names(self) -> tuple[list[str], bool]:
@@ -108,7 +108,7 @@ class VocFolder:
         labels = [label for split in self.splits for label in self._read(split)]
         names = sorted({item.name for label in labels for item in label.objects if item.name})
         if not names:
-            problems = [label.problem.with_mend() for label in labels if label.problem]
+            problems = [label.problem.with_fix() for label in labels if label.problem]
             seen = problems[0] if problems else "label some"
             raise InputError(f"{self.root}: no object in any of its {len(labels)} label files; {seen}")
         return names, False
@@ -205,8 +205,8 @@ def _add(tables: Tables, label: _Label, ids: Mapping[str, int]) -> None:
         where = f"{label.file} object {number}"
         if item.name is None or item.name not in ids:
             what = f"class {item.name!r} is not in {_CLASSES}" if item.name else "has no name"
-            mend = "correct the name, or add it there" if item.name else "name it, or remove it"
-            tables.problems.append(Problem("boxes of unknown classes", where, what, mend, "left out"))
+            fix = "correct the name, or add it there" if item.name else "name it, or remove it"
+            tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             continue
         annotation = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": ids[item.name]}
         tables.annotations.append(annotation | {"bbox": item.bbox, "iscrowd": int(item.is_difficult)})

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cornernet.data.dataset import CocoDataset, ImageRecord
-from cornernet.data.images import IMAGE_SUFFIXES
 from cornernet.errors import InputError
+from cornernet.media.images import IMAGE_SUFFIXES
 
 Placer = Callable[[Path, Path], None]  # copies or links an image to a new place
 _DIGITS = 9  # decimals of a pixel, which clean up sums of floating-point numbers

@@ -17,10 +17,10 @@ import yaml
 
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.images import find_images, image_size
 from cornernet.data.tables import Problem, Tables, Wanted, everything, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
+from cornernet.media.images import find_images, image_size
 
 _NO_SPLITS = ("path", "names", "nc", "download")
 _DIGITS = 12  # decimals of a part of the image's side
@@ -72,12 +72,12 @@ class YoloFolder:
                 expected.add(label)
                 folders.add(label.parent)
                 if not os.path.isfile(label):
-                    what, mend = f"has no label file {label}", "label it, or add an empty file if nothing is on it"
-                    problems.append(Problem("images without labels", str(image), what, mend, "mended"))
+                    what, fix = f"has no label file {label}", "label it, or add an empty file if nothing is on it"
+                    problems.append(Problem("images without labels", str(image), what, fix, "mended"))
         for label in sorted({path for folder in folders for path in folder.glob("*.txt")} - expected):
             if not label.name.startswith(".") and _looks_like_labels(label):
-                what, mend = "labels of an image that is not there", "add the image, or remove the file"
-                problems.append(Problem("labels without images", str(label), what, mend, "left out"))
+                what, fix = "labels of an image that is not there", "add the image, or remove the file"
+                problems.append(Problem("labels without images", str(label), what, fix, "left out"))
         return problems
 
     def _find(self, entry: str) -> Path | None:
@@ -126,8 +126,8 @@ class YoloFolder:
                 tables.problems.append(problem)
             elif class_id not in self.names:
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
-                mend = "add it there, or correct the line"
-                tables.problems.append(Problem("boxes of unknown classes", where, what, mend, "left out"))
+                fix = "add it there, or correct the line"
+                tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             else:
                 x, y, w, h = box
                 bbox = [x * width, y * height, w * width, h * height]

@@ -16,7 +16,7 @@ class Finding:
     mark: Literal["ok", "warn", "FAIL"]
     what: str
     said: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(checks: Sequence[tuple[str, Check]]) -> list[Finding]:

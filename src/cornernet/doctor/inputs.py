@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cornernet.config import Recipe
 from cornernet.doctor.finding import Finding
 from cornernet.errors import InputError
-from cornernet.recipe import Recipe
 
 # Images a second that a training takes at most: deeppcb-small on two cores, HourglassNet-104 on a GPU (an estimate).
 CPU_NEED, GPU_NEED = 12, 50
@@ -31,7 +31,7 @@ class Speed:
     broken: list[str]
 
 
-def check_data(folder: str, cores: float, need: float) -> list[Finding]:
+def check_dataset(folder: str, cores: float, need: float) -> list[Finding]:
     """What a data set is, and whether its images come as fast as a training wants them, ``need`` a second."""
     from cornernet.data.find import find_data, read_split
     from cornernet.data.tables import images_below
@@ -43,8 +43,8 @@ def check_data(folder: str, cores: float, need: float) -> list[Finding]:
             tables = read_split(labels, labels.splits[0])
             paths = [tables.folder / image["file_name"] for image in tables.images]
     except InputError as error:
-        said, _, mend = str(error).rpartition("; ")
-        return [Finding("FAIL", "data", said or mend, mend if said else "give the folder of a data set")]
+        said, _, fix = str(error).rpartition("; ")
+        return [Finding("FAIL", "data", said or fix, fix if said else "give the folder of a data set")]
     findings = [Finding("ok", "data", f"{labels.title}, splits {', '.join(labels.splits)}")]
     speed = measure(random.Random(0).sample(paths, min(_SAMPLE, len(paths))))
     if speed.broken:
@@ -57,7 +57,7 @@ def check_data(folder: str, cores: float, need: float) -> list[Finding]:
 
 def measure(paths: Sequence[Path]) -> Speed:
     """Read and decode images, from the disk where the system lets go of what it remembers, for at most 20 s."""
-    from cornernet.data.images import read_image
+    from cornernet.media.images import read_image
 
     count, size, reading, decoding, broken = 0, 0, 0.0, 0.0, []
     end = time.perf_counter() + _SECONDS
@@ -91,19 +91,19 @@ def judge_speed(speed: Speed, cores: float, need: float) -> list[Finding]:
     if rate >= need:
         return [Finding("ok", "data speed", said)]
     if speed.reading > preparing:
-        mend = "copy the data to a disk of this machine: reading takes most of the time"
+        fix = "copy the data to a disk of this machine: reading takes most of the time"
     elif cores > workers:
-        mend = f"train with more --workers, up to {int(cores)}, or save smaller copies of the images"
+        fix = f"train with more --workers, up to {int(cores)}, or save smaller copies of the images"
     else:
-        mend = "save smaller copies of the images: decoding takes most of the time"
-    return [Finding("warn", "data speed", said, mend)]
+        fix = "save smaller copies of the images: decoding takes most of the time"
+    return [Finding("warn", "data speed", said, fix)]
 
 
 def check_weights(source: str, answer: dict[str, Any]) -> list[Finding]:
     """``answer`` is that to ``ask("weights", source)``."""
     if "absent" in answer:
-        mend = f"cornernet weights fetch {answer['absent']}"
-        return [Finding("warn", "weights", f"{source}: not fetched yet; fetched on first use", mend)]
+        fix = f"cornernet weights fetch {answer['absent']}"
+        return [Finding("warn", "weights", f"{source}: not fetched yet; fetched on first use", fix)]
     if "error" in answer:
         return [
             Finding("FAIL", "weights", answer["error"].removeprefix("InputError: "), "name another file, or a release")

@@ -43,8 +43,8 @@ def check_cores(facts: dict[str, Any], cores: float) -> list[Finding]:
         return [Finding("ok", "cores", said)]
     said += f", torch takes {threads} threads"
     if threads > max(1, round(1.5 * cores)):
-        mend = f"export OMP_NUM_THREADS={max(1, round(cores))}: more threads than cores wait for each other"
-        return [Finding("warn", "cores", said, mend)]
+        fix = f"export OMP_NUM_THREADS={max(1, round(cores))}: more threads than cores wait for each other"
+        return [Finding("warn", "cores", said, fix)]
     if threads == 1 and cores >= 4 and not facts["devices"]:
         return [Finding("warn", "cores", said, "unset OMP_NUM_THREADS: training on the CPU uses one core only")]
     return [Finding("ok", "cores", said)]
@@ -68,19 +68,19 @@ def check_shared_memory(folder: Path = _SHARED_MEMORY) -> list[Finding]:
     said = f"{free / 2**20:,.0f} MiB of shared memory free in {folder}"
     if free >= _LITTLE_SHARED:
         return [Finding("ok", "shared memory", said)]
-    mend = "start the container with --shm-size 2g or --ipc host, or train with --workers 0"
-    return [Finding("FAIL" if free < _NO_SHARED else "warn", "shared memory", said, mend)]
+    fix = "start the container with --shm-size 2g or --ipc host, or train with --workers 0"
+    return [Finding("FAIL" if free < _NO_SHARED else "warn", "shared memory", said, fix)]
 
 
-def check_folder(what: str, folder: Path, mend: str) -> list[Finding]:
+def check_folder(what: str, folder: Path, fix: str) -> list[Finding]:
     """Whether a folder, or the first one above it that exists, can be written to and has space."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
             free = shutil.disk_usage(there).free
     except OSError as error:
-        return [Finding("warn", what, f"{folder}: cannot be written to ({error.strerror})", mend)]
+        return [Finding("warn", what, f"{folder}: cannot be written to ({error.strerror})", fix)]
     said = f"{folder}: can be written to, {free / _GIB:.1f} GiB free"
     if free < _LITTLE_SPACE:
-        return [Finding("warn", what, said, f"free some space there, or {mend}")]
+        return [Finding("warn", what, said, f"free some space there, or {fix}")]
     return [Finding("ok", what, said)]

@@ -78,10 +78,10 @@ def check_imports() -> list[Finding]:
     broken = {name: answer["error"] for name, answer in answers.items() if "error" in answer}
     if not broken:
         return [Finding("ok", "imports", f"{', '.join(_IMPORTED)} can be imported")]
-    return [Finding("FAIL", "imports", f"{name}: {error}", _import_mend(name, error)) for name, error in broken.items()]
+    return [Finding("FAIL", "imports", f"{name}: {error}", _import_fix(name, error)) for name, error in broken.items()]
 
 
-def _import_mend(name: str, error: str) -> str:
+def _import_fix(name: str, error: str) -> str:
     if "torchvision" in error:
         return "pip uninstall torchvision: nothing here needs it"
     anew = f"pip install --force-reinstall --no-deps {_IMPORTED[name]}"
@@ -103,8 +103,8 @@ def check_opencv() -> list[Finding]:
     """OpenCV's packages all write to one folder: of two, neither is whole."""
     there = [name for name in _OPENCVS if installed(name)]
     if len(there) > 1:
-        mend = f"pip uninstall {' '.join(there)}, then pip install opencv-python-headless"
-        return [Finding("warn", "opencv", f"{' and '.join(there)} overwrite each other's files", mend)]
+        fix = f"pip uninstall {' '.join(there)}, then pip install opencv-python-headless"
+        return [Finding("warn", "opencv", f"{' and '.join(there)} overwrite each other's files", fix)]
     return [Finding("ok", "opencv", there[0])] if there else []
 
 
@@ -131,19 +131,19 @@ def check_gpu(facts: dict[str, Any], cards: Sequence[str] | str, visible: str | 
         return [Finding("ok", "gpu", ", ".join(cards) or "none found: trainings run on the CPU")]
     there = f"{', '.join(cards)} is not used: "
     if not facts["cuda"]:
-        mend = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126 (or newer)"
-        return [Finding("warn", "gpu", f"{there}torch {facts['version']} is built for the CPU", mend)]
+        fix = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126 (or newer)"
+        return [Finding("warn", "gpu", f"{there}torch {facts['version']} is built for the CPU", fix)]
     if visible is not None and visible.strip() in ("", "-1"):
         return [Finding("warn", "gpu", f"{there}CUDA_VISIBLE_DEVICES hides it", "unset CUDA_VISIBLE_DEVICES")]
     reason = facts["warnings"][0] if facts["warnings"] else f"torch finds none; it is built for CUDA {facts['cuda']}"
-    mend = "upgrade the NVIDIA driver, or install a torch built for an older CUDA"
-    return [Finding("warn", "gpu", there + reason, mend)]
+    fix = "upgrade the NVIDIA driver, or install a torch built for an older CUDA"
+    return [Finding("warn", "gpu", there + reason, fix)]
 
 
 def _check_device(device: dict[str, Any]) -> list[Finding]:
     if "error" in device:
-        mend = "install a torch built for this GPU, or leave it out with CUDA_VISIBLE_DEVICES="
-        return [Finding("FAIL", "gpu", f"{device['name']} cannot compute: {device['error']}", mend)]
+        fix = "install a torch built for this GPU, or leave it out with CUDA_VISIBLE_DEVICES="
+        return [Finding("FAIL", "gpu", f"{device['name']} cannot compute: {device['error']}", fix)]
     free, total = device["free"] / 2**30, device["total"] / 2**30
     said = f"{device['name']}, {free:.1f} of {total:.1f} GiB free"
     if free < 2:

@@ -73,14 +73,14 @@ def _weights(source: str) -> dict[str, Any]:
 
     import numpy as np
 
-    from cornernet.detector import load
+    from cornernet.inference.detector import load_detector
     from cornernet.weights import cache_folder
     from cornernet.weights.zoo import find_release
 
     release = find_release(source)
     if release and not (cache_folder() / release.file).is_file():
         return {"absent": release.alias}
-    detector = load(source)
+    detector = load_detector(source)
     image = np.full((256, 256, 3), 128, np.uint8)
     detector(image)
     start = time.perf_counter()

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cornernet.data.images import read_image
-from cornernet.detector import Detector
+from cornernet.config import Architecture
 from cornernet.errors import InputError
-from cornernet.machine import available_memory
-from cornernet.network.cornernet import CornerNet
-from cornernet.network.tuning import checkpoint_activations, recomputed_parts
-from cornernet.structures import Architecture
+from cornernet.hardware import available_memory
+from cornernet.inference.detector import Detector
+from cornernet.media.images import read_image
+from cornernet.model.checkpointing import checkpoint_activations, recomputed_parts
+from cornernet.model.cornernet import CornerNet
 
 GIB = 1 << 30
 
@@ -60,7 +60,8 @@ def training_bytes(
 ) -> int:
     """An estimate of a training step's memory in float32: what backward needs, weights, gradients, Adam's averages.
 
-    With ``checkpointing`` (``network.tuning``) that is what enters the recomputed parts, and the largest of them whole.
+    With ``checkpointing`` (``model.checkpointing``) that is what enters the recomputed parts, and the largest of them
+    whole.
     """
     needs = _training_needs(architecture, num_classes, crop_size, checkpointing=False)
     activations = needs.activations

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.dataset import ImageRecord
-from cornernet.evaluation.sightings import Sighting
+from cornernet.evaluation.predict import ImageResult
 from cornernet.structures import Detections, FloatArray
 
 MIN_IOU = 0.5
@@ -74,12 +74,12 @@ class Ranking(NamedTuple):
     objects: NDArray[np.int64]
 
 
-def rank(sightings: Sequence[Sighting]) -> Ranking:
+def rank(image_results: Sequence[ImageResult]) -> Ranking:
     """The detections of all images in one order; those in crowd regions are left out."""
-    classes = len(sightings[0].detections.class_names)
+    classes = len(image_results[0].detections.class_names)
     scores, labels, right = [], [], []
     objects = np.zeros(classes, np.int64)
-    for record, detections, *_ in sightings:
+    for record, detections, *_ in image_results:
         matches = match(record, detections)
         scores.append(detections.scores[~matches.ignored])
         labels.append(detections.labels[~matches.ignored])
@@ -122,16 +122,16 @@ def f1_scores(ranking: Ranking) -> Scores:
     return Scores(precision, right / max(1, objects), f1, best)
 
 
-def confusion_matrix(sightings: Sequence[Sighting], threshold: float) -> NDArray[np.int64]:
+def confusion_matrix(image_results: Sequence[ImageResult], threshold: float) -> NDArray[np.int64]:
     """(C + 1, C + 1) counts of detections of at least ``threshold``: rows are the truth, columns what was said.
 
     The last row is background, the last column what was missed. A detection is set against the object that it found;
     those left over, best first, against the object left over that they overlap most, by IoU 0.5 or more. So a row sums
     to the objects of its class, a column to the detections of its class (without those in crowd regions).
     """
-    classes = len(sightings[0].detections.class_names)
+    classes = len(image_results[0].detections.class_names)
     counts = np.zeros((classes + 1, classes + 1), np.int64)
-    for record, detections, *_ in sightings:
+    for record, detections, *_ in image_results:
         shown = detections.above(threshold)
         matches = match(record, shown)
         objects = matches.objects.copy()

@@ -9,14 +9,14 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from cornernet.corners.pair import Pairs
-from cornernet.corners.targets import Targets, dense_heatmaps, make_targets
 from cornernet.data.dataset import CocoDataset, ImageRecord
-from cornernet.detector import Detector
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
-from cornernet.network.cornernet import StackOutput
-from cornernet.network.head import CornerValues
+from cornernet.inference.detector import Detector
+from cornernet.model.cornernet import StackOutput
+from cornernet.model.decode import Pairs
+from cornernet.model.head import CornerValues
+from cornernet.model.targets import Targets, dense_heatmaps, make_targets
 
 Part = Literal["heatmaps", "offsets", "embeddings"]
 
@@ -84,11 +84,11 @@ class OracleDetector(Detector):
         found = output.head.values_at(output.features, tl, br)
         offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_embeddings, found.br_embeddings]
         sides = (
-            (tl, targets.tl_cells, targets.tl_owns, targets.tl_offsets),
-            (br, targets.br_cells, targets.br_owns, targets.br_offsets),
+            (tl, targets.tl_cells, targets.tl_is_owner, targets.tl_offsets),
+            (br, targets.br_cells, targets.br_is_owner, targets.br_offsets),
         )
-        for i, (cells, true_cells, owns, true_offsets) in enumerate(sides):
-            hit = (cells[0, :, None] == true_cells[0]) & owns[0]
+        for i, (cells, true_cells, is_owner, true_offsets) in enumerate(sides):
+            hit = (cells[0, :, None] == true_cells[0]) & is_owner[0]
             if not hit.shape[1]:  # an image without objects
                 continue
             known, owner = hit.any(dim=1)[:, None], hit.int().argmax(dim=1)

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from cornernet.corners.soft_nms import SIGMA, soft_nms
-from cornernet.structures import Decoding, Explanation, FloatArray, IntArray
+from cornernet.config import Decoding
+from cornernet.model.soft_nms import SIGMA, soft_nms
+from cornernet.structures import Explanation, FloatArray, IntArray
 
 Outcome = Literal["box", "class", "position", "distance", "candidates", "score", "suppressed", "boxes", "outside"]
 
@@ -52,7 +53,7 @@ class Pair:
         return self.outcome not in ("class", "position")
 
 
-class Pairs:
+class PairOutcomes:
     """Every pair of the best corners of an image, seen in one view, with what became of it.
 
     ``boxes`` are the pairs behind the detections of at least ``threshold``, in their order. ``scale`` is what

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cornernet.corners.pair import Pairs, pair_corners
-from cornernet.corners.peaks import Corners
-from cornernet.data.pad import normalize
-from cornernet.export.soft_nms import soft_nms
-from cornernet.network.cornernet import CornerNet, StackOutput
-from cornernet.structures import Decoding, Preprocessing
+from cornernet.config import Decoding, Preprocessing
+from cornernet.export.soft_nms_loop import soft_nms_loop
+from cornernet.inference.preprocess import normalize
+from cornernet.model.cornernet import CornerNet, StackOutput
+from cornernet.model.decode import Corners, Pairs, pair_corners
 
 
 class MapsGraph(nn.Module):
-    """Images, uint8 (B, 3, H, W) RGB, to the six maps of the last stack, as ``network.cornernet.DenseMaps``."""
+    """Images, uint8 (B, 3, H, W) RGB, to the six maps of the last stack, as ``model.cornernet.DenseMaps``."""
 
     outputs = ("tl_heatmap", "br_heatmap", "tl_embedding", "br_embedding", "tl_offset", "br_offset")
 
@@ -68,7 +67,7 @@ class BoxesGraph(MapsGraph):
         boxes = torch.minimum(pairs.boxes, limits) if self.decoding.clip else pairs.boxes
         limit = min(self.decoding.num_boxes, boxes.shape[1])
         plus_one = float(self.decoding.plus_one)
-        chosen, scores = soft_nms(boxes, pairs.scores, pairs.labels, limit=limit, plus_one=plus_one)
+        chosen, scores = soft_nms_loop(boxes, pairs.scores, pairs.labels, limit=limit, plus_one=plus_one)
         boxes, labels = torch.minimum(_rows(boxes, chosen), limits), pairs.labels.gather(1, chosen)
         solid = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1) & (scores >= 0)
         ranks = torch.where(solid, torch.arange(limit, 0, -1, dtype=torch.float32), 0.0)
@@ -84,8 +83,8 @@ class BoxesGraph(MapsGraph):
     def _pair(self, output: StackOutput, scale: Tensor, shift: Tensor) -> Pairs:
         """As ``Detector`` pairs."""
         count, head = self.decoding.num_corners, output.head
-        tl, br = top_corners(output.tl_heatmap, count), top_corners(output.br_heatmap, count)
-        tl_seen, br_seen = neighbourhoods(output.features.tl, tl), neighbourhoods(output.features.br, br)
+        tl, br = top_corners_padded(output.tl_heatmap, count), top_corners_padded(output.br_heatmap, count)
+        tl_seen, br_seen = gather_neighbourhoods(output.features.tl, tl), gather_neighbourhoods(output.features.br, br)
         tl_positions = corner_positions(tl, head.tl_offset.at(tl_seen), scale, shift)
         br_positions = corner_positions(br, head.br_offset.at(br_seen), scale, shift)
         values = head.pairing.tl.at(tl_seen), head.pairing.br.at(br_seen)
@@ -93,8 +92,8 @@ class BoxesGraph(MapsGraph):
         return pair_corners(tl, br, tl_positions, br_positions, distance, self.decoding)
 
 
-def top_corners(heatmap: Tensor, k: int) -> Corners:
-    """``corners.peaks.top_corners``, always ``k`` of them, so that shapes are known: fillers have score -1, cell 0."""
+def top_corners_padded(heatmap: Tensor, k: int) -> Corners:
+    """``model.decode.top_corners``, always ``k`` of them, so that shapes are known: fillers have score -1, cell 0."""
     height, width = heatmap.shape[2:]
     # onnxruntime's Sigmoid is coarse near 0, in steps of 3e-8: neighbours would seem equal, and both be peaks
     probability = 1 / (1 + torch.exp(-heatmap.float()))
@@ -108,8 +107,8 @@ def top_corners(heatmap: Tensor, k: int) -> Corners:
     return Corners(scores, labels, rows, cells - rows * width, cells)
 
 
-def neighbourhoods(features: Tensor, corners: Corners) -> Tensor:
-    """``network.head.neighbourhoods``, (B, K, 9, C), of maps that are not channels-last: without transposing them."""
+def gather_neighbourhoods(features: Tensor, corners: Corners) -> Tensor:
+    """``model.head.neighbourhoods``, (B, K, 9, C), of maps that are not channels-last: without transposing them."""
     batch, channels, height, width = features.shape
     shifts = torch.arange(-1, 2)
     rows = corners.rows[..., None, None] + shifts[:, None]
@@ -122,7 +121,7 @@ def neighbourhoods(features: Tensor, corners: Corners) -> Tensor:
 
 
 def corner_positions(corners: Corners, offsets: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``corners.pair.corner_positions`` with ``scale`` and ``shift`` (2,) as tensors."""
+    """``model.decode.corner_positions`` with ``scale`` and ``shift`` (2,) as tensors."""
     cells = torch.stack((corners.columns, corners.rows), dim=-1).float() + offsets.float()
     return (cells * scale - shift).clamp_min(0)
 

@@ -18,8 +18,8 @@ import numpy as np
 import openvino
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.images import Pixels, shrink
 from cornernet.errors import InputError
+from cornernet.media.images import Pixels, shrink
 
 os.environ.setdefault("NNCF_CI", "1")  # or nncf tells its makers of every use
 import nncf

@@ -19,12 +19,12 @@ from torch.export import Dim
 from torch.fx import GraphModule
 
 from cornernet.errors import InputError
+from cornernet.export.corner_pool_onnx import LONGEST, corner_pool_onnx
 from cornernet.export.graph import BoxesGraph, MapsGraph
-from cornernet.export.pooling import LONGEST, corner_pool
 from cornernet.files import atomic_write
-from cornernet.network.corner_pool import cummax_pool
-from cornernet.network.fused import fuse
-from cornernet.runtime.facts import KEY, Facts, read_facts
+from cornernet.inference.metadata import KEY, ExportMetadata, read_metadata
+from cornernet.model.corner_pool import cummax_pool
+from cornernet.model.fuse import fuse
 from cornernet.weights.store import Weights
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def to_onnx(
             input_names=["images"],
             output_names=list(graph.outputs),
             dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
-            custom_translation_table={_POOL: corner_pool},
+            custom_translation_table={_POOL: corner_pool_onnx},
             verbose=False,
         )
     assert program is not None
@@ -109,7 +109,7 @@ def write_openvino(path: Path, proto: onnx.ModelProto, images: Calibration | Non
             from cornernet.export.quantize import quantize
 
             model = quantize(model, images)
-            facts = replace(read_facts(facts, str(path)), precision="int8").to_json()
+            facts = replace(read_metadata(facts, str(path)), precision="int8").to_json()
         model.set_rt_info(facts, KEY)
         openvino.save_model(model, made, compress_to_fp16=False)
         atomic_write(path.with_suffix(".bin"), made.with_suffix(".bin").read_bytes())
@@ -118,10 +118,10 @@ def write_openvino(path: Path, proto: onnx.ModelProto, images: Calibration | Non
 
 def _graph(
     weights: Weights, precision: Literal["fp32", "fp16", "bf16"], raw_maps: bool
-) -> tuple[MapsGraph | BoxesGraph, Facts]:
+) -> tuple[MapsGraph | BoxesGraph, ExportMetadata]:
     """What exporters trace, and what the file has to say of itself."""
     model = weights.build()
-    facts = Facts(
+    facts = ExportMetadata(
         tuple(weights.class_names),
         weights.threshold,
         weights.preprocessing,

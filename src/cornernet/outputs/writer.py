@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cornernet.errors import InputError
-from cornernet.pipeline import Result
+from cornernet.inference.stream import Result
 
 _WAITING = 4  # results at most that wait to be written, each with its image in memory
 

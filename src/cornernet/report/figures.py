@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.evaluation.matching import THRESHOLDS, Ranking, Scores, precision_recall
 from cornernet.report.charts import Line, Upright, line_chart
 from cornernet.report.logs import smooth
-from cornernet.structures import OPENMMLAB_LOSSES
 
 
 class Figure(NamedTuple):

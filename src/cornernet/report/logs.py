@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.errors import InputError
-from cornernet.structures import OPENMMLAB_LOSSES
 
 SMOOTHING = 0.1
 

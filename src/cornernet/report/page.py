@@ -12,16 +12,15 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.detector import Detector
-from cornernet.evaluation.anatomy import error_costs
 from cornernet.evaluation.ap import METRIC_NAMES, coco_metrics, to_coco_results
 from cornernet.evaluation.cost import count_cost
+from cornernet.evaluation.error_analysis import error_costs
 from cornernet.evaluation.matching import confusion_matrix, f1_scores, rank
-from cornernet.evaluation.sightings import look_at, spread
+from cornernet.evaluation.predict import evenly_spaced, predict_images
 from cornernet.files import atomic_write
+from cornernet.inference.detector import Detector
 from cornernet.report.figures import curves, f1_figure, precision_recall_figures
-from cornernet.report.pictures import seen, worst
-from cornernet.report.tables import (
+from cornernet.report.rows import (
     BACKGROUND,
     MISSED,
     class_rows,
@@ -31,6 +30,7 @@ from cornernet.report.tables import (
     size_rows,
     split_row,
 )
+from cornernet.report.thumbnails import seen, worst
 from cornernet.weights.store import Weights
 
 _LOOKS = 3  # images whose heatmaps are shown
@@ -54,7 +54,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReportSummary:
     """What the report found: on how many images, AP, and the threshold of the best F1, ``None`` where it is 0."""
 
     images: int
@@ -64,22 +64,22 @@ class Outcome:
 
 def write_report(
     path: Path, subject: Subject, *, images: int = 500, progress: Callable[[int, int], None] | None = None
-) -> Outcome:
+) -> ReportSummary:
     """Write the report as HTML, made from at most ``images`` images of the data set, evenly spread.
 
     Raises ``InputError`` where the file cannot be written or an image not be read.
     """
     detector, names = subject.detector, subject.detector.class_names
-    records = spread(subject.dataset.images, images)
+    records = evenly_spaced(subject.dataset.images, images)
     left_out = {record.id for record in subject.dataset.images} - {record.id for record in records}
     dataset = subject.dataset.without(left_out, set())
-    sightings = look_at(detector, records, progress=progress)
+    image_results = predict_images(detector, records, progress=progress)
     truth = dataset.coco_dict()
-    results = [r for s in sightings for r in to_coco_results(s.detections, s.record.id, dataset.category_ids)]
-    metrics, ranking = coco_metrics(truth, results), rank(sightings)
+    results = [r for s in image_results for r in to_coco_results(s.detections, s.record.id, dataset.category_ids)]
+    metrics, ranking = coco_metrics(truth, results), rank(image_results)
     scores = f1_scores(ranking)
     threshold = detector.threshold if scores.best is None else scores.best
-    confusions = confusion_matrix(sightings, threshold)
+    confusions = confusion_matrix(image_results, threshold)
     content = {
         "title": subject.title,
         "facts": _facts(subject),
@@ -101,12 +101,12 @@ def write_report(
         "background": BACKGROUND,
         "matrix": matrix_rows(confusions, names),
         "confused": most_confused(confusions, names),
-        "costs": cost_rows(list(error_costs(sightings, truth, dataset.category_ids, threshold))),
-        "worst": worst(sightings, threshold),
-        "seen": seen(detector, spread(records, _LOOKS), threshold),
+        "costs": cost_rows(list(error_costs(image_results, truth, dataset.category_ids, threshold))),
+        "worst": worst(image_results, threshold),
+        "seen": seen(detector, evenly_spaced(records, _LOOKS), threshold),
     }
     atomic_write(path, _template().render(content).encode())
-    return Outcome(len(records), metrics.figures["AP"], scores.best)
+    return ReportSummary(len(records), metrics.figures["AP"], scores.best)
 
 
 def _template() -> Any:

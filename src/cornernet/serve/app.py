@@ -14,13 +14,13 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from cornernet.labels import class_color
-from cornernet.serve.answers import as_json
-from cornernet.serve.linger import Lingering
+from cornernet.drawing.text import class_color
+from cornernet.serve.drain import DrainBody
+from cornernet.serve.limits import RequestError
 from cornernet.serve.metrics import Measured
+from cornernet.serve.responses import detections_as_json
 from cornernet.serve.schema import Error, ExplainedPrediction, Health, Prediction
 from cornernet.serve.service import Service
-from cornernet.serve.settings import Refusal
 from cornernet.serve.upload import FIELD
 
 _PAGE = Path(__file__).parent / "page"
@@ -48,7 +48,7 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
     # Without the pages that load Swagger's files from elsewhere.
     app = FastAPI(title="CornerNet", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
-    app.add_middleware(Lingering)
+    app.add_middleware(DrainBody)
     app.add_middleware(Measured, metrics=service.metrics, headers=_HEADERS)
     app.mount("/page", StaticFiles(directory=_PAGE))
     _answer_errors(app)
@@ -62,7 +62,7 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
         """Boxes of an image, the body itself or a form's field, as JSON or as an annotated JPEG."""
         if format == "picture":
             return Response(await service.picture(request, threshold), media_type="image/jpeg")
-        return JSONResponse(as_json(await service.predict(request), threshold))
+        return JSONResponse(detections_as_json(await service.predict(request), threshold))
 
     @app.post(
         "/explain",
@@ -98,8 +98,8 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
 def _answer_errors(app: FastAPI) -> None:
     """Every error is one line of JSON."""
 
-    @app.exception_handler(Refusal)
-    async def refused(_: Request, error: Refusal) -> JSONResponse:
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, error.status, error.headers)
 
     @app.exception_handler(RequestValidationError)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from cornernet.data.images import Pixels
-from cornernet.detector import Detector
-from cornernet.serve.metrics import Metrics
+from cornernet.inference.detector import Detector
+from cornernet.media.images import Pixels
+from cornernet.serve.metrics import ServerMetrics
 from cornernet.structures import Detections, Explanation
 
 _MEMORY = 0.8  # share of the old in the running mean of seconds an image
@@ -36,7 +36,7 @@ class Batcher:
     size share a pass. An explanation is a pass of its own.
     """
 
-    def __init__(self, detector: Detector, *, size: int, wait: float, metrics: Metrics) -> None:
+    def __init__(self, detector: Detector, *, size: int, wait: float, metrics: ServerMetrics) -> None:
         self.detector, self.size, self.wait, self.metrics = detector, size, wait, metrics
         self.seconds_per_image = 0.0  # a running mean, in batches as they come
         # An exported file shares passes between images of one size, and knows of no padding.

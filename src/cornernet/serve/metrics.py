@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Metrics:
+class ServerMetrics:
     """Counters and histograms of one server; ``waiting`` tells how many requests are inside."""
 
     def __init__(self, waiting: Callable[[], int]) -> None:
@@ -43,7 +43,7 @@ class Metrics:
 class Measured:
     """ASGI middleware: counts and times every request, whatever becomes of it, and adds ``headers`` to its answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, headers: dict[str, str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics, headers: dict[str, str]) -> None:
         self.app, self.metrics = app, metrics
         self.headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 

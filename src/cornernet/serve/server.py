@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cornernet.errors import InputError
-from cornernet.serve.settings import Settings
+from cornernet.serve.limits import Limits
 
 _CONNECTIONS = 512  # besides those that wait in the queue: fewer than the files that a process may open
 
@@ -30,7 +30,7 @@ def bind(host: str, port: int) -> socket.socket:
     return place
 
 
-def run_server(app: FastAPI, place: socket.socket, settings: Settings) -> None:
+def run_server(app: FastAPI, place: socket.socket, settings: Limits) -> None:
     """Answer until SIGTERM or SIGINT: then nothing more is accepted, what has begun is answered, and this returns."""
     config = uvicorn.Config(
         app,

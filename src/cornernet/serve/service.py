@@ -10,13 +10,13 @@ from typing import Any
 
 from starlette.requests import Request
 
-from cornernet.data.images import Pixels
-from cornernet.detector import Detector
 from cornernet.errors import InputError
-from cornernet.serve.answers import as_jpeg, explanation_as_json
+from cornernet.inference.detector import Detector
+from cornernet.media.images import Pixels
 from cornernet.serve.batcher import Batcher
-from cornernet.serve.metrics import Metrics
-from cornernet.serve.settings import Refusal, Settings
+from cornernet.serve.limits import Limits, RequestError
+from cornernet.serve.metrics import ServerMetrics
+from cornernet.serve.responses import detections_as_jpeg, explanation_as_json
 from cornernet.serve.upload import check_head, decode, read_upload
 from cornernet.structures import Detections
 
@@ -24,10 +24,10 @@ from cornernet.structures import Detections
 class Service:
     """A detector for many who ask at once. What is admitted is answered; what cannot be in time is not admitted."""
 
-    def __init__(self, detector: Detector, settings: Settings) -> None:
+    def __init__(self, detector: Detector, settings: Limits) -> None:
         self.detector, self.settings = detector, settings
         self.inside = 0
-        self.metrics = Metrics(lambda: self.inside)
+        self.metrics = ServerMetrics(lambda: self.inside)
         self.batcher = Batcher(detector, size=settings.batch_size, wait=settings.batch_wait, metrics=self.metrics)
         # The next batch is decoded during this one; pixels of a whole queue would be too many.
         self._decoded = asyncio.Semaphore(2 * settings.batch_size)
@@ -46,12 +46,12 @@ class Service:
         """A request's image as a JPEG with its boxes of at least ``threshold``; ``Refusal`` as ``predict``."""
         async with self._admitted(request) as data, self._image(data) as image:
             found = await self.batcher.detect(image)
-            return await asyncio.to_thread(as_jpeg, image, found, threshold)
+            return await asyncio.to_thread(detections_as_jpeg, image, found, threshold)
 
     async def explain(self, request: Request) -> dict[str, Any]:
         """All boxes of a request's image with corners and heatmaps, for JSON; ``Refusal`` as ``predict``, and 501."""
         if not self.explains:
-            raise Refusal(501, "an exported file gives boxes and no heatmaps; serve the weights it was made from")
+            raise RequestError(501, "an exported file gives boxes and no heatmaps; serve the weights it was made from")
         async with self._admitted(request) as data, self._image(data) as image:
             seen = await self.batcher.explain(image)
             return await asyncio.to_thread(explanation_as_json, seen, self.detector)
@@ -63,7 +63,7 @@ class Service:
         expected = self.inside * self.batcher.seconds_per_image
         if self.inside >= self.settings.queue or expected > self.settings.timeout:
             seconds = max(1, math.ceil(self.batcher.seconds_per_image))
-            raise Refusal(503, f"{self.inside} requests are waiting already; try again in {seconds} s", seconds)
+            raise RequestError(503, f"{self.inside} requests are waiting already; try again in {seconds} s", seconds)
         self.inside += 1
         try:
             yield await read_upload(request, self.settings)
@@ -78,7 +78,7 @@ class Service:
             async with asyncio.timeout(limit), self._decoded:
                 yield await asyncio.to_thread(decode, data, self.settings.max_pixels)
         except TimeoutError:
-            raise Refusal(504, f"no answer within {limit:g} s; try again later, or send a smaller image") from None
+            raise RequestError(504, f"no answer within {limit:g} s; try again later, or send a smaller image") from None
         except InputError as error:
             reason = str(error).partition(";")[0]  # what it advises is the command line's
-            raise Refusal(413, f"{reason}; send a smaller image, or start the server with --max-size") from None
+            raise RequestError(413, f"{reason}; send a smaller image, or start the server with --max-size") from None

@@ -9,25 +9,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from cornernet.data.images import Pixels, bytes_as_file, image_size, read_image
 from cornernet.errors import InputError
-from cornernet.serve.settings import Refusal, Settings
+from cornernet.media.images import Pixels, bytes_as_file, image_size, read_image
+from cornernet.serve.limits import Limits, RequestError
 
 FIELD = "image"
 _FIELDS = 8  # in a form, besides the image
 
 
-def check_head(request: Request, settings: Settings) -> None:
+def check_head(request: Request, settings: Limits) -> None:
     """Refuse by the headers alone: 415 for what is no image, 413 for what says that it is too large."""
     kind = _content_type(request)
     if not (kind.startswith("image/") or kind == "multipart/form-data"):
-        raise Refusal(415, f"{kind or 'no content type'}: send an image as image/jpeg, image/png ..., or in a form")
+        raise RequestError(
+            415, f"{kind or 'no content type'}: send an image as image/jpeg, image/png ..., or in a form"
+        )
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > settings.max_bytes:
         raise _too_large(settings)
 
 
-async def read_upload(request: Request, settings: Settings) -> bytes:
+async def read_upload(request: Request, settings: Limits) -> bytes:
     """The bytes of the image in a request's body or form.
 
     Raises ``Refusal``: 400 for an empty body or a broken form, 408 where it comes too slowly, 413 as soon as it is too
@@ -38,13 +40,15 @@ async def read_upload(request: Request, settings: Settings) -> bytes:
         async with asyncio.timeout(settings.timeout):
             data = await (_read_form if _content_type(request).startswith("multipart/") else Request.body)(limited)
     except TimeoutError:
-        raise Refusal(408, f"the image did not come within {settings.timeout:g} s; send a smaller one") from None
+        raise RequestError(408, f"the image did not come within {settings.timeout:g} s; send a smaller one") from None
     except ClientDisconnect:
-        raise Refusal(400, "the connection ended before the image was whole; send it again") from None
+        raise RequestError(400, "the connection ended before the image was whole; send it again") from None
     except HTTPException as error:  # the form's parser says so
-        raise Refusal(400, f"{error.detail.rstrip('.')}; send a form with one image in the field '{FIELD}'") from None
+        raise RequestError(
+            400, f"{error.detail.rstrip('.')}; send a form with one image in the field '{FIELD}'"
+        ) from None
     if not data:
-        raise Refusal(400, "the image is empty; send its bytes as the body, or as a form's field 'image'")
+        raise RequestError(400, "the image is empty; send its bytes as the body, or as a form's field 'image'")
     return data
 
 
@@ -54,10 +58,10 @@ def decode(data: bytes, max_pixels: int) -> Pixels:
         with bytes_as_file(data, FIELD) as path:
             height, width = image_size(path)
             if height * width > max_pixels:
-                raise Refusal(413, f"{height}x{width} pixels are more than {max_pixels}; send a smaller image")
+                raise RequestError(413, f"{height}x{width} pixels are more than {max_pixels}; send a smaller image")
             return read_image(path)
     except InputError as error:
-        raise Refusal(422, str(error)) from None
+        raise RequestError(422, str(error)) from None
 
 
 async def _read_form(request: Request) -> bytes:
@@ -68,7 +72,7 @@ async def _read_form(request: Request) -> bytes:
         return await file.read()
 
 
-def _limited(request: Request, settings: Settings):
+def _limited(request: Request, settings: Limits):
     """The request's ``receive``, which raises a ``Refusal`` once more than the limit has come."""
     total = 0
 
@@ -87,5 +91,5 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _too_large(settings: Settings) -> Refusal:
-    return Refusal(413, f"the body is larger than {settings.max_bytes} bytes; send a smaller image")
+def _too_large(settings: Limits) -> RequestError:
+    return RequestError(413, f"the body is larger than {settings.max_bytes} bytes; send a smaller image")

@@ -15,13 +15,13 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.tensorboard import SummaryWriter
 
+from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.data.dataset import CocoDataset
-from cornernet.detector import Detector
 from cornernet.errors import InputError, InterruptedRun
 from cornernet.evaluation.ap import Metrics, coco_metrics
-from cornernet.evaluation.run import predict_dataset
+from cornernet.evaluation.predict import predict_dataset
 from cornernet.files import atomic_write_json
-from cornernet.structures import OPENMMLAB_LOSSES
+from cornernet.inference.detector import Detector
 from cornernet.training.module import LOSSES, TrainingModule
 from cornernet.weights.store import Weights, save_weights, weights_of
 

@@ -18,7 +18,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from cornernet.errors import CornerNetError, DivergedError, InputError
-from cornernet.machine import usable_cores
+from cornernet.hardware import usable_cores
 
 CONNECT_VARIABLE = "CORNERNET_CONNECT_SECONDS"
 

@@ -9,13 +9,13 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from cornernet.config import Optimization, Recipe
 from cornernet.data.loading import Batch
-from cornernet.data.pad import normalize
 from cornernet.errors import DivergedError
-from cornernet.network.cornernet import CornerNet
-from cornernet.recipe import Optimization, Recipe
+from cornernet.inference.preprocess import normalize
+from cornernet.model.cornernet import CornerNet
+from cornernet.model.criterion import batch_losses
 from cornernet.training.muon import Muon, split_weights
-from cornernet.training.step import batch_losses
 
 LOSSES = ("heatmap", "offset", "pull", "push")
 
@@ -57,7 +57,9 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Losses of one batch; Lightning minimises ``loss``."""
-        losses = batch_losses(self.model, batch.images, batch.boxes, batch.labels, self.recipe.loss, batch.planes)
+        losses = batch_losses(
+            self.model, batch.images, batch.boxes, batch.labels, self.recipe.loss, batch.occupied_maps
+        )
         loss = torch.stack(list(losses.values())).sum()
         self.names = batch.names
         self._watch("the loss", loss)

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cornernet.network.cornernet import CornerNet, channels_last
-from cornernet.network.tuning import checkpoint_activations, compile_parts
-from cornernet.recipe import Recipe
+from cornernet.config import Recipe
+from cornernet.model.checkpointing import checkpoint_activations, compile_parts
+from cornernet.model.cornernet import CornerNet, channels_last
+from cornernet.model.criterion import batch_losses
 from cornernet.training.distributed import threads_each
 from cornernet.training.module import TrainingModule
-from cornernet.training.step import batch_losses
 
 _OVERHEAD = 1.15  # reading, averaging, logging
 _LEAST_STEPS, _LEAST_SECONDS = 5, 2.0  # so long that another program's moment does not count

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from cornernet.structures import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.weights.renaming import BRANCH_RULE, HOURGLASS_RULES, Renaming
 
 PREPROCESSING = Preprocessing(

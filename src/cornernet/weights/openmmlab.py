@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cornernet.structures import Decoding, Preprocessing
+from cornernet.config import Decoding, Preprocessing
 from cornernet.weights.renaming import BRANCH_RULE, HOURGLASS_RULES, Renaming
 
 PREPROCESSING = Preprocessing()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from cornernet.config import Architecture
 from cornernet.errors import InputError
-from cornernet.structures import Architecture
 
 Rules = Sequence[tuple[str, str]]
 

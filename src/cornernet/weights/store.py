@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.errors import InputError
 from cornernet.files import atomic_write
-from cornernet.network.cornernet import CornerNet
-from cornernet.structures import Architecture, Decoding, Preprocessing
+from cornernet.model.cornernet import CornerNet
 
 HEADER, VERSION = "cornernet", 1
 
@@ -91,9 +91,12 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
             raise InputError(f"{path}: weights of format {content['version']}, newer than this program; upgrade it")
         preprocessing = content["preprocessing"]
         preprocessing |= {name: tuple(preprocessing[name]) for name in ("mean", "std")}
+        architecture = content["architecture"]
+        if "pooling_reach" in architecture:  # its name in the first files
+            architecture["pool_window"] = architecture.pop("pooling_reach")
         return Weights(
             {key: value.float() if value.is_floating_point() else value for key, value in state.items()},
-            Architecture(**content["architecture"]),
+            Architecture(**architecture),
             tuple(_names(content["class_names"])),
             Preprocessing(**preprocessing),
             Decoding(**content.get("decoding", {})),  # the first files had none: the paper's

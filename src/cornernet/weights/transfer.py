@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from cornernet.errors import InputError
-from cornernet.network.cornernet import CornerNet
+from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights
 
 

@@ -1,0 +1,191 @@
+"""What is to be looked at: image files, folders, globs, addresses, videos, cameras and standard input, as frames.
+
+Everything is read when it is asked for, a little ahead, and never kept: a video of hours needs the memory of a few
+frames.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from cornernet.errors import InputError
+from cornernet.media.download import download
+from cornernet.media.images import IMAGE_SUFFIXES, Pixels, bytes_as_file, find_images, read_image
+from cornernet.media.prefetch import ahead
+from cornernet.media.video import VIDEO_SUFFIXES, Video
+
+CAMERA = "camera:"
+STDIN = "-"
+_LARGEST = 2**28  # bytes of one image on standard input
+_LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 bytes
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a source.
+
+    ``source`` is what the user named it by (a path, an address), ``name`` alone among the sources of one call.
+    ``pixels`` (H, W, 3) RGB, or the error that there is instead. ``video``, and ``index`` from 0, where it comes from
+    a video or a camera.
+    """
+
+    source: str
+    name: str
+    pixels: Pixels | InputError
+    video: Video | None = None
+    index: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """``name``, and for frames of a video their number below it: what files about this frame are called."""
+        return self.name if self.index is None else f"{self.name}/{self.index:06d}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image, or one video or camera, or the error that there is instead; ``name`` is alone among the sources."""
+
+    place: str
+    name: str
+    video: Video | None = None
+    error: InputError | None = None
+
+    @property
+    def length(self) -> int | None:
+        """Frames in it; ``None`` where nobody knows."""
+        return self.video.length if self.video else 1
+
+
+def find_sources(places: Sequence[str]) -> list[Source]:
+    """Sources by what names them, in that order.
+
+    A file; a folder, searched to the bottom, or a glob, for images and videos; an ``http(s)://`` address of an image;
+    ``camera:0``; ``-``, one image's bytes on standard input. Videos and cameras are opened for a moment; one that
+    cannot be is a source with its error. Raises ``InputError`` for a place where there is nothing.
+    """
+    if not places:
+        raise InputError("no images given: name files, folders, globs, addresses, camera:0 or - (standard input)")
+    taken: set[str] = set()
+    found: list[Source] = []
+    for place in _expanded(places):
+        origin = _camera_number(place) if place.startswith(CAMERA) else place
+        is_video = place.startswith(CAMERA) or (not _is_address(place) and place.lower().endswith(VIDEO_SUFFIXES))
+        video = error = None
+        try:
+            video = Video(origin, place) if is_video else None
+        except InputError as caught:  # one bad video does not cost the others their boxes
+            error = caught
+        found.append(Source(place, _free_name(_stem(place), taken), video, error))
+    return found
+
+
+def total_frames(sources: Sequence[Source]) -> int | None:
+    """Frames in all sources together; ``None`` where one does not say, as cameras do not."""
+    lengths = [source.length for source in sources]
+    return None if None in lengths else sum(length for length in lengths if length)
+
+
+def read_frames(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
+    """The frames of all sources, in order, at most ``depth`` read ahead by threads.
+
+    What cannot be read is a frame with its error. After the frames of a video that ends too early comes one more,
+    which says so.
+    """
+    images: list[Source] = []
+    for source in sources:
+        if source.video is None:
+            images.append(source)
+            continue
+        yield from ahead(_read_image, images, depth=depth)
+        images = []
+        yield from _read_video(source, source.video, depth)
+    yield from ahead(_read_image, images, depth=depth)
+
+
+def _read_image(source: Source) -> Frame:
+    if source.error:
+        return Frame(source.place, source.name, source.error)
+    try:
+        if source.place == STDIN:
+            return Frame(source.place, source.name, _from_bytes(_standard_input(), "standard input"))
+        if _is_address(source.place):
+            return Frame(source.place, source.name, _from_bytes(download(source.place), source.place))
+        return Frame(source.place, source.name, read_image(source.place))
+    except InputError as error:
+        return Frame(source.place, source.name, error)
+
+
+def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
+    frames = video.frames()
+    # One thread, as frames have an order; a `None` for each that is asked for behind the last.
+    read = ahead(lambda _: next(frames, None), repeat(None), workers=1, depth=depth)
+    for index, pixels in enumerate(read):
+        if pixels is None:
+            return
+        yield Frame(source.place, source.name, pixels, video, index)
+
+
+def _from_bytes(data: bytes, name: str) -> Pixels:
+    if data[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise InputError(f"{name}: a web page, not an image; give the address of the image itself")
+    with bytes_as_file(data, name) as path:
+        return read_image(path)
+
+
+def _standard_input() -> bytes:
+    data = sys.stdin.buffer.read(_LARGEST + 1)
+    if not data:
+        raise InputError("standard input: nothing came; pipe an image's bytes into it, as in `... - < photo.jpg`")
+    if len(data) > _LARGEST:
+        raise InputError(f"standard input: more than {_LARGEST >> 20} MiB; give the image as a file")
+    return data
+
+
+def _expanded(places: Sequence[str]) -> list[str]:
+    """Every image and video on its own, each once; other kinds of places as they are."""
+    found: dict[str, str] = {}
+    for place in places:
+        if place == STDIN or place.startswith(CAMERA) or _is_address(place):
+            found.setdefault(place, place)
+            continue
+        for path in find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES):
+            found.setdefault(os.path.abspath(path), str(path))
+    return list(found.values())
+
+
+def _is_address(place: str) -> bool:
+    return place.lower().startswith(("http://", "https://"))
+
+
+def _camera_number(place: str) -> int:
+    number = place.removeprefix(CAMERA)
+    if not (number.isascii() and number.isdecimal()):
+        raise InputError(f"{place}: give the camera's number, as camera:0")
+    return int(number)
+
+
+def _stem(place: str) -> str:
+    if place == STDIN:
+        return "stdin"
+    if place.startswith(CAMERA):
+        return place.replace(":", "_")
+    if _is_address(place):
+        name = unquote(urlsplit(place).path).rsplit("/", 1)[-1]
+        stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem).strip(".")
+        return stem[:_LONGEST_NAME] or "image"
+    return Path(place).stem
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """The stem, with a number where it is taken; names that differ only in case are one on many disks."""
+    name, number = stem, 2
+    while name.casefold() in taken:
+        name, number = f"{stem}_{number}", number + 1
+    taken.add(name.casefold())
+    return name

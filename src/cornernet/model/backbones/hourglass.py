@@ -1,0 +1,77 @@
+"""The backbone: stacked hourglasses (paper, section 3.5), without pooling, with stride-2 blocks instead."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cornernet.config import Architecture
+from cornernet.model.layers import ConvBN, Residual
+
+
+class Hourglass(nn.Module):
+    """One hourglass over ``channels`` and ``blocks`` (depth + 1 each): down, the next level, up, and a side branch."""
+
+    block: type[nn.Module] = Residual
+
+    def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        outer, inner = channels[:2]
+        self.side = self._widen_first(blocks[0], outer, outer, 1)
+        self.down = self._widen_first(blocks[0], outer, inner, 2)
+        if len(channels) > 2:
+            self.inner: nn.Module = type(self)(channels[1:], blocks[1:])
+        else:
+            self.inner = self._widen_first(blocks[1], inner, inner, 1)
+        self.up = self._narrow_last(blocks[0], inner, outer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same; odd sizes are fine, the lower branch is brought to the side branch's size."""
+        side = self.side(x)
+        lower = self.up(self.inner(self.down(x)))
+        return side + self.enlarge(lower, side.shape[-2], side.shape[-1])
+
+    def enlarge(self, lower: Tensor, height: int, width: int) -> Tensor:
+        """A map of half the size, rounded up, brought to ``height`` and ``width``: its nearest neighbours."""
+        return F.interpolate(lower, size=(height, width), mode="nearest")
+
+    def _widen_first(self, count: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
+        more = (self.block(outputs, outputs) for _ in range(count - 1))
+        return nn.Sequential(self.block(inputs, outputs, stride), *more)
+
+    def _narrow_last(self, count: int, inputs: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(*(self.block(inputs, inputs) for _ in range(count - 1)), self.block(inputs, outputs))
+
+
+class HourglassNet(nn.Module):
+    """Stem of stride 4, then ``num_stacks`` hourglasses, each giving one supervised feature map.
+
+    A backbone is any module with ``stride``, ``channels`` and this ``forward``.
+    """
+
+    stride = 4
+    hourglass: type[Hourglass] = Hourglass
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        width, features = architecture.channels[0], architecture.feature_channels
+        self.channels = features
+        stacks = architecture.num_stacks
+        self.stem = nn.Sequential(ConvBN(3, width // 2, 7, 2), Residual(width // 2, width, 2))
+        levels = architecture.channels, architecture.blocks
+        self.hourglasses = nn.ModuleList(self.hourglass(*levels) for _ in range(stacks))
+        self.to_feature = nn.ModuleList(ConvBN(width, features, 3) for _ in range(stacks))
+        self.from_input = nn.ModuleList(ConvBN(width, width, 1) for _ in range(stacks - 1))
+        self.from_feature = nn.ModuleList(ConvBN(features, width, 1, relu=False) for _ in range(stacks - 1))
+        self.between = nn.ModuleList(Residual(width, width) for _ in range(stacks - 1))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Normalised images (B, 3, H, W) to one feature map (B, channels, H / 4, W / 4), rounded up, per stack."""
+        x = self.stem(images)
+        features = []
+        for i, (hourglass, to_feature) in enumerate(zip(self.hourglasses, self.to_feature, strict=True)):
+            feature = to_feature(hourglass(x))
+            features.append(feature)
+            if i + 1 < len(self.hourglasses):
+                x = self.between[i](self.from_input[i](x, add=self.from_feature[i](feature)))
+        return features

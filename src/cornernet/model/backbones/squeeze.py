@@ -1,0 +1,58 @@
+"""The backbone of CornerNet-Squeeze (Law et al., CornerNet-Lite, 2019, section 4): cheaper blocks, stride 8."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cornernet.config import Architecture
+from cornernet.model.backbones.hourglass import Hourglass, HourglassNet
+from cornernet.model.layers import Conv, ConvBN, Residual
+
+
+class Fire(nn.Module):
+    """Half as many channels, then a 1x1 and a depthwise 3x3 convolution side by side, and the input where it fits.
+
+    Source: the authors' code; SqueezeNet's fire module with MobileNet's depthwise convolution, no ReLU in between.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        half = outputs // 2
+        self.squeeze = ConvBN(inputs, half, 1, relu=False)
+        self.expand1 = Conv(half, half, 1, stride, bias=False)
+        self.expand3 = nn.Conv2d(half, half, 3, stride, 1, groups=half, bias=False)
+        self.bn = nn.BatchNorm2d(2 * half)
+        self.adds_input = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = self.squeeze(x)
+        out = self.bn(torch.cat((self.expand1(squeezed), self.expand3(squeezed)), dim=1))
+        return F.relu(out + x if self.adds_input else out, inplace=True)
+
+
+class SqueezeHourglass(Hourglass):
+    """An hourglass of fire modules; its lower branch is enlarged by a transposed convolution."""
+
+    block = Fire
+
+    def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__(channels, blocks)
+        self.upsample = nn.ConvTranspose2d(channels[0], channels[0], 4, 2, 1)
+
+    def enlarge(self, lower: Tensor, height: int, width: int) -> Tensor:
+        """Twice the size, without the last row or column where the side branch's size is odd."""
+        return self.upsample(lower)[..., :height, :width]
+
+
+class SqueezeNet(HourglassNet):
+    """The hourglass network of stride 8: one more residual block in the stem, fire modules in the hourglasses."""
+
+    stride = 8
+    hourglass = SqueezeHourglass
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        width = architecture.channels[0]
+        self.stem.append(Residual(width, width, 2))

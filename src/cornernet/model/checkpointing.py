@@ -1,0 +1,76 @@
+"""Training in less memory or less time, at equal values: recomputing activations, compiling parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from cornernet.model.backbones.hourglass import Hourglass
+from cornernet.model.cornernet import CornerNet
+from cornernet.model.head import CornerHead
+
+
+def checkpoint_activations(model: CornerNet) -> None:
+    """From now on training keeps what enters a part of the network and computes the rest again for the gradient.
+
+    Parts are the side, down and up branches of each hourglass level, the innermost blocks and the corner modules. Costs
+    another forward pass. Weights, gradients and batch statistics are those of a training without.
+    """
+    for part in recomputed_parts(model):
+        part.forward = partial(_recomputed, part, part.forward)
+
+
+def recomputed_parts(model: CornerNet) -> Iterator[nn.Module]:
+    """What ``checkpoint_activations`` computes again, one at a time; none lies inside another."""
+    for module in model.modules():
+        if isinstance(module, Hourglass):
+            yield from (module.side, module.down, module.up)
+            if not isinstance(module.inner, Hourglass):
+                yield module.inner
+        elif isinstance(module, CornerHead):
+            yield from (module.tl, module.br)
+
+
+def _recomputed(module: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:
+    if not (module.training and torch.is_grad_enabled()):
+        return forward(*inputs)
+    return checkpoint(
+        forward,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=False,  # nothing in the network is random
+        context_fn=lambda: (nullcontext(), _statistics_kept(module)),
+    )
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """The second pass must not count into the running statistics again."""
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    kept = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
+    for layer in layers:
+        layer.momentum, layer.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for layer, (momentum, count) in zip(layers, kept, strict=True):
+            layer.momentum, layer.num_batches_tracked = momentum, count
+
+
+def compile_parts(model: CornerNet, **options: Any) -> None:
+    """Have ``torch.compile``, with its ``options``, translate the dense parts when they first run.
+
+    What is read at chosen cells alone, and the losses, stay as they are: they are small, and their sizes change.
+    """
+    model.backbone.compile(**options)
+    for module in model.heads:
+        head = cast(CornerHead, module)
+        for part in (head.tl, head.br, head.tl_heatmap, head.br_heatmap):
+            part.compile(**options)

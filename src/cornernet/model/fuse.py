@@ -1,0 +1,248 @@
+"""The network for testing: the same function with fewer multiplications and fewer passes over memory.
+
+Batch normalisation is folded into the convolutions. On CPUs with oneDNN, a convolution, the sum behind it and its ReLU
+are one operator over weights that were packed once; and wide 3x3 convolutions on large maps are computed by Winograd's
+F(4, 3) along the rows, with half the multiplications. Values differ from the plain network's by rounding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cornernet.model.backbones.hourglass import Hourglass
+from cornernet.model.backbones.squeeze import Fire
+from cornernet.model.cornernet import CornerNet
+from cornernet.model.layers import ConvBN
+
+_WINOGRAD_CHANNELS = 96  # with fewer, the transforms cost more than they save
+_WINOGRAD_LEVELS = 1  # hourglass levels below the outermost whose maps are still large; a second gains nothing
+_STRIP_ROWS, _STRIP_BYTES = 16, 12 * 2**20  # rows at least, and memory of their sums: what fits a last-level cache
+_GIVE_BACK = 64 * 2**20  # bytes of freed weights
+_TYPICAL_MAP = 128  # cells a side of the outermost maps: what weights are packed for
+
+
+def fuse(model: CornerNet, dtype: torch.dtype = torch.float32, *, portable: bool = False) -> CornerNet:
+    """``model`` made ready for testing, and for that alone, in place; its arithmetic then is in ``dtype``.
+
+    Only the last stack's head is left. It takes images of ``dtype`` and gives features in it; heatmaps, offsets and
+    embeddings are computed from them in float32. Its parameters are gone: save or train another copy. ``portable``
+    keeps to PyTorch's own operators on CPUs too, which exporters know.
+    """
+    model.eval().requires_grad_(False)
+    model.heads = model.heads[-1:]  # the others answer in training only
+    levels = _levels(model)
+    with torch.no_grad():
+        freed = 0
+        for parent in list(model.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, ConvBN):
+                    freed += child.conv.weight.nbytes
+                    fused = _fuse(child.conv, child.bn, child.relu, dtype, levels.get(child, 0), portable)
+                    setattr(parent, name, fused)
+                    if freed > _GIVE_BACK:
+                        _give_back_memory()
+                        freed = 0
+                elif isinstance(child, Fire):
+                    _fuse_fire(child, dtype, portable)
+        model.backbone.to(dtype)  # what is left there
+        for head in model.heads:
+            for name in ("tl_heatmap", "br_heatmap"):
+                branch = getattr(head, name)
+                hidden = _fuse(branch.conv, None, True, dtype, 0, portable)
+                out = _fuse(branch.out, None, False, torch.float32, 0, portable)
+                setattr(head, name, nn.Sequential(hidden, out))
+    _give_back_memory()
+    model.fused = dtype
+    return model
+
+
+def _give_back_memory() -> None:
+    """To the system, what glibc keeps: old weights leave holes between new ones, a gigabyte in the end."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
+def _fuse_fire(fire: Fire, dtype: torch.dtype, portable: bool) -> None:
+    """The batch normalisation of a fire module, over the outputs of two convolutions, into both."""
+    half = fire.expand1.out_channels
+    for i, name in enumerate(("expand1", "expand3")):
+        part = slice(i * half, (i + 1) * half)
+        fused = _fuse(getattr(fire, name), fire.bn, False, dtype, 1 + _WINOGRAD_LEVELS, portable, part)
+        setattr(fire, name, fused)
+    fire.bn = nn.Identity()  # type: ignore[assignment]
+
+
+def _levels(model: CornerNet) -> dict[nn.Module, int]:
+    """How often the maps of each module inside an hourglass were halved, seen from the hourglass's input."""
+    levels: dict[nn.Module, int] = {}
+
+    def visit(hourglass: Hourglass, level: int) -> None:
+        for part in (hourglass.down, hourglass.inner, hourglass.up):
+            levels.update(dict.fromkeys(part.modules(), level + 1))
+        if isinstance(hourglass.inner, Hourglass):
+            visit(hourglass.inner, level + 1)
+
+    for hourglass in cast(nn.ModuleList, model.backbone.hourglasses):
+        visit(cast(Hourglass, hourglass), 0)
+    return levels
+
+
+def _fuse(
+    conv: nn.Conv2d,
+    bn: nn.BatchNorm2d | None,
+    relu: bool,
+    dtype: torch.dtype,
+    level: int,
+    portable: bool,
+    part: slice = slice(None),
+) -> nn.Module:
+    """One operator for ``conv``, whose weights are gone then, and the ``part`` of ``bn`` that is its outputs'."""
+    weight = conv.weight.detach()
+    conv.weight.data = weight.new_empty(0)  # free at once: the two networks are never there together
+    bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
+    if bn is not None:
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
+        scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
+        shift = bn.bias.double() - bn.running_mean.double() * scale
+        weight, bias = weight * scale[part, None, None, None].float(), bias * scale[part] + shift[part]
+    if portable or weight.device.type != "cpu" or not _packable(dtype):
+        return FusedConv(conv, weight.to(dtype), bias.to(dtype), relu)
+    wide = min(conv.in_channels, conv.out_channels) >= _WINOGRAD_CHANNELS
+    plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.groups == 1
+    if wide and plain and level <= _WINOGRAD_LEVELS and dtype == torch.float32:
+        return WinogradConv(weight, bias, relu)
+    return PackedConv(conv, weight.to(dtype), bias.to(dtype), relu, _TYPICAL_MAP >> level)
+
+
+def _packable(dtype: torch.dtype) -> bool:
+    if dtype == torch.float32 or not torch.backends.mkldnn.is_available():
+        return torch.backends.mkldnn.is_available()
+    ops = torch.ops.mkldnn
+    return ops._is_mkldnn_bf16_supported() if dtype == torch.bfloat16 else ops._is_mkldnn_fp16_supported()
+
+
+class FusedConv(nn.Module):
+    """A convolution with bias, a sum where there is one, ReLU: in PyTorch's own operators, on any device."""
+
+    def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool) -> None:
+        super().__init__()
+        self.weight = nn.Buffer(weight.contiguous(memory_format=torch.channels_last))
+        self.bias, self.relu = nn.Buffer(bias), relu
+        self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, outputs, ...), as ``ConvBN``."""
+        geometry = self.stride, self.padding, self.dilation, self.groups
+        y = F.conv2d(x.to(self.weight.dtype), self.weight, self.bias, *geometry)  # type: ignore[call-overload]
+        if add is not None:
+            y += add
+        return F.relu_(y) if self.relu else y
+
+
+class PackedConv(nn.Module):
+    """The same as one oneDNN operator, its weights in the order in which oneDNN reads them."""
+
+    def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool, map_size: int) -> None:
+        super().__init__()
+        padding, stride, dilation = ([*n] for n in (conv.padding, conv.stride, conv.dilation))
+        shape = [1, conv.in_channels, map_size * stride[0], map_size * stride[1]]
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+            weight.contiguous(memory_format=torch.channels_last), padding, stride, dilation, conv.groups, shape
+        )
+        self.bias, self.dtype, self.relu = bias, weight.dtype, relu
+        self.geometry = padding, stride, dilation, conv.groups
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, outputs, ...), as ``ConvBN``."""
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        x = x.to(self.dtype)
+        if add is None:
+            return convolve(x, self.weight, self.bias, *self.geometry, "relu" if self.relu else "none", [], "")
+        relu = "relu" if self.relu else None
+        return convolve.binary(x, add, self.weight, self.bias, *self.geometry, "add", 1.0, relu, [], None)
+
+
+class WinogradConv(nn.Module):
+    """A 3x3 convolution of stride 1 by Winograd's F(4, 3) along the rows: of four outputs' twelve products a kernel
+    row, six are left (Lavin and Gray, Fast algorithms for convolutional neural networks, 2015).
+
+    Six inputs in a row become six sums; a vertical convolution of three taps works on each of the six by itself; six
+    results become four outputs. The interpolation points are 0, 1, -1, 2, -2 and infinity.
+    """
+
+    kernel_to_sums = torch.tensor([[6.0, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]).div(24)
+
+    def __init__(self, weight: Tensor, bias: Tensor, relu: bool) -> None:
+        super().__init__()
+        self.outputs, inputs = weight.shape[:2]
+        sums = torch.einsum("sk,oihk->soih", self.kernel_to_sums, weight).flatten(0, 1)[..., None]
+        shape = [1, 6 * inputs, _TYPICAL_MAP, _TYPICAL_MAP // 4]
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+            sums.contiguous(memory_format=torch.channels_last), [1, 0], [1, 1], [1, 1], 6, shape
+        )
+        self.bias = torch.zeros(6, self.outputs)
+        self.bias[1] = bias  # the second sum enters all four outputs once
+        self.bias, self.relu = self.bias.flatten(), relu
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, outputs, H, W), as ``ConvBN``; channels-last."""
+        batch, channels, height, width = x.shape
+        tiles = -(-width // 4)
+        rows = max(_STRIP_ROWS, _STRIP_BYTES // (batch * tiles * 6 * channels * 4))
+        y = torch.empty((batch, self.outputs, height, width), memory_format=torch.channels_last)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            first, last = max(top - 1, 0), min(bottom + 1, height)
+            sums = self._sums(x[:, :, first:last], tiles).reshape(batch, last - first, tiles, 6 * channels)
+            products = torch.ops.mkldnn._convolution_pointwise(
+                sums.permute(0, 3, 1, 2), self.weight, self.bias, [1, 0], [1, 1], [1, 1], 6, "none", [], ""
+            )[:, :, top - first : bottom - first]
+            shape = batch, bottom - top, tiles, 6, self.outputs
+            strip = self._outputs(products.permute(0, 2, 3, 1).reshape(shape)).reshape(*shape[:2], -1, self.outputs)
+            strip = strip[:, :, :width].permute(0, 3, 1, 2)
+            if add is not None:
+                strip += add[:, :, top:bottom]
+            target = y[:, :, top:bottom]
+            torch.clamp_min(strip, 0, out=target) if self.relu else target.copy_(strip)
+        return y
+
+    @staticmethod
+    def _sums(x: Tensor, tiles: int) -> Tensor:
+        """(B, C, H, W) to (B, H, tiles, 6, C): each tile's six columns, of which neighbours share two, transformed."""
+        batch, channels, height, width = x.shape
+        wide = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, tiles * 4 + 1 - width))
+        d = [wide[:, :, i : i + 4 * tiles - 3 : 4] for i in range(6)]
+        sums = wide.new_empty(batch, height, tiles, 6, channels)
+        t = sums.unbind(3)
+        even, odd = torch.sub(d[4], d[2], alpha=4), torch.sub(d[3], d[1], alpha=4)
+        torch.add(even, odd, out=t[1])
+        torch.sub(even, odd, out=t[2])
+        torch.add(even.sub_(d[2]), d[0], alpha=4, out=t[0])
+        torch.add(torch.sub(d[5], d[3], alpha=5, out=even), d[1], alpha=4, out=t[5])
+        torch.sub(d[4], d[2], out=even)
+        torch.sub(d[3], d[1], out=odd)
+        torch.add(even, odd, alpha=2, out=t[3])
+        torch.sub(even, odd, alpha=2, out=t[4])
+        return sums
+
+    @staticmethod
+    def _outputs(products: Tensor) -> Tensor:
+        """(B, H, tiles, 6, C) to (B, H, tiles, 4, C)."""
+        m = products.unbind(3)
+        outputs = products.new_empty(*products.shape[:3], 4, products.shape[4])
+        y = outputs.unbind(3)
+        near, far = m[1] + m[2], m[3] + m[4]
+        torch.add(near, far, out=y[0]).add_(m[0])
+        torch.add(near, far, alpha=4, out=y[2])
+        torch.sub(m[1], m[2], out=near)
+        torch.sub(m[3], m[4], out=far)
+        torch.add(near, far, alpha=2, out=y[1])
+        torch.add(near, far, alpha=8, out=y[3]).add_(m[5])
+        return outputs

@@ -1,0 +1,99 @@
+"""From a backbone feature to the six maps: corner modules (paper, figure 7) and their output branches."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cornernet.config import Architecture
+from cornernet.model.corner_pool import corner_pool_pair
+from cornernet.model.layers import Branch, ConvBN, neighbourhoods
+from cornernet.model.pairing import PAIRINGS
+
+HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
+
+
+class CornerModule(nn.Module):
+    """Corner pooling inside a residual block: ``corner`` is ``"tl"`` (top-left) or ``"br"`` (bottom-right).
+
+    ``reach`` is how many cells a pool is over at most. Without ``pooling`` its two inputs are added.
+    """
+
+    def __init__(
+        self, channels: int, corner_channels: int, corner: str, *, pooling: bool = True, window: int | None = None
+    ) -> None:
+        super().__init__()
+        self.vertical = ConvBN(channels, corner_channels, 3)
+        self.horizontal = ConvBN(channels, corner_channels, 3)
+        self.merge = ConvBN(corner_channels, channels, 3)
+        self.shortcut = ConvBN(channels, channels, 1, relu=False)
+        self.out = ConvBN(channels, channels, 3)
+        self.pool = partial(corner_pool_pair, reverse=corner == "tl", window=window) if pooling else torch.add
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Backbone feature (B, C, H, W) to corner feature of the same shape."""
+        pooled = self.pool(self.vertical(x), self.horizontal(x))
+        return self.out(self.merge(pooled, add=self.shortcut(x)))
+
+
+class CornerFeatures(NamedTuple):
+    """Features after corner pooling, (B, C, H, W) each."""
+
+    tl: Tensor
+    br: Tensor
+
+
+class CornerValues(NamedTuple):
+    """What the sparse branches say at chosen cells: offsets (B, K, 2) as x, y in cells; embeddings (B, K, 1), or in
+    their place what else pairs corners (``Pairing``)."""
+
+    tl_offsets: Tensor
+    br_offsets: Tensor
+    tl_embeddings: Tensor
+    br_embeddings: Tensor
+
+
+class CornerHead(nn.Module):
+    """Corner modules and branches of one stack; can be asked in parts, so that test and training pay for no more."""
+
+    def __init__(self, architecture: Architecture, num_classes: int) -> None:
+        super().__init__()
+        channels, hidden = architecture.feature_channels, architecture.branch_channels
+        pooling: Any = {"pooling": architecture.corner_pooling, "window": architecture.pool_window}
+        self.tl = CornerModule(channels, architecture.corner_channels, "tl", **pooling)
+        self.br = CornerModule(channels, architecture.corner_channels, "br", **pooling)
+        kernel = architecture.branch_kernel
+        self.tl_heatmap = Branch(channels, hidden, num_classes, kernel)
+        self.br_heatmap = Branch(channels, hidden, num_classes, kernel)
+        self.tl_offset = Branch(channels, hidden, 2, kernel)
+        self.br_offset = Branch(channels, hidden, 2, kernel)
+        self.pairing = PAIRINGS[architecture.pairing](channels, hidden, kernel)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """As OpenMMLab's networks began: the branches' last layers as PyTorch does, all others by He, fan out."""
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.Conv2d) and not (name.endswith(".out") and layer.kernel_size == (1, 1)):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        for heatmap in (self.tl_heatmap, self.br_heatmap):
+            nn.init.constant_(heatmap.out.bias, HEATMAP_BIAS)  # type: ignore[arg-type]
+
+    def corner_features(self, feature: Tensor) -> CornerFeatures:
+        """Backbone feature (B, C, H, W) to the two corner features."""
+        return CornerFeatures(self.tl(feature), self.br(feature))
+
+    def heatmaps(self, features: CornerFeatures) -> tuple[Tensor, Tensor]:
+        """Logits (B, num_classes, H, W) of the top-left and the bottom-right corners."""
+        return self.tl_heatmap(features.tl), self.br_heatmap(features.br)
+
+    def values_at(self, features: CornerFeatures, tl_cells: Tensor, br_cells: Tensor) -> CornerValues:
+        """Offsets and embeddings at cells (B, K) int64, row * W + column, only."""
+        tl, br = neighbourhoods(features.tl, tl_cells), neighbourhoods(features.br, br_cells)
+        return CornerValues(
+            self.tl_offset.at(tl), self.br_offset.at(br), self.pairing.tl.at(tl), self.pairing.br.at(br)
+        )

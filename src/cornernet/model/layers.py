@@ -1,0 +1,90 @@
+"""Layers that several parts of the network are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Conv(nn.Conv2d):
+    """A convolution that trains on CPUs, too: oneDNN's backward pass of 1x1 ones of stride 2 and fewer than 16 channels
+    writes outside its memory (torch 2.13). There the cells between are left out before."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        step = self.stride[0]
+        if step > 1 and self.kernel_size == (1, 1) and self.in_channels < 16:
+            return F.conv2d(input[..., ::step, ::step], self.weight, self.bias, groups=self.groups)
+        return super().forward(input)
+
+
+class ConvBN(nn.Module):
+    """Convolution without bias and batch normalisation; then, where there is one, a sum; then ReLU, unless told not to.
+
+    Padding is k // 2. The four are one step so that ``model.fuse`` can make them one operator for testing.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, relu: bool = True) -> None:
+        super().__init__()
+        self.conv = Conv(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+        self.relu = relu
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, outputs, H / stride, W / stride), rounded up; ``add`` has the output's shape."""
+        y = self.bn(self.conv(x))
+        if add is not None:
+            y = y + add
+        return F.relu(y, inplace=True) if self.relu else y
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where stride or channels change."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = ConvBN(inputs, outputs, 3, stride)
+        self.conv2 = ConvBN(outputs, outputs, 3)
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = ConvBN(inputs, outputs, 1, stride, relu=False) if changes else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.conv1(x), add=self.shortcut(x))
+
+
+def neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
+    """The 3x3 surroundings of chosen cells, zero outside the map, as a 3x3 convolution would see them.
+
+    ``features`` (B, C, H, W); ``cells`` (B, K) int64, row * W + column. Returns (B, K, 9, C), row-major. Costs K reads
+    where a convolution costs H * W; free of copies where ``features`` is channels-last.
+    """
+    batch, channels, height, width = features.shape
+    shifts = torch.arange(-1, 2, device=cells.device)
+    rows = (cells // width)[..., None, None] + shifts[:, None]
+    columns = (cells % width)[..., None, None] + shifts
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    image = torch.arange(batch, device=cells.device)[:, None, None, None]
+    index = torch.where(inside, (image * height + rows) * width + columns, 0)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    found = table.index_select(0, index.reshape(-1)).masked_fill(~inside.reshape(-1, 1), 0)
+    return found.reshape(*cells.shape, 9, channels)
+
+
+class Branch(nn.Module):
+    """Convolution of ``kernel`` 3 (or 1), ReLU, 1x1 convolution, both with bias: everywhere, or only at some cells."""
+
+    def __init__(self, channels: int, hidden: int, outputs: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, hidden, kernel, padding=kernel // 2)
+        self.out = nn.Conv2d(hidden, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Corner feature (B, C, H, W) to maps (B, outputs, H, W)."""
+        return self.out(F.relu(self.conv(x), inplace=True))
+
+    def at(self, patches: Tensor) -> Tensor:
+        """``neighbourhoods`` (B, K, 9, C) to values (B, K, outputs): what ``forward`` gives at those cells."""
+        weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
+        seen = patches.flatten(2) if self.conv.kernel_size == (3, 3) else patches[:, :, 4]
+        hidden = F.relu(F.linear(seen.to(weight.dtype), weight, self.conv.bias))
+        return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)

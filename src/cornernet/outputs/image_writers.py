@@ -1,0 +1,132 @@
+"""Results to look at: pictures, crops of every box, annotated videos."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from cornernet.drawing.draw import draw_pairings, draw_seen, save_image
+from cornernet.errors import InputError
+from cornernet.files import make_folder
+from cornernet.inference.stream import Result
+from cornernet.media.images import Pixels
+from cornernet.media.video import Video
+from cornernet.outputs.writer import Writer
+from cornernet.structures import Explanation
+
+_LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 bytes
+# what Windows takes for devices
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(1, 10))}
+
+
+class Pictures(Writer):
+    """NAME.jpg for every image, and unless ``stills_only`` NAME/000000.jpg ... for the frames of a video."""
+
+    def __init__(self, folder: Path, *, stills_only: bool) -> None:
+        self.folder, self.stills_only = folder, stills_only
+
+    def add(self, result: Result) -> None:
+        if result.frame.video is None or not self.stills_only:
+            save_image(self.folder / f"{result.frame.stem}.jpg", result.picture)
+
+
+class Explanations(Writer):
+    """NAME_heatmaps.jpg and NAME_pairs.jpg: what the network saw."""
+
+    def __init__(self, folder: Path, threshold: float) -> None:
+        self.folder, self.threshold = folder, threshold
+
+    def add(self, result: Result) -> None:
+        assert result.explanation
+        draw_explanation(result.image, result.explanation, self.threshold, self.folder / result.frame.stem)
+
+
+class Crops(Writer):
+    """crops/CLASS/NAME_01.jpg ...: the inside of every box, numbered from the best of its image on."""
+
+    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
+        self.folder, self.names = folder / "crops", safe_names(class_names)
+
+    def add(self, result: Result) -> None:
+        found = result.detections
+        for number, (box, label) in enumerate(zip(found.boxes, found.labels, strict=True), start=1):
+            (left, top), (right, bottom) = map(math.floor, box[:2]), map(math.ceil, box[2:])
+            path = self.folder / self.names[label] / f"{result.frame.stem}_{number:02d}.jpg"
+            save_image(path, result.image[top:bottom, left:right])
+
+
+class Videos(Writer):
+    """NAME.mp4 for every video and camera: its frames with their boxes, as many a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name: str | None = None
+
+    def add(self, result: Result) -> None:
+        frame = result.frame
+        if frame.video is None:
+            return
+        if frame.name != self.name:
+            self.finish()
+            self._begin(frame.name, frame.video.rate, result.image)
+        self.writer.write(cv2.cvtColor(result.picture, cv2.COLOR_RGB2BGR))
+        self.count += 1
+
+    def finish(self) -> None:
+        if self.name is None:
+            return
+        self.writer.release()
+        target = self.folder / f"{self.name}.mp4"
+        try:
+            if Video(str(self.part), str(target)).length != self.count:  # OpenCV does not tell of a full disk
+                raise InputError(f"{target}: not all frames could be written")
+            self.part.replace(target)
+        except (InputError, OSError) as error:
+            raise InputError(f"cannot write {target}: make room there, or write elsewhere") from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        if self.name is not None:
+            self.writer.release()
+            self.part.unlink(missing_ok=True)
+            self.name = None
+
+    def _begin(self, name: str, rate: float, image: Pixels) -> None:
+        make_folder(self.folder)
+        self.part = self.folder.absolute() / f".{name[:32]}.{secrets.token_hex(4)}.mp4"
+        size = image.shape[1], image.shape[0]
+        self.writer = cv2.VideoWriter(str(self.part), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+        self.name, self.count = name, 0
+        if not self.writer.isOpened():
+            raise InputError(
+                f"cannot write {self.folder / name}.mp4: no video of {size[0]}x{size[1]} pixels can be made there;"
+                " write elsewhere, or choose --save pictures"
+            )
+
+
+def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: Path) -> None:
+    """Write STEM_heatmaps.jpg and STEM_pairs.jpg of one image."""
+    heatmaps = draw_seen(image, seen)
+    save_image(stem.with_name(f"{stem.name}_heatmaps.jpg"), heatmaps)
+    pairs = draw_pairings(image, seen.candidates, seen.detections, threshold)
+    save_image(stem.with_name(f"{stem.name}_pairs.jpg"), pairs)
+
+
+def safe_names(class_names: Sequence[str]) -> list[str]:
+    """A folder name for each class that every file system takes, each another one also where case does not count."""
+    names: list[str] = []
+    for class_name in class_names:
+        plain = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in class_name)
+        stem = plain[:_LONGEST_NAME].strip(" .") or "_"
+        if stem.upper().split(".")[0] in _RESERVED:
+            stem += "_"
+        name, number = stem, 2
+        while name.casefold() in {other.casefold() for other in names}:
+            name, number = f"{stem}_{number}", number + 1
+        names.append(name)
+    return names

@@ -1,0 +1,106 @@
+"""Results in the form in which they are sent: JSON, an annotated JPEG, heatmaps as small pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from cornernet.drawing.draw import BOTTOM_RIGHT_COLOR, TOP_LEFT_COLOR, draw_detections
+from cornernet.drawing.text import Color
+from cornernet.explain.reasons import said_by
+from cornernet.inference.detector import Detector
+from cornernet.media.images import Pixels
+from cornernet.serve.limits import RequestError
+from cornernet.structures import CornerPoints, Detections, Explanation, FloatArray, IntArray
+
+_LONGEST_JPEG = 65_500  # pixels a side: libjpeg's limit
+_SIDE = 400  # pixels of a heatmap's longer side: as wide as it is shown
+
+
+def detections_as_json(found: Detections, threshold: float) -> dict[str, Any]:
+    """Detections of at least ``threshold`` with what is needed to make sense of them."""
+    return _about(found, threshold) | {"detections": found.above(threshold).as_dicts()}
+
+
+def detections_as_jpeg(image: Pixels, found: Detections, threshold: float) -> bytes:
+    """An image (H, W, 3) with its boxes of at least ``threshold``; ``Refusal`` where it is too long for JPEG."""
+    height, width = image.shape[:2]
+    if max(height, width) > _LONGEST_JPEG:
+        raise RequestError(
+            413, f"{height}x{width} pixels: a JPEG has {_LONGEST_JPEG} a side at most; ask for format=json"
+        )
+    picture = cv2.cvtColor(draw_detections(image, found, threshold), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+def explanation_as_json(seen: Explanation, detector: Detector) -> dict[str, Any]:
+    """All detections with both corners, and both heatmaps.
+
+    A corner has its position in pixels of the image, its score, and its embedding where it is the first view's.
+    """
+    found = seen.detections
+    entries = [
+        entry | _corners(seen, box, entry["label"]) for entry, box in zip(found.as_dicts(), found.boxes, strict=True)
+    ]
+    heatmaps = {
+        "top_left": _picture(seen.tl_heatmap, seen, TOP_LEFT_COLOR),
+        "bottom_right": _picture(seen.br_heatmap, seen, BOTTOM_RIGHT_COLOR),
+    }
+    return _about(found, detector.threshold) | {"detections": entries, "heatmaps": heatmaps}
+
+
+def _about(found: Detections, threshold: float) -> dict[str, Any]:
+    height, width = found.image_size
+    return {"width": width, "height": height, "classes": found.class_names, "threshold": threshold}
+
+
+def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
+    """The two corners behind a detection, and their distance."""
+    candidates = seen.candidates
+    i, _ = candidates.nearest(box, label, seen.detections.image_size)
+    tl = br = {}
+    if candidates.views[i] == 0:
+        tl = _said(seen.tl_corners, label, candidates.tl_cells[i])
+        br = _said(seen.br_corners, label, candidates.br_cells[i])
+    return {
+        "top_left": _corner(candidates.boxes[i, :2], candidates.tl_scores[i], tl),
+        "bottom_right": _corner(candidates.boxes[i, 2:], candidates.br_scores[i], br),
+        "distance": round(float(candidates.distances[i]), 4),
+    }
+
+
+def _said(corners: CornerPoints, label: int, cell: IntArray) -> dict[str, Any]:
+    here = np.flatnonzero((corners.labels == label) & (corners.cells == cell).all(axis=1))
+    return said_by(corners, int(here[0]), digits=4) if len(here) else {}
+
+
+def _corner(position: FloatArray, score: float, said: dict[str, Any]) -> dict[str, Any]:
+    x, y = (round(float(v), 2) for v in position)
+    return {"x": x, "y": y, "score": round(float(score), 5), "embedding": None, "size": None} | said
+
+
+def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:
+    """A heatmap (h, w) where it lies over the image: a PNG in a data address, as opaque as the probability's root."""
+    view_height, view_width = seen.view_size
+    small = min(1.0, _SIDE / max(view_height, view_width))
+    size = max(1, round(view_width * small)), max(1, round(view_height * small))
+    # Pixel of the picture -> of the view -> of the padded input -> cell; centres lie at halves in all of them.
+    (top, left), (rows, columns) = seen.offset, heatmap.shape
+    across, down = columns / seen.padded_size[1], rows / seen.padded_size[0]
+    x_step, y_step = view_width / size[0], view_height / size[1]
+    to_cells = np.array(
+        [[x_step * across, 0, (x_step / 2 + left) * across - 0.5], [0, y_step * down, (y_step / 2 + top) * down - 0.5]]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    there = cv2.warpAffine(heatmap.astype(np.float32), to_cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    alpha = np.rint(255 * np.sqrt(np.clip(there, 0, 1))).astype(np.uint8)
+    # One colour in 256 degrees of opacity: with a palette, a byte a pixel.
+    picture, file = Image.fromarray(alpha), io.BytesIO()
+    picture.putpalette(bytes(color) * 256)
+    picture.save(file, "PNG", transparency=bytes(range(256)), optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

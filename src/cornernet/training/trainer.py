@@ -1,0 +1,306 @@
+"""A training from its recipe to its run folder."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import math
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+
+from cornernet.config import Recipe
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.find import LabelFolder, find_data, load_split
+from cornernet.data.formats import Format
+from cornernet.data.loading import TrainingLoader
+from cornernet.errors import InputError
+from cornernet.evaluation.ap import Metrics
+from cornernet.files import atomic_write, atomic_write_json, make_folder
+from cornernet.model.checkpointing import checkpoint_activations, compile_parts
+from cornernet.model.cornernet import CornerNet, channels_last
+from cornernet.recipes.load import load_recipe, recipe_yaml
+from cornernet.training.callbacks import (
+    BOARD_FOLDER,
+    CHECKPOINT_SECONDS,
+    LOG_FILE,
+    OPENMMLAB_LOG_FILE,
+    STATE_FILE,
+    Keeper,
+    RunLog,
+    SilentLog,
+)
+from cornernet.training.distributed import World, connect, find_world
+from cornernet.training.module import TrainingModule
+from cornernet.weights.store import Weights
+from cornernet.weights.transfer import transfer
+from cornernet.weights.zoo import open_weights
+
+RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
+
+
+@dataclass
+class DataSource:
+    """A folder with a data set and the names of its splits; no validation where ``val_split`` is ``None``.
+
+    ``val_share`` of the images are held back where there is no ``val`` (`load_split`); ``format`` is found by looking.
+    """
+
+    folder: str
+    train_split: str = "train"
+    val_split: str | None = "val"
+    val_share: float | None = None
+    format: Format | None = None
+
+    def load(self, *, strict: bool = False) -> tuple[CocoDataset, CocoDataset | None]:
+        """The training and the validation split, with the same classes; ``InputError`` where one will not do."""
+        labels = find_data(self.folder, self.format)
+        training = self._training(labels, strict)
+        if self.val_split is None:
+            return training, None
+        names = training.class_names
+        validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
+        return training, validation
+
+    def load_training(self) -> CocoDataset:
+        """The training split alone."""
+        return self._training(find_data(self.folder, self.format), strict=False)
+
+    def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
+        training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
+        training.require_boxes()
+        return training
+
+
+@dataclass
+class TrainingResult:
+    """The run's folder and the last validation's figures, if there was one."""
+
+    folder: Path
+    metrics: Metrics | None
+
+
+def train(
+    recipe: Recipe,
+    source: DataSource,
+    folder: Path,
+    *,
+    name: str = "",
+    strict: bool = False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    report: Callable[[CocoDataset], None] = lambda dataset: None,
+) -> TrainingResult:
+    """Train a network by ``recipe`` on the data of ``source``; everything it leaves behind lies in ``folder``.
+
+    Weights to begin with bring their preprocessing; what does not fit is said.
+    ``report`` is shown each data set as it was read, with its problems. Raises ``InputError`` for data or folders that
+    will not do, ``DivergedError`` where a loss stops being finite, ``InterruptedRun`` on Ctrl-C or SIGTERM.
+    """
+    recipe.check()
+    world = find_world()
+    if recipe.optimization.sync_batchnorm and not torch.cuda.is_available():
+        raise InputError("optimization.sync_batchnorm: needs GPUs; leave it out on this machine")
+    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+        raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
+    data = source.load(strict=strict)
+    start = open_weights(recipe.weights) if recipe.weights else None
+    if start:
+        own = recipe.preprocessing
+        sizes = {"pad_mask": own.pad_mask, "pad_multiple": own.pad_multiple, "max_size": own.max_size}
+        recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
+    if world.is_first:
+        for dataset in filter(None, data):
+            report(dataset)
+        make_folder(folder)
+        _clear_false_start(folder)
+        if any(folder.iterdir()):
+            raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
+        atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
+        run = {"name": name, "source": asdict(source), "class_names": data[0].class_names, "world": world.size}
+        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images)})
+    while True:
+        try:
+            return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
+        except torch.OutOfMemoryError as error:
+            recipe = _smaller_batch(recipe, folder, world, error)
+        gc.collect()  # what the failed training still holds, now that its error is gone
+        torch.cuda.empty_cache()
+
+
+def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
+    """Go on with the run in ``folder`` from its last checkpoint, exactly; ``data`` where the data set has moved."""
+    source, name, classes, images, size = _read_run(folder)
+    recipe = load_recipe(str(folder / RECIPE_FILE))
+    if data:
+        source.folder = data
+    training, validation = source.load()
+    if list(training.class_names) != classes or len(training.images) != images:
+        raise InputError(f"{training.json_path}: other classes or images than the run in {folder} began with")
+    world = find_world()
+    if world.size != size:
+        raise InputError(f"{folder}: the run began with {size} processes, not {world.size}; go on with as many")
+    state = folder / STATE_FILE
+    return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=state, world=world)
+
+
+def processes_of(folder: Path) -> int:
+    """How many processes the run in ``folder`` began with; ``InputError`` where none can be gone on with."""
+    return _read_run(folder)[-1]
+
+
+def _read_run(folder: Path) -> tuple[DataSource, str, list[str], int, int]:
+    """What the run in ``folder`` reads from, its name, classes, number of training images and of processes."""
+    for file in (RECIPE_FILE, RUN_FILE, STATE_FILE):
+        if not (folder / file).is_file():
+            raise InputError(f"{folder}: no {file}; --resume needs the folder of a run that has saved its state")
+    try:
+        run = json.loads((folder / RUN_FILE).read_text())
+        source, name = DataSource(**run["source"]), str(run["name"])
+        return source, name, list(run["class_names"]), int(run["images"]), int(run["world"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / RUN_FILE}: damaged ({error!r}); start the run anew") from None
+
+
+def _fit(
+    recipe: Recipe,
+    training: CocoDataset,
+    validation: CocoDataset | None,
+    folder: Path,
+    name: str,
+    checkpoint_seconds: float,
+    state: Path | None,
+    world: World,
+    start: Weights | None = None,
+) -> TrainingResult:
+    connect(world)
+    if world.is_first:
+        _tell_rate(recipe, world)
+    pl.seed_everything(recipe.seed, verbose=False)
+    model = channels_last(CornerNet(recipe.model, len(training.class_names)))
+    notes = transfer(model, training.class_names, start) if start else []
+    for note in notes if world.is_first else []:
+        print(f"weights: {note}", file=sys.stderr)
+    if recipe.activation_checkpointing:
+        checkpoint_activations(model)
+    if recipe.compile:
+        compile_parts(model)
+    loader = TrainingLoader(training, recipe, world.rank, world.size)
+    if not len(loader):
+        fewer = "fewer --devices" if world.size > 1 else "a smaller --batch_size"
+        raise InputError(
+            f"{training.json_path}: {len(training.images)} images are too few for {world.size} x {recipe.batch_size} a"
+            f" step; choose {fewer}"
+        )
+    module = TrainingModule(model, recipe, len(loader), world.size)
+    template = Weights(
+        {}, recipe.model, training.class_names, recipe.preprocessing, recipe.decoding, info={"recipe": name}
+    )
+    ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
+    log = RunLog(folder) if world.is_first else SilentLog(folder)
+    keeper = Keeper(folder, log, template, validation, ema, checkpoint_seconds)
+    callbacks: list[pl.Callback] = [log, keeper]  # logged before it is saved
+    if ema:
+        callbacks.insert(0, ema)  # and averaged before that
+    shows_bar = world.is_first and sys.stdout.isatty()  # a file wants lines, not bars
+    if shows_bar:
+        callbacks.append(TrainingBar())
+    with _quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            devices=world.local_size,
+            num_nodes=world.nodes,
+            strategy="ddp" if world.environment else "auto",
+            plugins=[world.environment] if world.environment else None,
+            sync_batchnorm=recipe.optimization.sync_batchnorm,
+            precision=recipe.precision,
+            max_epochs=recipe.epochs,
+            accumulate_grad_batches=recipe.accumulate,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=shows_bar,
+            use_distributed_sampler=False,
+            benchmark=torch.cuda.is_available(),
+        )
+        try:
+            trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
+            keeper.finish(trainer, module)
+        finally:
+            loader.close()
+    return TrainingResult(folder, keeper.metrics)
+
+
+def _smaller_batch(recipe: Recipe, folder: Path, world: World, error: torch.OutOfMemoryError) -> Recipe:
+    """The recipe with half the batch and twice the accumulation, written to ``folder``, for a run whose first steps ran
+    out of memory; ``InputError`` where that cannot help."""
+    fix = "choose a smaller --size, --augmentation.crop_size or --batch-size, or --activation_checkpointing true"
+    if recipe.batch_size == 1 or world.size > 1 or (folder / STATE_FILE).exists():
+        raise InputError(f"out of memory at {recipe.batch_size} images a step on a device; {fix}") from error
+    half = recipe.batch_size // 2
+    smaller = replace(recipe, batch_size=half, accumulate=math.ceil(recipe.batch_size * recipe.accumulate / half))
+    print(
+        f"out of memory: batch {recipe.batch_size} is now {half}, {smaller.accumulate} of them a step of the weights",
+        file=sys.stderr,
+    )
+    atomic_write(folder / RECIPE_FILE, recipe_yaml(smaller).encode())
+    shutil.rmtree(folder / BOARD_FOLDER, ignore_errors=True)
+    for name in (LOG_FILE, OPENMMLAB_LOG_FILE):
+        (folder / name).unlink(missing_ok=True)
+    return smaller
+
+
+def _tell_rate(recipe: Recipe, world: World) -> None:
+    """Say where the batch in use is not the one that the recipe's rate is meant for."""
+    settings = recipe.optimization
+    batch = recipe.batch_size * recipe.accumulate * world.size
+    if batch != settings.base_batch_size:
+        parts = f"{world.size} x {recipe.batch_size}" + (f" x {recipe.accumulate}" if recipe.accumulate > 1 else "")
+        rate = settings.lr * batch / settings.base_batch_size
+        print(
+            f"warning: batch {batch} ({parts}) is not the recipe's {settings.base_batch_size}: learning rate scaled"
+            f" from {settings.lr:g} to {rate:g}",
+            file=sys.stderr,
+        )
+
+
+def _clear_false_start(folder: Path) -> None:
+    """Remove what a run left that ended before its first checkpoint, so that it can begin again."""
+    if {path.name for path in folder.iterdir()} <= {RECIPE_FILE, RUN_FILE, LOG_FILE, OPENMMLAB_LOG_FILE, BOARD_FOLDER}:
+        shutil.rmtree(folder / BOARD_FOLDER, ignore_errors=True)
+        for path in folder.iterdir():
+            path.unlink()
+
+
+class TrainingBar(TQDMProgressBar):
+    """Lightning's bar without the version number."""
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        shown = super().get_metrics(trainer, pl_module)
+        shown.pop("v_num", None)
+        return shown
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's notices and advice on the terminal."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # 1x1 weights
+            yield
+    finally:
+        logger.setLevel(level)

@@ -51,7 +51,10 @@ def explanation_as_json(seen: Explanation, detector: Detector) -> dict[str, Any]
         "top_left": _picture(seen.tl_heatmap, seen, TOP_LEFT_COLOR),
         "bottom_right": _picture(seen.br_heatmap, seen, BOTTOM_RIGHT_COLOR),
     }
-    return _about(found, detector.threshold) | {"detections": entries, "heatmaps": heatmaps}
+    words = seen.tl_corners.words
+    pairing = {"name": words.name, "legend": words.legend, "differ": words.differ}
+    about = _about(found, detector.threshold) | {"pairing": pairing}
+    return about | {"detections": entries, "heatmaps": heatmaps}
 
 
 def _about(found: Detections, threshold: float) -> dict[str, Any]:

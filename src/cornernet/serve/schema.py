@@ -48,6 +48,14 @@ class Heatmaps(BaseModel):
     bottom_right: str
 
 
+class PairingValue(BaseModel):
+    """What the network's corners predict of their object: the ``name`` of a corner's field, and words for people."""
+
+    name: str
+    legend: str
+    differ: str
+
+
 class ExplainedPrediction(BaseModel):
     """All that was found, whatever its score, and what the network saw; ``threshold`` is the weights' own."""
 
@@ -55,6 +63,7 @@ class ExplainedPrediction(BaseModel):
     height: int
     classes: list[str]
     threshold: float
+    pairing: PairingValue
     detections: list[ExplainedDetection]
     heatmaps: Heatmaps
 

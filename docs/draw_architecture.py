@@ -33,6 +33,7 @@ WHAT = {
     "media": "pixels from files, videos, cameras, addresses",
     "model": "the method: network, pairing, targets, losses, decoding",
     "recipes": "the shipped recipes, and their reader",
+    "typed": "plain values into typed settings",
     "config": "every field of recipes and weights files",
     "files": "writes a file whole or not at all",
     "hardware": "usable cores and memory",

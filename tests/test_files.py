@@ -46,7 +46,7 @@ def test_what_is_in_the_way_is_an_input_error(tmp_path):
         assert str(path) in str(raised.value) or str(path.parent) in str(raised.value)
         assert "\n" not in str(raised.value)
     for folder in (tmp_path / "file", tmp_path / "file" / "deep", tmp_path / "nul\0"):
-        with pytest.raises(InputError, match="cannot make the folder"):
+        with pytest.raises(InputError, match="the folder cannot be made"):
             make_folder(folder)
     assert os.listdir(tmp_path) == ["file"]
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what went wrong said in one line."""
+"""Files are written whole or not at all; an error is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _FIXES = {
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Create a folder and its parents where they are missing; returns its path.
+    """Create a folder and its parents if they are missing; returns its path.
 
-    Raises ``InputError`` where that cannot be: a file is in the way, no permission, read-only, no space.
+    Raises ``InputError`` if that fails: a file is in the way, no permission, read-only, no space.
     """
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise _cannot("make the folder", folder, error) from error
+        raise _error(folder, "the folder cannot be made", error) from error
     return folder
 
 
@@ -47,21 +47,21 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write in pieces, which takes its name where the block ends, and never where that fails.
+    """A file to write in pieces. It gets its name when the block ends, and only if nothing failed.
 
-    The bytes go to a hidden file in the same folder, which then takes the name, so that nobody ever reads half a file
-    and a failure leaves the old one as it was. Missing parents are created, a link keeps pointing where it did.
-    Raises ``InputError`` for a folder or device of that name, a missing permission, a full disk.
+    The bytes go to a hidden file in the same folder, which is renamed at the end: nobody reads half a file, and a
+    failure leaves the old file as it was. Missing parents are created; a link still points to the same file. Raises
+    ``InputError`` for a folder or device of that name, a missing permission, a full disk.
     """
     target = Path(path)
     try:
         real = target.resolve()
         in_the_way = real.exists() and not real.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        raise _cannot("write", target, error) from error
+        raise _error(target, "cannot be written", error) from error
     if in_the_way:
-        what = "a folder" if real.is_dir() else "a device, not a file"
-        raise InputError(f"cannot write {target}: it is {what}; give the name of a file")
+        kind = "a folder" if real.is_dir() else "a device, not a file"
+        raise InputError(f"cannot be written (it is {kind})", target, "give the name of a file")
     make_folder(real.parent)
     hidden = real.parent / f".{real.name[:32]}.{secrets.token_hex(4)}.tmp"
     try:
@@ -72,7 +72,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(f.fileno())
         os.replace(hidden, real)
     except (OSError, ValueError) as error:
-        raise _cannot("write", target, error) from error
+        raise _error(target, "cannot be written", error) from error
     finally:
         hidden.unlink(missing_ok=True)
 
@@ -88,8 +88,8 @@ def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None
     return atomic_write(path, (text + "\n").encode())
 
 
-def _cannot(do: str, path: Path, error: Exception) -> InputError:
+def _error(path: Path, what: str, error: Exception) -> InputError:
     number = error.errno if isinstance(error, OSError) else None
     reason = (os.strerror(number) if number else str(error)).lower()
     fix = _FIXES.get(number, "choose another place") if number else "choose another name"
-    return InputError(f"cannot {do} {path}: {reason}; {fix}")
+    return InputError(f"{what} ({reason})", path, fix)

@@ -109,12 +109,12 @@ def write_shapes(
     called after each scene. Raises InputError where `out` is in use or cannot be written, or a number is out of range.
     """
     if train < 0 or val < 0:
-        raise InputError(f"cannot write {train} train and {val} val scenes: give counts of 0 or more")
+        raise InputError(f"cannot write {train} train and {val} val scenes", fix="give counts of 0 or more")
     if not 0 <= seed < 2**32:
-        raise InputError(f"cannot draw scenes from seed {seed}: give one in 0..2**32 - 1")
+        raise InputError(f"cannot draw scenes from seed {seed}", fix="give one in 0..2**32 - 1")
     out = Path(out).absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not an empty folder: give another path or remove it first")
+        raise InputError("exists and is not an empty folder", out, "give another path or remove it first")
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     jobs = [("train", index) for index in range(train)] + [("val", index) for index in range(val)]
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(CLASS_NAMES)]
@@ -140,7 +140,8 @@ def write_shapes(
             out.rmdir()  # a rename onto an empty folder fails on Windows
         partial.rename(out)
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}; give a writable path with room") from error
+        what = f"cannot be written ({error.strerror or error})"
+        raise InputError(what, out, "give a writable path with room") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

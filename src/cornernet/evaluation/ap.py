@@ -170,17 +170,13 @@ def _annotation(index: int, annotation: dict[str, Any]) -> dict[str, Any]:
 def _check(what: str, entries: list[dict[str, Any]], images: set[int], categories: set[int]) -> None:
     for index, entry in enumerate(entries):
         if entry["image_id"] not in images:
-            raise InputError(
-                f"{what} {index} is of image {entry['image_id']}, which is not in the ground truth: "
-                "evaluate against the file the images came from"
-            )
+            fault = f"is of image {entry['image_id']}, which is not in the ground truth"
+            raise InputError(fault, f"{what} {index}", "evaluate against the file the images came from")
         if entry["category_id"] not in categories:
-            raise InputError(
-                f"{what} {index} is of category {entry['category_id']}, which is not in the ground truth: "
-                "its ids may be numbered otherwise"
-            )
+            fault = f"is of category {entry['category_id']}, which is not in the ground truth"
+            raise InputError(fault, f"{what} {index}", "its ids may be numbered otherwise")
         if len(entry["bbox"]) != 4 or not all(map(math.isfinite, (*entry["bbox"], entry.get("score", 0)))):
-            raise InputError(f"{what} {index} needs a bbox of four finite numbers and a finite score")
+            raise InputError("needs a bbox of four finite numbers and a finite score", f"{what} {index}")
 
 
 def _unique_names(categories: list[dict[str, Any]]) -> list[str]:

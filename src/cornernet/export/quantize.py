@@ -40,7 +40,7 @@ class Calibration:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if not dataset.images:
-            raise InputError(f"{dataset.json_path}: no image to calibrate on in {dataset.name}; choose another split")
+            raise InputError(f"no image to calibrate on in {dataset.name}", dataset.json_path, "choose another split")
         count = min(count, len(dataset.images))
         self.records = [dataset.images[i * len(dataset.images) // count] for i in range(count)]
         self.max_size, self.progress = max_size, progress

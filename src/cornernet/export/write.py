@@ -63,7 +63,7 @@ def to_onnx(
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {KEY: facts.to_json()})
     if proto.ByteSize() > _LARGEST:
-        raise InputError("the network is above 2 GiB, more than one ONNX file holds; use --precision fp16")
+        raise InputError("the network is above 2 GiB, more than one ONNX file holds", fix="use --precision fp16")
     return proto
 
 

@@ -88,6 +88,9 @@ class Health(BaseModel):
 
 
 class Error(BaseModel):
-    """Why there is no other answer, and what to do, in one line."""
+    """Why there is no other answer: in one line, and its parts: what is wrong, where, and how to fix it."""
 
     error: str
+    what: str
+    where: str
+    fix: str

@@ -48,7 +48,7 @@ ARCHITECTURES = {
     for backbone, pairing in product(BACKBONES, PAIRINGS)
 }
 NAMES = ("ape", "bee", "cat")
-DECODING = Decoding(num_corners=60, max_distance=1.0)
+DECODING = Decoding(num_corners=500, max_distance=1.0)
 every = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
 

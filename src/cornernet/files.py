@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,29 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise _error(target, "cannot be written", error) from error
     finally:
         hidden.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], fix: str = "") -> Iterator[Path]:
+    """A new folder to fill. It gets its name when the block ends, and only if nothing failed.
+
+    Raises ``InputError`` if the path is in use, and for an ``OSError`` in the block; ``fix`` is for the latter.
+    """
+    target = Path(path).absolute()
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError("exists and is not an empty folder", target, "give another path or remove it first")
+        partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+        try:
+            yield make_folder(partial)
+            if target.exists():
+                target.rmdir()  # a rename onto an empty folder fails on Windows
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        what, fix = f"cannot be written ({error.strerror or error})", fix or "give a writable path with room"
+        raise InputError(what, target, fix) from error
 
 
 def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None = 2) -> Path:

@@ -13,8 +13,7 @@ from cornernet.data.find import plain_name
 from cornernet.data.formats import Format
 from cornernet.data.voc import write_voc
 from cornernet.data.yolo import write_yolo
-from cornernet.errors import InputError
-from cornernet.files import make_folder
+from cornernet.files import atomic_folder
 
 
 def write_data(
@@ -31,7 +30,6 @@ def write_data(
     instead of copies; ``progress(done, total)`` is called after each. Raises ``InputError`` if ``out`` is in use or
     cannot be written, and for names that the format cannot store.
     """
-    out = out.absolute()
     names = [plain_name(name) for name in datasets]
     splits = dict(zip(names if len(set(names)) == len(names) else datasets, datasets.values(), strict=True))
     total = sum(len(dataset.images) for dataset in datasets.values())
@@ -49,19 +47,5 @@ def write_data(
             progress(done, total)
 
     write = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc}[format]
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError("exists and is not an empty folder", out, "give another path or remove it first")
-        partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-        try:
-            make_folder(partial)
-            notes = write(partial, splits, place)
-            if out.exists():
-                out.rmdir()  # a rename onto an empty folder fails on Windows
-            partial.rename(out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        fix = "leave --link out, or give another path" if link else "give a writable path with room"
-        raise InputError(f"cannot be written ({error.strerror or error})", out, fix) from error
-    return notes
+    with atomic_folder(out, "leave --link out, or give another path" if link else "") as new:
+        return write(new, splits, place)

@@ -81,7 +81,7 @@ class Tables:
     knows_headers: bool = False
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
-        """Where an annotation of an image stands, for messages."""
+        """The place of an annotation of an image, for messages."""
         if self.places is not None:
             return self.places[annotation_id - 1]
         return f"{self.path} annotation {annotation_id}" + (f" of {file_name}" if file_name else "")

@@ -223,10 +223,10 @@ def _read_label(file: Path, stem: str, folder: Path, named_so: Sequence[Path]) -
         return _Label(file, image, problem=unusable_image(file, problem))
     file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
     if file_name.strip("."):
-        said = [(folder / stem).with_name(file_name), folder / file_name]
-        image = next((path for path in said if path in named_so or (not named_so and os.path.isfile(path))), image)
+        named = [(folder / stem).with_name(file_name), folder / file_name]
+        image = next((path for path in named if path in named_so or (not named_so and os.path.isfile(path))), image)
         if not named_so and not os.path.isfile(image):
-            image = said[0]
+            image = named[0]
     height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))

@@ -38,7 +38,7 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE = 0x0112, 256, 257, (322, 323)
 _GIANT_TILE = 2**22  # pixels of a TIFF's tile
 _DECODED_BYTES = 8  # a pixel is 4 bytes inside Pillow, then 3 in our array
-_SMALL = 64 * 2**20  # bytes; below this nobody asks how much memory there is
+_SMALL = 64 * 2**20  # bytes; below this the available memory is not looked up
 _TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # round(value / 257)
 _OPENING = threading.Lock()
 

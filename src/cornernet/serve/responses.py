@@ -87,7 +87,7 @@ def _corner(position: FloatArray, score: float, predicted: dict[str, Any]) -> di
 
 
 def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:
-    """A heatmap (h, w) where it lies over the image: a PNG in a data address, as opaque as the probability's root."""
+    """The part of a heatmap (h, w) over the image: a PNG in a data address; opacity is the probability's root."""
     view_height, view_width = seen.view_size
     small = min(1.0, _SIDE / max(view_height, view_width))
     size = max(1, round(view_width * small)), max(1, round(view_height * small))

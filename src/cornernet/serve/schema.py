@@ -42,7 +42,7 @@ class ExplainedDetection(Detection):
 
 
 class Heatmaps(BaseModel):
-    """PNG pictures as data addresses, to lay over the image: as opaque as the root of the corner's probability."""
+    """PNG pictures as data addresses, to lay over the image; opacity is the root of the corner's probability."""
 
     top_left: str
     bottom_right: str
@@ -57,7 +57,7 @@ class PairingValue(BaseModel):
 
 
 class ExplainedPrediction(BaseModel):
-    """All that was found, whatever its score, and what the network saw; ``threshold`` is the weights' own."""
+    """All detections, whatever their score, and the heatmaps; ``threshold`` is that of the weights."""
 
     width: int
     height: int

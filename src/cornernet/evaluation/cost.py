@@ -116,8 +116,8 @@ def require_training_memory(need: int, device: torch.device) -> None:
         there, what = available_memory(), "this machine"
     if there is not None and need > there:
         raise InputError(
-            f"a training step needs about {need / GIB:.1f} GiB and {what} has {there / GIB:.1f} GiB free; choose a"
-            " smaller --batch-size or network, or --no-training"
+            f"a training step needs about {need / GIB:.1f} GiB and {what} has {there / GIB:.1f} GiB free",
+            fix="choose a smaller --batch-size or network, or --no-training",
         )
 
 

@@ -13,7 +13,7 @@ import cornernet.structures
 ROOT = Path(cornernet.structures.__file__).parent
 FLOORS = [  # low to high; neighbours on one floor do not know each other
     {"errors"},
-    {"files", "structures", "hardware"},
+    {"files", "structures", "hardware", "typed"},
     {"config"},
     {"model", "recipes", "media"},
     {"drawing"},
@@ -94,6 +94,7 @@ def test_heavy_packages_stay_where_they_are_needed(path):
     pure = {
         "errors": set(),
         "files": set(),
+        "typed": set(),
         "structures": {"numpy"},
         "config": set(),
         "model": {"torch", "triton", "numpy"},

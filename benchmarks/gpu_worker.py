@@ -239,7 +239,7 @@ def own_road(job: Job) -> Road:
             corner_positions(tl, values.tl_offsets, factor, shifts),
             corner_positions(br, values.br_offsets, factor, shifts),
         )
-        distance = output.head.pairing.distance(values.tl_embeddings, values.br_embeddings, *places)
+        distance = output.head.pairing.distance(values.tl_pairing, values.br_pairing, *places)
         pair_corners(tl, br, *places, distance)
         yield "peaks and pairs"
         kept = soft_nms(boxes, scores, labels)

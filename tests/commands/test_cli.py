@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from cornernet.cli import COMMANDS, main
-from cornernet.config import Architecture, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, load_weights, save_weights
 from small import write_data, write_recipe
@@ -29,7 +29,11 @@ def data(tmp_path_factory) -> Path:
 def weights(tmp_path_factory) -> Path:
     """An untrained network of the data's classes that sees an object in most places."""
     torch.manual_seed(0)
-    architecture = Architecture(1, (8, 8), (1, 1), 8, 8, 8)
+    architecture = Architecture(
+        HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+        corner_channels=8,
+        branch_channels=8,
+    )
     model = CornerNet(architecture, 2)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     stored = Weights(model.state_dict(), architecture, ("red", "blue"), Preprocessing(pad_mask=7), threshold=0.05)

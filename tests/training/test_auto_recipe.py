@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cornernet.commands.train import train as train_command
-from cornernet.config import SIZES, Recipe, pad_multiple
+from cornernet.config import SIZES, EmbeddingConfig, Recipe, SizeConfig, pad_multiple
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingImages
 from cornernet.errors import InputError
@@ -47,9 +47,9 @@ def test_small_objects_get_the_small_network_and_large_ones_a_deeper():
         (GPU, None, "base"),
         (CPU, "small", "small"),
     ):
-        assert replace(make_recipe(facts, wanted)[0].model, pool_window=None, pairing="embedding") == SIZES[size]
+        assert replace(make_recipe(facts, wanted)[0].model, pool_window=None, pairing=EmbeddingConfig()) == SIZES[size]
     assert (
-        replace(make_recipe(CPU, "hourglass104")[0].model, pool_window=None, pairing="embedding")
+        replace(make_recipe(CPU, "hourglass104")[0].model, pool_window=None, pairing=EmbeddingConfig())
         == SIZES["hourglass104"]
     )
 
@@ -141,7 +141,7 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert "size nano" in done.stderr
     assert "images seen whole" in done.stderr
     kept = load_recipe(str(tmp_path / "run/recipe.yaml"))
-    assert kept.model == replace(SIZES["nano"], pairing="size")
+    assert kept.model == replace(SIZES["nano"], pairing=SizeConfig())
     assert kept.epochs == 1  # a flag overrides what was chosen
     assert json.loads((tmp_path / "run/run.json").read_text())["source"]["val_share"] == 0.1
     assert json.loads((tmp_path / "run/run.json").read_text())["world"] == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cornernet.config import Architecture, Optimization, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Optimization, Preprocessing
 from cornernet.data.coco import find_split, load_coco
 from cornernet.errors import DivergedError, InputError
 from cornernet.evaluation.predict import evaluate_dataset
@@ -92,7 +92,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 def test_a_gradient_that_is_not_finite_moves_no_weight(name):
     recipe = load_recipe("shapes")
     recipe.optimization.optimizer = name
-    module = TrainingModule(CornerNet(Architecture(1, (8, 8), (1, 1), 8, 6, 8), 2), recipe, 100)
+    module = TrainingModule(
+        CornerNet(
+            Architecture(
+                HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+                corner_channels=6,
+                branch_channels=8,
+            ),
+            2,
+        ),
+        recipe,
+        100,
+    )
     optimizer = module.configure_optimizers()["optimizer"]
     for gradient, moves in ((1.0, True), (float("nan"), False), (float("inf"), False), (1.0, True)):
         before = [p.detach().clone() for p in module.parameters()]

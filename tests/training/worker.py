@@ -7,12 +7,16 @@ from pathlib import Path
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from cornernet.config import Architecture, LossSettings
+from cornernet.config import Architecture, HourglassConfig, LossSettings
 from cornernet.model.cornernet import CornerNet
 from cornernet.model.criterion import batch_losses
 from cornernet.training.distributed import connect, find_world
 
-SMALL = Architecture(2, (4, 4, 6), (1, 1, 1), 4, 4, 4)
+SMALL = Architecture(
+    HourglassConfig(num_stacks=2, channels=(4, 4, 6), blocks=(1, 1, 1), feature_channels=4),
+    corner_channels=4,
+    branch_channels=4,
+)
 CLASSES, IMAGES, SIZE = 3, 2, 32
 OBJECTS = (5, 0, 1, 3, 2, 2, 4, 1)  # of the images of all ranks in turn: uneven, and one without
 

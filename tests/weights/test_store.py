@@ -10,12 +10,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, HourglassConfig, Preprocessing
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import HEADER, Weights, load_weights, save_weights, weights_of
 
-TINY = Architecture(2, (4, 4), (1, 1), 3, 2, 2)
+TINY = Architecture(
+    HourglassConfig(num_stacks=2, channels=(4, 4), blocks=(1, 1), feature_channels=3),
+    corner_channels=2,
+    branch_channels=2,
+)
 NAMES = ("Müller’s", "犬", "two\nlines", '"quoted", comma')
 BLACK = Preprocessing("BGR", (104.01, 113.99, 119.91), (73.6, 69.9, 70.9), "black", 31)
 ABSENT = "absent from the file"
@@ -115,7 +119,7 @@ def test_safetensors_of_another_project_are_refused(tmp_path, metadata):
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path, weights):
     path = save_weights(tmp_path / "w", weights)
-    edit(path, {"version": 2, "architecture": ABSENT})
+    edit(path, {"version": 3, "architecture": ABSENT})
     assert "upgrade" in refusal(path)
 
 

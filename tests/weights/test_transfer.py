@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from cornernet.config import Architecture, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe
@@ -14,7 +14,11 @@ from cornernet.weights.store import Weights, load_weights, save_weights, weights
 from cornernet.weights.transfer import transfer
 from small import write_data, write_recipe
 
-TINY = Architecture(1, (8, 8, 16), (1, 1, 1), 8, 8, 8)
+TINY = Architecture(
+    HourglassConfig(num_stacks=1, channels=(8, 8, 16), blocks=(1, 1, 1), feature_channels=8),
+    corner_channels=8,
+    branch_channels=8,
+)
 BLACK = Preprocessing("BGR", (100.0, 110.0, 120.0), (50.0, 60.0, 70.0), "black", 127)
 
 

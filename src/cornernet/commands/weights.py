@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cornernet.commands.common import ProgressBar
 
@@ -38,12 +38,10 @@ def info(weights: str) -> None:
     a, p, d = stored.architecture, stored.preprocessing, stored.decoding
     count = sum(value.numel() for value in stored.state.values() if value.is_floating_point())
     names = ", ".join(stored.class_names[:8]) + (" ..." if len(stored.class_names) > 8 else "")
-    depth = f"{a.num_stacks} stacks of depth {a.depth}, channels {' '.join(map(str, a.channels))}"
     rows = {
-        "network": f"{a.backbone}, {depth}, blocks {' '.join(map(str, a.blocks))}",
-        "head": f"feature {a.feature_channels}, corners {a.corner_channels}, branches {a.branch_channels}"
-        + (f", pools over {a.pool_window} cells" if a.pool_window else "")
-        + (", paired by size" if a.pairing == "size" else ""),
+        "network": _kind(a.backbone),
+        "head": f"corners {a.corner_channels}, branches {a.branch_channels}, paired by {_kind(a.pairing)}"
+        + (f", pools over {a.pool_window} cells" if a.pool_window else ""),
         "numbers": f"{count / 1e6:.2f} M",
         "classes": f"{len(stored.class_names)}: {names}",
         "pixels": f"{p.color_order}, mean {_short(p.mean)}, std {_short(p.std)}",
@@ -180,3 +178,12 @@ def _release(name: str) -> Release:
 
 def _short(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.4g}" for value in values)
+
+
+def _kind(settings: Any) -> str:
+    """A backbone's or a pairing rule's name and settings."""
+    from dataclasses import fields
+
+    values = {field.name.replace("_", " "): getattr(settings, field.name) for field in fields(settings)}
+    texts = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in values.items()}
+    return ", ".join([settings.name, *(f"{name} {text}" for name, text in texts.items())])

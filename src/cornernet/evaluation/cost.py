@@ -19,7 +19,7 @@ from cornernet.errors import InputError
 from cornernet.hardware import available_memory
 from cornernet.inference.detector import Detector
 from cornernet.media.images import read_image
-from cornernet.model.checkpointing import checkpoint_activations, recomputed_parts
+from cornernet.model.checkpointing import checkpoint_activations
 from cornernet.model.cornernet import CornerNet
 
 GIB = 1 << 30
@@ -97,7 +97,7 @@ def _training_needs(architecture: Architecture, num_classes: int, side: int, *, 
     with torch.device("meta"):
         model = CornerNet(architecture, num_classes).train()
         own = {id(p.untyped_storage()): p.untyped_storage() for p in model.parameters()}
-        for part in recomputed_parts(model):
+        for part in model.recomputed_parts():
             part.register_forward_pre_hook(lambda *_: before.append(sum(kept.values())))
             part.register_forward_hook(lambda *_: parts.append(sum(kept.values()) - before[-1]))
         if checkpointing:

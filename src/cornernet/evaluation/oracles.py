@@ -80,9 +80,9 @@ class OracleDetector(Detector):
         """Offsets and embeddings at cells (1, K): the network's, or where a corner lies and they are asked for, the
         truth's; an object's number is its embedding, or in a network that pairs by size, its size is said."""
         boxes, _ = self._truth(tl.device)
-        sizes = output.head.pairing.truth(boxes[0, :, :2], boxes[0, :, 2:])
+        values = output.head.pairing.target(boxes)[0]
         found = output.head.values_at(output.features, tl, br)
-        offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_embeddings, found.br_embeddings]
+        offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_pairing, found.br_pairing]
         sides = (
             (tl, targets.tl_cells, targets.tl_is_owner, targets.tl_offsets),
             (br, targets.br_cells, targets.br_is_owner, targets.br_offsets),
@@ -95,8 +95,7 @@ class OracleDetector(Detector):
             if "offsets" in self.parts:
                 offsets[i] = torch.where(known, true_offsets[0, owner], offsets[i][0])[None]
             if "embeddings" in self.parts:
-                numbers = 10.0 * owner[:, None].float() if sizes is None else sizes[owner]
-                embeddings[i] = torch.where(known, numbers, embeddings[i][0])[None]
+                embeddings[i] = torch.where(known, values[owner], embeddings[i][0])[None]
         return CornerValues(offsets[0], offsets[1], embeddings[0], embeddings[1])
 
 

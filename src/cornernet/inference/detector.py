@@ -221,7 +221,7 @@ class Detector:
         scale = (padded[1] / columns, padded[0] / rows)
         tl_positions = corner_positions(tl, values.tl_offsets, scale, shifts)
         br_positions = corner_positions(br, values.br_offsets, scale, shifts)
-        return (tl, tl_positions, values.tl_embeddings), (br, br_positions, values.br_embeddings)
+        return (tl, tl_positions, values.tl_pairing), (br, br_positions, values.br_pairing)
 
     def _suppress(
         self, views: list[Pairs], images: Sequence[np.ndarray], scales: Sequence[float], most: int = 1

@@ -12,7 +12,6 @@ from PIL import Image
 
 from cornernet.drawing.draw import BOTTOM_RIGHT_COLOR, TOP_LEFT_COLOR, draw_detections
 from cornernet.drawing.text import Color
-from cornernet.explain.reasons import said_by
 from cornernet.inference.detector import Detector
 from cornernet.media.images import Pixels
 from cornernet.serve.limits import RequestError
@@ -41,7 +40,8 @@ def detections_as_jpeg(image: Pixels, found: Detections, threshold: float) -> by
 def explanation_as_json(seen: Explanation, detector: Detector) -> dict[str, Any]:
     """All detections with both corners, and both heatmaps.
 
-    A corner has its position in pixels of the image, its score, and its embedding where it is the first view's.
+    A corner has its position in pixels of the image, its score, and what it predicts of its object under that value's
+    name (``PairingWords``); null where another view than the first found it.
     """
     found = seen.detections
     entries = [
@@ -63,10 +63,10 @@ def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
     """The two corners behind a detection, and their distance."""
     candidates = seen.candidates
     i, _ = candidates.nearest(box, label, seen.detections.image_size)
-    tl = br = {}
+    tl = br = {seen.tl_corners.words.name: None}
     if candidates.views[i] == 0:
-        tl = _said(seen.tl_corners, label, candidates.tl_cells[i])
-        br = _said(seen.br_corners, label, candidates.br_cells[i])
+        tl = tl | _predicted(seen.tl_corners, label, candidates.tl_cells[i])
+        br = br | _predicted(seen.br_corners, label, candidates.br_cells[i])
     return {
         "top_left": _corner(candidates.boxes[i, :2], candidates.tl_scores[i], tl),
         "bottom_right": _corner(candidates.boxes[i, 2:], candidates.br_scores[i], br),
@@ -74,14 +74,14 @@ def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
     }
 
 
-def _said(corners: CornerPoints, label: int, cell: IntArray) -> dict[str, Any]:
+def _predicted(corners: CornerPoints, label: int, cell: IntArray) -> dict[str, Any]:
     here = np.flatnonzero((corners.labels == label) & (corners.cells == cell).all(axis=1))
-    return said_by(corners, int(here[0]), digits=4) if len(here) else {}
+    return corners.as_dict(int(here[0]), digits=4) if len(here) else {}
 
 
-def _corner(position: FloatArray, score: float, said: dict[str, Any]) -> dict[str, Any]:
+def _corner(position: FloatArray, score: float, predicted: dict[str, Any]) -> dict[str, Any]:
     x, y = (round(float(v), 2) for v in position)
-    return {"x": x, "y": y, "score": round(float(score), 5), "embedding": None, "size": None} | said
+    return {"x": x, "y": y, "score": round(float(score), 5)} | predicted
 
 
 def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:

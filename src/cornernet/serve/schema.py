@@ -24,15 +24,13 @@ class Prediction(BaseModel):
     detections: list[Detection]
 
 
-class Corner(BaseModel):
-    """One corner, in pixels of the image; ``embedding``, or the ``size`` (width, height in pixels) that it says its
-    object has, as the network pairs; both null where another view found it."""
+class Corner(BaseModel, extra="allow"):
+    """One corner, in pixels of the image. One more field is named after what the network's corners predict of their
+    object: ``embedding``, a number, or ``size``, width and height in pixels; null where another view found it."""
 
     x: float
     y: float
     score: float
-    embedding: float | None = None
-    size: tuple[float, float] | None = None
 
 
 class ExplainedDetection(Detection):

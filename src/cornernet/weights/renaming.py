@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig, SqueezeConfig
 from cornernet.errors import InputError
 
 Rules = Sequence[tuple[str, str]]
@@ -62,15 +62,17 @@ def infer_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, int]:
         channels.append(state[f"{prefix}0.{last}"].shape[0])
         blocks.append(count(prefix))
         branch = state["heads.0.tl_heatmap.conv.weight"].shape
-        architecture = Architecture(
+        backbone = (SqueezeConfig if squeeze else HourglassConfig)(
             num_stacks=count("backbone.hourglasses."),
             channels=tuple(channels),
             blocks=tuple(blocks),
             feature_channels=state["backbone.to_feature.0.conv.weight"].shape[0],
+        )
+        architecture = Architecture(
+            backbone,
             corner_channels=state["heads.0.tl.vertical.conv.weight"].shape[0],
             branch_channels=branch[0],
             branch_kernel=branch[-1],  # type: ignore[arg-type] - checked by Architecture
-            backbone="squeeze" if squeeze else "hourglass",
         )
         return architecture, state["heads.0.tl_heatmap.out.weight"].shape[0]
     except KeyError as missing:

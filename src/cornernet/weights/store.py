@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, BackboneConfig, Decoding, Kind, PairingConfig, Preprocessing
 from cornernet.errors import InputError
 from cornernet.files import atomic_write
 from cornernet.model.cornernet import CornerNet
 
-HEADER, VERSION = "cornernet", 1
+HEADER, VERSION = "cornernet", 2
 
 
 @dataclass
@@ -63,8 +63,13 @@ def save_weights(path: str | os.PathLike[str], weights: Weights, *, half: bool =
         for key, value in weights.state.items()
     }
     content = {"version": VERSION} | {name: value for name, value in vars(weights).items() if name != "state"}
-    header = {HEADER: json.dumps(content, default=asdict)}  # one entry: safetensors keeps several in no order
+    header = {HEADER: json.dumps(content, default=_as_dict)}  # one entry: safetensors keeps several in no order
     return atomic_write(Path(path), save(tensors, metadata=header))
+
+
+def _as_dict(settings: Any) -> dict[str, Any]:
+    name = {"name": settings.name} if isinstance(settings, Kind) else {}
+    return name | {field.name: getattr(settings, field.name) for field in fields(settings)}  # type: ignore[arg-type]
 
 
 def store_threshold(path: str | os.PathLike[str], threshold: float) -> None:
@@ -92,8 +97,11 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
         preprocessing = content["preprocessing"]
         preprocessing |= {name: tuple(preprocessing[name]) for name in ("mean", "std")}
         architecture = content["architecture"]
-        if "pooling_reach" in architecture:  # its name in the first files
-            architecture["pool_window"] = architecture.pop("pooling_reach")
+        if int(content["version"]) == 1:
+            architecture = _from_version_1(architecture)
+        for part, base in (("backbone", BackboneConfig), ("pairing", PairingConfig)):
+            settings = architecture[part]
+            architecture[part] = base.kind(settings.pop("name"))(**settings)
         return Weights(
             {key: value.float() if value.is_floating_point() else value for key, value in state.items()},
             Architecture(**architecture),
@@ -105,6 +113,14 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: its header is damaged ({error!r}); fetch or train the file anew") from None
+
+
+def _from_version_1(flat: dict[str, Any]) -> dict[str, Any]:
+    """An architecture as the first files had it, with the hourglass' settings beside all others."""
+    names = "num_stacks", "channels", "blocks", "feature_channels"
+    backbone = {"name": flat.pop("backbone", "hourglass")} | {name: flat.pop(name) for name in names if name in flat}
+    flat["pool_window"] = flat.pop("pooling_reach", None)
+    return flat | {"backbone": backbone, "pairing": {"name": flat.pop("pairing", "embedding")}}
 
 
 def _names(value: Any) -> list[str]:

@@ -110,15 +110,13 @@ def default_of(field: Field[Any]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, tuples as lists; a kind of which no field was changed as its name alone."""
+    """Dataclasses as dictionaries, tuples as lists; a kind without fields as its name alone."""
     if is_dataclass(value) and not isinstance(value, type):
         values = {field.name: getattr(value, field.name) for field in fields(value)}
         if not hasattr(value, "kinds"):
             return {name: plain(item) for name, item in values.items()}
         name: str = value.name  # type: ignore[attr-defined]
-        if all(values[field.name] == default_of(field) for field in fields(value)):
-            return name
-        return {"name": name} | {key: plain(item) for key, item in values.items()}
+        return {"name": name} | {key: plain(item) for key, item in values.items()} if values else name
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

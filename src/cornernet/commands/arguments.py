@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -17,112 +17,117 @@ RecipeFlags = dict[str, str]
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise InputError(
-            message.removeprefix("argument "), self.prog.removeprefix("cornernet "), f"see {self.prog} --help"
-        )
+        raise InputError(message.removeprefix("argument "), _command(self.prog), f"see {self.prog} --help")
 
 
 def parse_arguments(function: Callable[..., Any], prog: str, words: Sequence[str]) -> dict[str, Any] | None:
     """Values for the function's parameters; ``None`` after printing help.
 
-    Parameters before the star are positional (a list takes one or more), the others are options. What an option's type
-    and docstring do not say, its default does. Raises ``InputError`` for words that make no sense.
+    Parameters before the star are positional (a list takes one or more), the others are options. Their help is in the
+    docstring, or in their ``Annotated`` type. Raises ``InputError`` for words that make no sense.
     """
-    hints = get_type_hints(function)
-    parameters = {name: p for name, p in inspect.signature(function).parameters.items() if hints[name] != RecipeFlags}
-    with_recipe = next((name for name, hint in hints.items() if hint == RecipeFlags), None)
+    hints = {name: _not_none(hint) for name, hint in get_type_hints(function).items()}
+    parameters = inspect.signature(function).parameters
+    takes_recipe = next((name for name in parameters if hints[name] == RecipeFlags), None)
     wants_help = any(word in ("-h", "--help") for word in words)
     flags: RecipeFlags = {}
-    if with_recipe and not wants_help:
+    if takes_recipe and not wants_help:
         words, flags = _without_recipe_fields(words, prog)
-    parser = _parser(function, prog, wants_help and with_recipe is not None)
+    parser = _parser(function, prog, hints)
+    if takes_recipe and wants_help:
+        _add_recipe_fields(parser)
     try:
         found, others = parser.parse_known_args(words)
     except SystemExit:  # after printing help
         return None
     if others:
-        known = [f"--{name}" for name in parameters] + [f"--{name}" for name in _recipe_fields()] * bool(with_recipe)
+        known = [f"--{name}" for name in (*parameters, *(_recipe_fields() if takes_recipe else ()))]
         near = get_close_matches(others[0].partition("=")[0], known, n=1)
         what = "is no option" if others[0].startswith("-") else "is one word too many"
-        hint = f"did you mean {near[0]}?" if near else f"see {prog} --help"
-        raise InputError(f"{others[0]} {what}", prog.removeprefix("cornernet "), hint)
-    values = {name: p.default for name, p in parameters.items()} | vars(found)
+        fix = f"did you mean {near[0]}?" if near else f"see {prog} --help"
+        raise InputError(f"{others[0]} {what}", _command(prog), fix)
+    values = {name: p.default for name, p in parameters.items()}
     for name, value in vars(found).items():
-        if isinstance(value, str):
-            shown = name if parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else f"--{name}"
-            values[name] = convert(hints[name], value, prog.removeprefix("cornernet "), shown)
-    return values | ({with_recipe: flags} if with_recipe else {})
+        shown = name if parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else f"--{name}"
+        is_text = isinstance(value, str)  # and no list, switch or default
+        values[name] = convert(hints[name], value, _command(prog), shown) if is_text else value
+    return values | ({takes_recipe: flags} if takes_recipe else {})
 
 
-def _parser(function: Callable[..., Any], prog: str, recipe_help: bool) -> _Parser:
+def _parser(function: Callable[..., Any], prog: str, hints: dict[str, Any]) -> _Parser:
     from docstring_parser import parse as parse_docstring
 
     described = inspect.getdoc(function) or ""
     texts = {text.arg_name: text.description or "" for text in parse_docstring(described).params}
-    hints = get_type_hints(function, include_extras=True)
-    plain = get_type_hints(function)
-    parser = _Parser(prog=prog, description=_text(described.split("Args:")[0]), allow_abbrev=False)
+    annotated = get_type_hints(function, include_extras=True)
+    parser = _Parser(prog=prog, description=_for_terminal(described.split("Args:")[0]), allow_abbrev=False)
     for name, p in inspect.signature(function).parameters.items():
-        help = _text(texts.get(name) or _annotation(hints[name]))
-        choices = get_args(_not_none(plain[name])) if get_origin(_not_none(plain[name])) is Literal else ()
-        shown = "{" + ",".join(map(str, choices)) + "}" if choices else name.removesuffix("_name").upper()
-        if plain[name] == RecipeFlags:
+        if hints[name] == RecipeFlags:
             continue
+        text = texts.get(name) or _annotation(annotated[name])
         if p.kind is p.POSITIONAL_OR_KEYWORD:
-            count = "+" if plain[name] == list[str] else "?" if p.default is None else None
-            default = None if p.default is p.empty else argparse.SUPPRESS
-            parser.add_argument(name, nargs=count, metavar=shown, help=help, default=default)
-        elif plain[name] is bool:
-            parser.add_argument(f"--{name}", action="store_true", help=help, default=argparse.SUPPRESS)
+            count = "+" if hints[name] == list[str] else "?" if p.default is None else None
+            shown = name.removesuffix("_name").upper()
+            parser.add_argument(name, nargs=count, metavar=shown, help=_for_terminal(text), default=p.default)
+        elif hints[name] is bool:
+            parser.add_argument(f"--{name}", action="store_true", help=_for_terminal(text))
         else:
+            choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
             required = p.default is p.empty
             if not required and p.default is not None:
-                help += f" Default: {p.default}."
-            parser.add_argument(f"--{name}", metavar=shown, help=help, required=required, default=argparse.SUPPRESS)
-    if recipe_help:
-        _add_recipe_fields(parser)
+                text = f"{text} Default: {p.default}."
+            parser.add_argument(
+                f"--{name}",
+                metavar=_shown(choices, name.upper()),
+                help=_for_terminal(text),
+                required=required,
+                default=p.default,
+            )
     return parser
 
 
 def _add_recipe_fields(parser: _Parser) -> None:
-    """For the help alone: the fields are taken out of the words before they are parsed."""
+    """For the help alone: where words are parsed, the fields have been taken out of them."""
     from cornernet.recipes.fields import field_groups
 
-    parser.usage = f"{parser.prog} [RECIPE] [OPTIONS] [FIELDS OF THE RECIPE]"
+    parser.usage = f"{parser.prog} [RECIPE] [--OPTION ...] [--FIELD VALUE ...]"
+    seen: set[str] = set()
     for group in field_groups():
-        title = f"recipe: {group.name or 'its own fields'}" + (f", of kind {group.kind}" if group.kind else "")
-        shown = parser.add_argument_group(title, _text(group.text) or None)
-        for field in group.fields:
-            metavar = "{" + ",".join(field.choices) + "}" if field.choices else "VALUE"
-            known = f"--{field.name}" in parser._option_string_actions  # of another kind
-            if not known:
-                shown.add_argument(
-                    f"--{field.name}", metavar=metavar, help=_text(f"{field.text} Default: {field.default}.")
-                )
+        fresh = [field for field in group.fields if field.name not in seen]  # kinds may share fields
+        title = f"fields of the recipe: {group.name or 'its own'}" + (f", {group.kind}" if group.kind else "")
+        shown = parser.add_argument_group(title, _for_terminal(group.text) or None)
+        for field in fresh:
+            text = _for_terminal(f"{field.text} Default: {field.default}.")
+            shown.add_argument(f"--{field.name}", metavar=_shown(field.choices, "VALUE"), help=text)
+        seen.update(field.name for field in fresh)
 
 
 def _without_recipe_fields(words: Sequence[str], prog: str) -> tuple[list[str], RecipeFlags]:
-    """The words without those that set a recipe's field, and these; a field's name may be dotted."""
+    """The words but those that set a recipe's field, and these; of a field that is set twice the last one counts."""
     rest: list[str] = []
     flags: RecipeFlags = {}
-    remaining = iter(words)
+    known, remaining = _recipe_fields(), iter(words)
     for word in remaining:
         name, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or name.split(".")[0] not in _recipe_fields():
+        if not word.startswith("--") or name.split(".")[0] not in known:
             rest.append(word)
             continue
-        given = value if equals else next(remaining, None)
-        if given is None:
-            raise InputError(f"--{name} wants a value", prog.removeprefix("cornernet "), f"see {prog} --help")
-        flags.pop(name, None)  # the last one counts
+        given = value if equals else next(remaining, "--")
+        if given.startswith("--"):
+            raise InputError(f"--{name} wants a value", _command(prog), f"see {prog} --help")
+        flags.pop(name, None)
         flags[name] = given
     return rest, flags
 
 
-def _recipe_fields() -> list[str]:
+def _recipe_fields() -> Iterable[str]:
     from cornernet.config import Recipe
 
-    return list(Recipe.__dataclass_fields__)
+    return Recipe.__dataclass_fields__
+
+
+def _command(prog: str) -> str:
+    return prog.removeprefix("cornernet ")
 
 
 def _annotation(hint: Any) -> str:
@@ -133,11 +138,15 @@ def _annotation(hint: Any) -> str:
 
 
 def _not_none(hint: Any) -> Any:
-    """The type that is left of ``X | None``."""
+    """What is left of ``X | None``."""
     inner = [option for option in get_args(hint) if option is not type(None)]
     return inner[0] if inner and type(None) in get_args(hint) else hint
 
 
-def _text(text: str) -> str:
-    """A docstring's text for the terminal; argparse takes % for a placeholder."""
+def _shown(choices: Sequence[object], otherwise: str) -> str:
+    return "{" + ",".join(map(str, choices)) + "}" if choices else otherwise
+
+
+def _for_terminal(text: str) -> str:
+    """A docstring's text in one line; argparse takes % for a placeholder."""
     return " ".join(text.replace("``", "").replace("%", "%%").split())

@@ -47,7 +47,7 @@ def field_groups(cls: type[Any] = Recipe, name: str = "") -> Iterator[FieldGroup
         if kinds is None and is_dataclass(hint):
             below.append((hint, dotted))
             continue
-        choices = get_args(hint) if get_origin(hint) is Literal else ("true", "false") if hint is bool else ()
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
         below += [(kind, dotted) for kind in (kinds or {}).values()]
         text = " ".join(texts.get(field.name, "").split())
         own.append(RecipeField(dotted, _as_yaml(default), tuple(map(str, kinds or choices)), text))

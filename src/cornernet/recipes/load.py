@@ -109,8 +109,10 @@ def _with_flags(values: dict[str, Any], flags: Mapping[str, str], where: str) ->
     pairing = _get(given, "model.pairing")
     if pairing is not None:
         losses = convert(PairingConfig, pairing, "flags", "model.pairing").losses
-        _drop_losses(merged, {*losses, *(given.get("loss") or {})})
-    _refuse_exclusive(merged, given, f"flags and {where}")
+        _drop_losses(merged, {*losses, *(name for name in _PAIRING_LOSSES if _get(given, f"loss.{name}") is not None)})
+    if flags:
+        where += f" with {', '.join(f'--{name}' for name in flags)}"
+    _refuse_exclusive(merged, given, where)
     recipe = build(Recipe, merged, where)
     recipe.check()
     return recipe
@@ -144,20 +146,16 @@ def _refuse_exclusive(values: dict[str, Any], given: dict[str, Any], where: str)
     for weak, strong, harmless in _WITHOUT_EFFECT:
         value = _get(values, strong)
         if value not in (None, harmless) and _get(given, weak) is not None:
-            instead = f"{strong} {json.dumps(harmless)}"
-            raise InputError(
-                f"{weak} has no effect with {strong} {json.dumps(value)}",
-                where,
-                f"leave {weak} out, or choose {instead}",
-            )
+            now, then = (json.dumps(side).strip('"') for side in (value, harmless))
+            what = f"{weak} has no effect with {strong} {now}"
+            raise InputError(what, where, f"leave {weak} out, or choose {strong} {then}")
 
 
 def _drop_losses(values: dict[str, Any], kept: Collection[str]) -> None:
     """Leave out the weights of other pairing rules' losses."""
-    loss = values.get("loss")
-    for name in _PAIRING_LOSSES if isinstance(loss, dict) else ():
+    for name in _PAIRING_LOSSES:
         if name not in kept:
-            loss.pop(name, None)
+            _pop(values, f"loss.{name}")
 
 
 def _overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,13 +163,13 @@ def _overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     result = dict(under)
     for key, value in over.items():
         old = under.get(key)
-        if isinstance(old, dict) or isinstance(value, dict):
+        if isinstance(old, dict) or isinstance(value, dict):  # a kind may be its name alone
             old, value = ({"name": side} if isinstance(side, str) else side for side in (old, value))
         if isinstance(value, dict):
-            below = (
-                old if isinstance(old, dict) and value.get("name") in (None, old.get("name", value.get("name"))) else {}
-            )
-            value = _overlay(below, value)
+            old = old if isinstance(old, dict) else {}
+            name = old.get("name")
+            is_other_kind = name is not None and value.get("name", name) != name
+            value = _overlay({} if is_other_kind else old, value)
         result[key] = value
     return result
 

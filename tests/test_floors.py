@@ -148,7 +148,7 @@ def test_heavy_packages_stay_where_they_are_needed(path):
         assert "lightning" not in foreign
     if own in ("commands", "cli", "__init__"):
         at_once = {name.split(".")[0] for name, now in imports(path) if now}
-        assert not at_once & {"torch", "cv2", "PIL", "faster_coco_eval", "jsonargparse", "yaml"}
+        assert not at_once & {"torch", "cv2", "PIL", "faster_coco_eval", "yaml"}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,11 @@ class Box(Shape, name="box"):
 
 
 @dataclass(frozen=True)
+class Dot(Shape, name="dot"):
+    pass
+
+
+@dataclass(frozen=True)
 class Rate:
     lr: float = 0.1
     warm: bool = False
@@ -92,6 +97,7 @@ def test_what_is_made_plain_is_read_back(settings):
 
 
 def test_kinds_are_written_with_their_name_first():
+    assert plain(Settings(1, Dot()))["shape"] == "dot"
     assert list(plain(Settings(1, Box((5,))))["shape"].items()) == [("name", "box"), ("sides", [5])]
 
 
@@ -114,7 +120,7 @@ def test_kinds_are_written_with_their_name_first():
         ({"epohcs": 3}, "recipe mine.yaml: epohcs is no field; did you mean epochs?"),
         ({"rate": {"wram": 3}}, "rate.wram is no field; did you mean rate.warm?"),
         ({"rate": {"zzz": 3}}, "rate.zzz is no field; there are lr, warm, mean"),
-        ({"shape": "star"}, "recipe mine.yaml: shape: 'star' is no shape; choose from round, box"),
+        ({"shape": "star"}, "recipe mine.yaml: shape: 'star' is no shape; choose from round, box, dot"),
         ({"shape": {"name": "box", "radius": 1}}, "shape.radius is no field; there are sides"),
         ({"shape": 3}, "shape must be a name, or a name and fields, not 3"),
         ({"shape": {"name": "box", "sides": [0]}}, "recipe mine.yaml: shape: sides must be at least 1, not (0,)"),

@@ -104,14 +104,15 @@ def test_moving_average_and_accumulation_resume_exactly(root):
 @pytest.mark.parametrize("epoch", [1, 2], ids=["second epoch", "last epoch"])
 @pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "average"])
 def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
+    from cornernet.data.source import DataSource
     from cornernet.recipes.load import load_recipe
-    from cornernet.training import callbacks, trainer
+    from cornernet.training import trainer, validation
 
     recipe = load_recipe(str(write_recipe(tmp_path, workers=0)))
     recipe.optimization.ema = ema
-    source = trainer.DataSource(str(root / "data"))
+    source = DataSource(str(root / "data"))
     trainer.train(recipe, source, tmp_path / "whole", name="small")
-    predict, calls = callbacks.predict_dataset, []
+    predict, calls = validation.predict_dataset, []
 
     def dies(*arguments, **options):
         calls.append(1)
@@ -119,7 +120,7 @@ def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
             raise SystemExit("killed")
         return predict(*arguments, **options)
 
-    monkeypatch.setattr(callbacks, "predict_dataset", dies)
+    monkeypatch.setattr(validation, "predict_dataset", dies)
     with pytest.raises(SystemExit):
         trainer.train(recipe, source, tmp_path / "parts", name="small")
     trainer.resume(tmp_path / "parts")

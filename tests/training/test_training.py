@@ -11,12 +11,13 @@ import torch
 
 from cornernet.config import Architecture, HourglassConfig, Optimization, Preprocessing
 from cornernet.data.coco import find_split, load_coco
+from cornernet.data.source import DataSource
 from cornernet.errors import DivergedError, InputError
 from cornernet.evaluation.predict import evaluate_dataset
 from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe, recipe_names
 from cornernet.training.module import TrainingModule, rate_factor
-from cornernet.training.trainer import DataSource, train
+from cornernet.training.trainer import train
 from cornernet.weights.store import load_weights
 from small import write_data, write_recipe
 

@@ -70,6 +70,7 @@ def gradients(out: Path) -> None:
 
 def training(out: Path, recipe: str, data: str, folder: str) -> None:
     """A training; afterwards every rank writes its weights."""
+    from cornernet.data.source import DataSource
     from cornernet.recipes.load import load_recipe
     from cornernet.training import trainer
 
@@ -79,7 +80,7 @@ def training(out: Path, recipe: str, data: str, folder: str) -> None:
             torch.save(module.model.state_dict(), out / f"state_{trainer.global_rank}.pt")
 
     trainer.Keeper = Keeper
-    trainer.train(load_recipe(recipe), trainer.DataSource(data), Path(folder))
+    trainer.train(load_recipe(recipe), DataSource(data), Path(folder))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from cornernet.config import Architecture, HourglassConfig, Preprocessing
+from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe
-from cornernet.training.trainer import DataSource, train
+from cornernet.training.trainer import train
 from cornernet.weights.store import Weights, load_weights, save_weights, weights_of
 from cornernet.weights.transfer import transfer
 from small import write_data, write_recipe

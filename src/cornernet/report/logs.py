@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.errors import InputError
 
 SMOOTHING = 0.1
+_NO_PARTS = ("kind", "epoch", "step", "lr", "loss")  # of a line of ours; all else in it is a part of the loss
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Training and validation lines with our names; ``x`` is the number of epochs passed.
+    """Training and validation lines with our names; ``x`` is the number of epochs passed, ``parts`` those of the loss.
 
     A last line that was cut off is left out with a warning. Raises ``InputError`` if a file is no log.
     """
@@ -51,12 +53,22 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return training, validation
 
 
+def loss_parts(training: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of the parts of the loss in a log's training lines, in their order."""
+    return list(dict.fromkeys(name for entry in training for name in entry["parts"]))
+
+
 def _ours(entry: dict[str, Any]) -> dict[str, Any]:
     """An entry under our names, its epoch counted from 0."""
     found = dict(entry)
-    for ours, theirs in OPENMMLAB_LOSSES.items():
-        if theirs in entry:
-            found[ours] = entry[theirs]
+    if "kind" in entry:
+        parts = [name for name in entry if name not in _NO_PARTS]
+    else:
+        ours = {theirs: name for name, theirs in OPENMMLAB_LOSSES.items()}
+        losses = {ours.get(key, key.removesuffix("_loss")): entry[key] for key in entry if key.endswith("_loss")}
+        parts = list(losses)
+        found |= losses
+    found["parts"] = parts
     for ours, theirs in (("AP", "bbox_mAP"), ("AP50", "bbox_mAP_50"), ("AP75", "bbox_mAP_75")):
         for key in (theirs, f"coco/{theirs}"):
             if key in entry:

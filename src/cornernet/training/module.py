@@ -13,11 +13,20 @@ from cornernet.config import Optimization, Recipe
 from cornernet.data.loading import Batch
 from cornernet.errors import DivergedError
 from cornernet.inference.preprocess import normalize
-from cornernet.model.cornernet import CornerNet
+from cornernet.model.checkpointing import checkpoint_activations, compile_parts
+from cornernet.model.cornernet import CornerNet, channels_last
 from cornernet.model.criterion import batch_losses
 from cornernet.training.muon import Muon, hidden_convolutions
 
-LOSSES = ("heatmap", "offset", "pull", "push")
+
+def training_network(recipe: Recipe, num_classes: int, device: torch.device | str = "cpu") -> CornerNet:
+    """The recipe's network with drawn weights, as its training wants it: memory layout, recomputation, compilation."""
+    model = channels_last(CornerNet(recipe.model, num_classes).to(device))
+    if recipe.activation_checkpointing:
+        checkpoint_activations(model)
+    if recipe.compile:
+        compile_parts(model)
+    return model
 
 
 def rate_factor(step: int, settings: Optimization, steps_per_epoch: int, epochs: int) -> float:

@@ -149,9 +149,9 @@ def test_every_field_is_listed_with_its_default():
     fields = {field.name: field for group in groups for field in group.fields}
     assert fields["epochs"].default == "210"
     assert "Passes" in fields["epochs"].text
-    assert fields["model.backbone"].choices == ("hourglass", "squeeze")
+    assert set(fields["model.backbone"].choices) >= {"hourglass", "squeeze"}
     assert fields["optimization.schedule"].choices == ("step", "cosine")
-    assert {group.kind for group in groups if group.name == "model.backbone"} == {"hourglass", "squeeze"}
+    assert {group.kind for group in groups if group.name == "model.backbone"} >= {"hourglass", "squeeze"}
     assert all(field.text or group.text for group in groups for field in group.fields)
 
 
@@ -165,5 +165,5 @@ def test_a_backbone_of_the_users_own_is_named_in_a_recipe(write):
     own = load_recipe(write("{model: {backbone: toy}, preprocessing: {mean: [4, 5, 6]}}"))
     assert own.preprocessing.mean == (4.0, 5.0, 6.0)
     assert load_recipe(write("epochs: 3")).preprocessing == Preprocessing()
-    with pytest.raises(InputError, match="'tou' is none of the backbones; choose from .*toy"):
+    with pytest.raises(InputError, match=r"'tou' is none of the backbones; choose from .*toy"):
         load_recipe(write("model: {backbone: tou}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -91,8 +92,18 @@ class CornerHead(nn.Module):
         """Logits (B, num_classes, H, W) of the top-left and the bottom-right corners."""
         return self.tl_heatmap(features.tl), self.br_heatmap(features.br)
 
-    def values_at(self, features: CornerFeatures, tl_cells: Tensor, br_cells: Tensor) -> CornerValues:
-        """Offsets and embeddings at cells (B, K) int64, row * W + column, only."""
+    def values_at(
+        self,
+        features: CornerFeatures,
+        tl_cells: Tensor,
+        br_cells: Tensor,
+        *,
+        neighbourhoods: Callable[[Tensor, Tensor], Tensor] = neighbourhoods,
+    ) -> CornerValues:
+        """Offsets and embeddings at cells (B, K) int64, row * W + column, only.
+
+        ``neighbourhoods`` cuts the patches (B, K, 9, C) around the cells out of a feature.
+        """
         tl, br = neighbourhoods(features.tl, tl_cells), neighbourhoods(features.br, br_cells)
         return CornerValues(
             self.tl_offset.at(tl), self.br_offset.at(br), self.pairing.tl.at(tl), self.pairing.br.at(br)

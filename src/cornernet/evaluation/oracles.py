@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from types import SimpleNamespace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,9 +13,10 @@ from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
 from cornernet.inference.detector import Detector
+from cornernet.media.images import shrunk_scale
 from cornernet.model.cornernet import StackOutput
-from cornernet.model.decode import Pairs
-from cornernet.model.head import CornerValues
+from cornernet.model.decode import DecodedMaps, decode, pixels_per_cell
+from cornernet.model.head import CornerFeatures, CornerValues
 from cornernet.model.targets import Targets, dense_heatmaps, make_targets
 
 Part = Literal["heatmaps", "offsets", "embeddings"]
@@ -25,7 +26,8 @@ def parse_parts(text: str) -> frozenset[str]:
     """``"heatmaps,offsets"`` as a set; raises ``InputError`` for other words, or without heatmaps."""
     parts = frozenset(word.strip() for word in text.split(","))
     if not parts <= set(get_args(Part)) or "heatmaps" not in parts:
-        raise InputError(f"--oracle {text}: give heatmaps, and with it offsets, embeddings or both, joined by commas")
+        what = "give heatmaps, and with it offsets, embeddings or both, joined by commas"
+        raise InputError(what, f"--oracle {text}")
     return parts
 
 
@@ -48,26 +50,24 @@ class OracleDetector(Detector):
         self.parts = frozenset(parts)
         self.truth: ImageRecord | None = None
         if detector.flip or len(detector.scales) > 1 or detector.tiling:
-            raise InputError("--oracle looks at images once: without --tta and --tile")
+            raise InputError("looks at images once: without --tta and --tile", "--oracle")
 
-    def _pair(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Pairs:
+    def _decode(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> DecodedMaps:
         targets = self._targets(output, shifts, padded)
         certain = float("inf")
         maps = torch.where(dense_heatmaps(targets, len(self.class_names)) == 1, certain, -certain)
-        head = SimpleNamespace(
-            values_at=lambda features, tl, br: self._values(output, targets, tl, br),
-            pairing=output.head.pairing,
-        )
-        told = StackOutput(maps[0], maps[1], output.features, head)  # type: ignore[arg-type] - all that is asked of it
-        pairs = super()._pair(told, shifts, padded)
-        return pairs._replace(valid=pairs.valid & (pairs.tl_scores > 0) & (pairs.br_scores > 0))
+        told = output._replace(tl_heatmap=maps[0], br_heatmap=maps[1])
+        scale, values_at = pixels_per_cell(output, padded), partial(self._values, output, targets)
+        decoded = decode(told, scale, shifts[:, None], self.decoding, values_at=values_at)
+        pairs = decoded.pairs
+        valid = pairs.valid & (pairs.tl_scores > 0) & (pairs.br_scores > 0)
+        return decoded._replace(pairs=pairs._replace(valid=valid))
 
     def _truth(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Boxes (1, N, 4) in pixels of the view, and labels (1, N)."""
         assert self.truth is not None
         wanted = ~self.truth.crowd
-        longest = max(self.truth.height, self.truth.width)
-        scale = min(1.0, self.max_size / longest) if self.max_size else 1.0
+        scale = shrunk_scale(self.truth.height, self.truth.width, self.max_size)
         boxes = scale * torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=device)[None]
         return boxes, torch.as_tensor(self.truth.labels[wanted], device=device)[None]
 
@@ -76,12 +76,14 @@ class OracleDetector(Detector):
         map_size = output.tl_heatmap.shape[-2], output.tl_heatmap.shape[-1]
         return make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, padded, map_size)
 
-    def _values(self, output: StackOutput, targets: Targets, tl: Tensor, br: Tensor) -> CornerValues:
+    def _values(
+        self, output: StackOutput, targets: Targets, features: CornerFeatures, tl: Tensor, br: Tensor
+    ) -> CornerValues:
         """Offsets and embeddings at cells (1, K): the network's, or where a corner lies and they are asked for, the
         truth's; an object's number is its embedding, or in a network that pairs by size, its size is said."""
         boxes, _ = self._truth(tl.device)
         values = output.head.pairing.target(boxes)[0]
-        found = output.head.values_at(output.features, tl, br)
+        found = output.head.values_at(features, tl, br)
         offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_pairing, found.br_pairing]
         sides = (
             (tl, targets.tl_cells, targets.tl_is_owner, targets.tl_offsets),

@@ -17,7 +17,7 @@ from cornernet.serve.batcher import Batcher
 from cornernet.serve.limits import Limits, RequestError
 from cornernet.serve.metrics import ServerMetrics
 from cornernet.serve.responses import detections_as_jpeg, explanation_as_json
-from cornernet.serve.upload import check_head, decode, read_upload
+from cornernet.serve.upload import check_head, decode_upload, read_upload
 from cornernet.structures import Detections
 
 
@@ -78,7 +78,7 @@ class Service:
         limit = self.settings.timeout
         try:
             async with asyncio.timeout(limit), self._decoded:
-                yield await asyncio.to_thread(decode, data, self.settings.max_pixels)
+                yield await asyncio.to_thread(decode_upload, data, self.settings.max_pixels)
         except TimeoutError:
             fix = "try again later, or send a smaller image"
             raise RequestError(504, f"no answer within {limit:g} s", fix=fix) from None

@@ -242,8 +242,8 @@ def test_a_cell_becomes_a_place_in_the_image_by_the_true_ratio(model):
         embeddings = [
             float(embedding[0, 0, row, column])
             for embedding, (row, column) in (
-                (maps.tl_embedding, candidates.tl_cells[i]),
-                (maps.br_embedding, candidates.br_cells[i]),
+                (maps.tl_pairing, candidates.tl_cells[i]),
+                (maps.br_pairing, candidates.br_cells[i]),
             )
         ]
         assert candidates.distances[i] == pytest.approx(abs(embeddings[0] - embeddings[1]), abs=1e-4)

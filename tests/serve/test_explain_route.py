@@ -80,5 +80,6 @@ def test_sizes_that_corners_say(tmp_path):
     with serving(detector) as client:
         answer = client.post("/explain", content=file.read_bytes(), headers={"Content-Type": "image/png"}).json()
     corner = answer["detections"][0]["top_left"]
-    assert corner["embedding"] is None
+    assert answer["pairing"]["name"] == "size"
+    assert corner.keys() == {"x", "y", "score", "size"}
     assert min(corner["size"]) > 0

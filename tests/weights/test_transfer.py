@@ -53,7 +53,8 @@ def test_what_does_not_fit_is_said():
     model = CornerNet(wider, 3)
     (note,) = transfer(model, ("ape", "bee", "cat"), drawn(TINY, ("ape", "bee", "cat")))
     assert "tensors taken; not heads.0.tl_heatmap.conv.weight and" in note
-    deeper = dataclasses.replace(TINY, channels=(8, 8, 16, 16), blocks=(1, 1, 1, 1))
+    levels = dataclasses.replace(TINY.backbone, channels=(8, 8, 16, 16), blocks=(1, 1, 1, 1))
+    deeper = dataclasses.replace(TINY, backbone=levels)
     (note,) = transfer(CornerNet(deeper, 3), ("ape", "bee", "cat"), drawn(TINY, ("ape", "bee", "cat")))
     assert "left over" in note
 

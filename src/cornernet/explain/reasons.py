@@ -93,6 +93,7 @@ def pairs_as_json(pairs: PairOutcomes, file: str, at: tuple[float, float] | None
         "width": width,
         "classes": list(pairs.seen.detections.class_names),
         "threshold": pairs.threshold,
+        "pairing": pairs.tl.words.name,
         "max_distance": pairs.decoding.max_distance,
         "pair_score": pairs.decoding.pair_score,
         "top_left": _corner_list(pairs.tl),

@@ -43,8 +43,9 @@ class ExportedDetector:
             yield from self._detect(batch)
 
     def explain(self, image: Any) -> Any:
-        """Nothing: raises ``InputError``, for an exported file gives boxes and no heatmaps."""
-        raise InputError("an exported file gives boxes and no heatmaps; use the weights it was made from")
+        """Always raises ``InputError``: an exported file gives boxes and no heatmaps."""
+        fix = "use the weights it was made from"
+        raise InputError("an exported file gives boxes and no heatmaps", fix=fix)
 
     def _shrunk(self, item: Any) -> tuple[np.ndarray, float, tuple[int, int]]:
         """An image's pixels as the file gets them, their scale, and the image's (height, width)."""
@@ -55,8 +56,10 @@ class ExportedDetector:
         height, width = batch[0][0].shape[:2]
         if max(height, width) > self.facts.largest_side:
             raise InputError(
-                f"image: {height}x{width} pixels (height x width) are more than the {self.facts.largest_side} a side"
-                " that an exported file takes; scale it down with --max-size"
+                f"{height}x{width} pixels (height x width) are more than the {self.facts.largest_side} a side"
+                " that an exported file takes",
+                "image",
+                "scale it down with --max-size",
             )
         padded = self.preprocessing.padded_size(height, width)
         require_memory(*padded, self.facts.bytes_per_pixel * len(batch), "image")
@@ -77,13 +80,13 @@ def load_exported(
 ) -> ExportedDetector:
     """An ``ExportedDetector`` from a file that ``cornernet export`` wrote, on ``threads`` threads (default: all cores).
 
-    Raises ``InputError`` where the file is absent, damaged, not ours, of another format version or holds only maps,
-    and where the package that runs it is not there.
+    Raises ``InputError`` if the file is missing, damaged, not ours, of another format version or has only maps, and if
+    the package that runs it is not installed.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; cornernet export writes it")
+        raise InputError("no such file", path, "cornernet export writes it")
     facts, run = ENGINES[path.suffix.lower()](path, device, threads)
     if facts.outputs != "detections":
-        raise InputError(f"{path}: holds raw maps and gives no boxes; export it without --raw-maps")
+        raise InputError("holds raw maps and gives no boxes", path, "export it without --raw-maps")
     return ExportedDetector(facts, run, max_size=max_size)

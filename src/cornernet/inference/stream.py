@@ -78,6 +78,6 @@ def _look(
         return [(image, detections, None) for image, detections in zip(images, found, strict=True)]
     except InputError as error:
         if len(frames) == 1:
-            return [InputError(f"{frames[0][0].source}: {error}")]
+            return [error.at(frames[0][0].source)]
         # Too much memory for all, perhaps not for each.
         return [seen for frame in frames for seen in _look(detector, [frame], batch_size, explain)]

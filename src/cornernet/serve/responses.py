@@ -1,4 +1,4 @@
-"""Results in the form in which they are sent: JSON, an annotated JPEG, heatmaps as small pictures."""
+"""Results as they are sent: JSON, an annotated JPEG, heatmaps as small pictures."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ _SIDE = 400  # pixels of a heatmap's longer side: as wide as it is shown
 
 
 def detections_as_json(found: Detections, threshold: float) -> dict[str, Any]:
-    """Detections of at least ``threshold`` with what is needed to make sense of them."""
+    """Detections of at least ``threshold``, with the image's size and the class names."""
     return _about(found, threshold) | {"detections": found.above(threshold).as_dicts()}
 
 
 def detections_as_jpeg(image: Pixels, found: Detections, threshold: float) -> bytes:
-    """An image (H, W, 3) with its boxes of at least ``threshold``; ``Refusal`` where it is too long for JPEG."""
+    """An image (H, W, 3) with its boxes of at least ``threshold``. ``RequestError`` 413 if too large for JPEG."""
     height, width = image.shape[:2]
     if max(height, width) > _LONGEST_JPEG:
-        raise RequestError(
-            413, f"{height}x{width} pixels: a JPEG has {_LONGEST_JPEG} a side at most; ask for format=json"
-        )
+        what = f"a JPEG has {_LONGEST_JPEG} a side at most"
+        raise RequestError(413, what, f"{height}x{width} pixels", "ask for format=json")
     picture = cv2.cvtColor(draw_detections(image, found, threshold), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", picture)[1].tobytes()
 
@@ -51,7 +50,10 @@ def explanation_as_json(seen: Explanation, detector: Detector) -> dict[str, Any]
         "top_left": _picture(seen.tl_heatmap, seen, TOP_LEFT_COLOR),
         "bottom_right": _picture(seen.br_heatmap, seen, BOTTOM_RIGHT_COLOR),
     }
-    return _about(found, detector.threshold) | {"detections": entries, "heatmaps": heatmaps}
+    words = seen.tl_corners.words
+    pairing = {"name": words.name, "legend": words.legend, "differ": words.differ}
+    about = _about(found, detector.threshold) | {"pairing": pairing}
+    return about | {"detections": entries, "heatmaps": heatmaps}
 
 
 def _about(found: Detections, threshold: float) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def _corner(position: FloatArray, score: float, predicted: dict[str, Any]) -> di
 
 
 def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:
-    """A heatmap (h, w) where it lies over the image: a PNG in a data address, as opaque as the probability's root."""
+    """The part of a heatmap (h, w) over the image: a PNG in a data address; opacity is the probability's root."""
     view_height, view_width = seen.view_size
     small = min(1.0, _SIDE / max(view_height, view_width))
     size = max(1, round(view_width * small)), max(1, round(view_height * small))

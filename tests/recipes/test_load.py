@@ -100,9 +100,7 @@ def test_fields_that_exclude_each_other_are_refused_in_one_file(text, weak, fix,
 
 
 def test_fields_that_exclude_each_other_are_refused_in_flags():
-    with pytest.raises(
-        InputError, match=r"flags: augmentation\.border has no effect with augmentation"
-    ):
+    with pytest.raises(InputError, match=r"flags: augmentation\.border has no effect with augmentation"):
         load_recipe("cornernet_hourglass52", {"augmentation.at_objects": "true", "augmentation.border": "3"})
 
 

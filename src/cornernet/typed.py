@@ -112,11 +112,10 @@ def default_of(field: Field[Any]) -> Any:
 def plain(value: Any) -> Any:
     """Dataclasses as dictionaries, tuples as lists; a kind without fields as its name alone."""
     if is_dataclass(value) and not isinstance(value, type):
-        values = {field.name: getattr(value, field.name) for field in fields(value)}
+        values = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         if not hasattr(value, "kinds"):
-            return {name: plain(item) for name, item in values.items()}
-        name: str = value.name  # type: ignore[attr-defined]
-        return {"name": name} | {key: plain(item) for key, item in values.items()} if values else name
+            return values
+        return {"name": value.name} | values if values else value.name  # type: ignore[attr-defined]
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

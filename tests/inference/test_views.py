@@ -127,7 +127,8 @@ def test_half_objects_at_the_edges_of_tiles_are_not_shown(load, mosaic, monkeypa
 
     few = on_an_edge()
     monkeypatch.setattr(
-        "cornernet.inference.views.whole_pairs", lambda boxes, tiles, margin: torch.ones(boxes.shape[:2], dtype=torch.bool)
+        "cornernet.inference.views.whole_pairs",
+        lambda boxes, tiles, margin: torch.ones(boxes.shape[:2], dtype=torch.bool),
     )
     assert on_an_edge() > few + 2
 

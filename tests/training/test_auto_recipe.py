@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cornernet.commands.train import train as train_command
-from cornernet.config import SIZES, EmbeddingConfig, SizeConfig, pad_multiple
+from cornernet.config import SIZES, EmbeddingConfig, SizeConfig
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingImages
 from cornernet.data.source import DataSource
@@ -32,12 +32,12 @@ GPU = replace(CPU, device="cuda", memory=80 * GIB)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_halves_evenly_what_is_padded_for_it(size):
     architecture = SIZES[size]
-    side = pad_multiple(architecture)
+    side = architecture.backbone.size_multiple
     with torch.device("meta"):
         model = CornerNet(architecture, 3).eval()
         heatmap = model(torch.empty(1, 3, side, side), last_only=True)[0].tl_heatmap
     assert heatmap.shape[-1] == side // 4
-    assert side // 4 % 2**architecture.depth == 0
+    assert side // 4 % 2**architecture.backbone.depth == 0
 
 
 def test_small_objects_get_the_small_network_and_large_ones_a_deeper():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -136,6 +137,13 @@ def test_what_cannot_be_resumed_is_refused(root, tmp_path):
     refused = cornernet("train", "--resume", trainer, "--data", other)
     assert refused.returncode == 2
     assert "other classes or images" in refused.stderr
+    run = json.loads((trainer / "run.json").read_text())
+    shutil.copytree(trainer, tmp_path / "old")
+    (tmp_path / "old" / "run.json").write_text(json.dumps({k: v for k, v in run.items() if k != "format"}))
+    refused = cornernet("train", "--resume", tmp_path / "old")
+    assert refused.returncode == 2
+    assert "another version of cornernet began this run" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
     again = cornernet(*train_arguments(root, "undisturbed"))
     assert again.returncode == 2
     assert "not empty" in again.stderr

@@ -17,7 +17,7 @@ _NO_PARTS = ("kind", "epoch", "step", "lr", "loss")  # of a line of ours; all el
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Training and validation lines with our names; ``x`` is the number of epochs passed, ``parts`` those of the loss.
+    """Training and validation lines with our names; ``x`` is the number of epochs passed, ``parts`` the loss's parts.
 
     A last line that was cut off is left out with a warning. Raises ``InputError`` if a file is no log.
     """

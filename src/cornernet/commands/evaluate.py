@@ -5,38 +5,27 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from cornernet.commands import options
 from cornernet.commands.common import EXPORTED, ProgressBar, open_detector, report_dataset
-from cornernet.commands.options import (
-    BatchSizeOption,
-    DetectorOption,
-    DeviceOption,
-    FormatOption,
-    MaxSizeOption,
-    PrecisionOption,
-    SplitShareOption,
-    StrictOption,
-    TileOption,
-    TTAOption,
-)
 from cornernet.errors import InputError
 
 
 def evaluate(
     *,
-    weights: DetectorOption,
+    weights: options.WeightsOrExported,
     data: str,
     split: str = "val",
-    val_share: SplitShareOption = None,
-    format: FormatOption = None,
-    tta: TTAOption = "none",
+    val_share: options.ValShare = None,
+    format: options.Format = None,
+    tta: options.TTA = "none",
     oracle: str | None = None,
-    precision: PrecisionOption = "fp32",
-    max_size: MaxSizeOption = None,
-    tile: TileOption = None,
-    batch_size: BatchSizeOption = 1,
-    device: DeviceOption = None,
+    precision: options.Precision = "fp32",
+    max_size: options.MaxSize = None,
+    tile: options.Tile = None,
+    batch_size: options.BatchSize = 1,
+    device: options.Device = None,
     out: str = "evaluation",
-    strict: StrictOption = False,
+    strict: options.Strict = False,
 ) -> None:
     """COCO's 12 figures and AP per class of trained weights on a data set.
 

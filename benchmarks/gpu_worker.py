@@ -27,7 +27,7 @@ from cornernet.model.checkpointing import compile_parts
 from cornernet.model.corner_pool import corner_pool, corner_pool_pair
 from cornernet.model.cornernet import CornerNet, channels_last
 from cornernet.model.criterion import batch_losses
-from cornernet.model.decode import corner_positions, pair_corners, top_corners
+from cornernet.model.decode import decode, pixels_per_cell
 from cornernet.model.fuse import fuse
 from cornernet.model.soft_nms import soft_nms
 from cornernet.model.targets import find_occupied_maps, make_targets
@@ -208,16 +208,7 @@ def own_road(job: Job) -> Road:
         yield "input"
         output = model(images, last_only=True)[-1]
         yield "network"
-        tl, br = top_corners(output.tl_heatmap), top_corners(output.br_heatmap)
-        values = output.head.values_at(output.features, tl.cells, br.cells)
-        rows, columns = output.tl_heatmap.shape[-2:]
-        factor = (images.shape[-1] / columns, images.shape[-2] / rows)
-        places = (
-            corner_positions(tl, values.tl_offsets, factor, shifts),
-            corner_positions(br, values.br_offsets, factor, shifts),
-        )
-        distance = output.head.pairing.distance(values.tl_pairing, values.br_pairing, *places)
-        pair_corners(tl, br, *places, distance)
+        decode(output, pixels_per_cell(output, (images.shape[-2], images.shape[-1])), shifts[:, None])
         yield "peaks and pairs"
         kept = soft_nms(boxes, scores, labels)
         for found in (kept.boxes, kept.scores, kept.valid, labels.gather(1, kept.chosen)):

@@ -18,6 +18,7 @@ from cornernet.structures import PairingWords
 @dataclass(frozen=True)
 class ToyConfig(BackboneConfig, name="toy"):
     stride = 8
+    normalization = {"color_order": "BGR", "mean": (1.0, 2.0, 3.0)}  # noqa: RUF012 - a class variable of the base
     width: int = 8
 
 

@@ -201,6 +201,8 @@ class BackboneConfig(Kind, package="cornernet.model.backbones"):
 
     stride: ClassVar[int]
     """Pixels of the input for each cell of the maps, down and across."""
+    normalization: ClassVar[dict[str, Any]] = {"color_order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    """The fields of ``Preprocessing`` that the backbone was trained with: a recipe has them unless it gives its own."""
 
     @property
     def size_multiple(self) -> int:

@@ -14,7 +14,7 @@ from cornernet.inference.detector import Detector
 from cornernet.model.cornernet import CornerNet
 from small import write_data
 
-ALL = ("heatmaps", "offsets", "embeddings")
+ALL = ("heatmaps", "offsets", "pairing")
 
 
 @pytest.fixture(scope="module", params=["embedding", "size"])
@@ -45,7 +45,7 @@ def test_a_blind_network_told_everything_is_perfect(detector, dataset):
 def test_each_part_helps(detector, dataset):
     figures = [
         evaluate_with_oracles(detector, dataset, parts)[0].figures["AP"]
-        for parts in (("heatmaps",), ("heatmaps", "embeddings"), ALL)
+        for parts in (("heatmaps",), ("heatmaps", "pairing"), ALL)
     ]
     assert figures[0] <= figures[1] < figures[2]
 

@@ -10,7 +10,7 @@ import torch
 import cornernet
 from cornernet.data.shapes import draw_scene
 from cornernet.errors import InputError
-from cornernet.inference.views import Tile, Tiling, whole_pairs
+from cornernet.inference.views import Tiling, View, whole_pairs
 from cornernet.structures import Detections
 
 
@@ -44,16 +44,16 @@ def test_tiles_cover_the_image_and_share_at_least_the_overlap(size, overlap):
     assert len(tiles) == len(rows) * len(columns)
     for tile in tiles:
         for room, edge, own, length in zip(
-            tile.rooms, tile[:4], (0, 0, width, height), (width, height) * 2, strict=True
+            tile.overlaps, tile[:4], (0, 0, width, height), (width, height) * 2, strict=True
         ):
             assert (room == 0) if edge == own else room >= overlap, length
 
 
-def test_rooms_say_what_the_neighbour_sees():
+def test_overlaps_say_what_the_neighbour_sees():
     left, middle, right = Tiling(100, 20).tiles(100, 250)
-    assert left == Tile(0, 0, 100, 100, (0, 0, 25, 0))
-    assert middle == Tile(75, 0, 175, 100, (25, 0, 25, 0))
-    assert right == Tile(150, 0, 250, 100, (25, 0, 0, 0))
+    assert left == View(0, 0, 100, 100, overlaps=(0, 0, 25, 0))
+    assert middle == View(75, 0, 175, 100, overlaps=(25, 0, 25, 0))
+    assert right == View(150, 0, 250, 100, overlaps=(25, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_rooms_say_what_the_neighbour_sees():
 )
 def test_boxes_on_an_edge_between_tiles_are_half_ones(box, stays):
     boxes = torch.tensor([[box]], dtype=torch.float32)
-    assert whole_pairs(boxes, [Tile(300, 0, 700, 400, (100, 0, 100, 100))]).tolist() == [[stays]]
-    assert whole_pairs(boxes, [Tile(300, 0, 700, 400, (0, 0, 0, 0))]).tolist() == [[True]]  # nobody else sees it
+    assert whole_pairs(boxes, [View(300, 0, 700, 400, overlaps=(100, 0, 100, 100))], 8.0).tolist() == [[stays]]
+    assert whole_pairs(boxes, [View(300, 0, 700, 400)], 8.0).tolist() == [[True]]  # nobody else sees it
 
 
 def test_an_object_a_little_shorter_than_the_overlap_is_whole_in_one_tile_at_least():
@@ -82,7 +82,7 @@ def test_an_object_a_little_shorter_than_the_overlap_is_whole_in_one_tile_at_lea
     for tile in tiles:
         moved = boxes - torch.tensor([tile.left, 0, tile.left, 0])
         cut = moved.clamp(0, 100)
-        kept |= whole_pairs(cut, [tile])[0] & (cut == moved).all(-1)[0]
+        kept |= whole_pairs(cut, [tile], 8.0)[0] & (cut == moved).all(-1)[0]
     assert kept.all()
 
 
@@ -127,7 +127,8 @@ def test_half_objects_at_the_edges_of_tiles_are_not_shown(load, mosaic, monkeypa
 
     few = on_an_edge()
     monkeypatch.setattr(
-        "cornernet.inference.views.whole_pairs", lambda boxes, tiles: torch.ones(boxes.shape[:2], dtype=torch.bool)
+        "cornernet.inference.views.whole_pairs",
+        lambda boxes, tiles, margin: torch.ones(boxes.shape[:2], dtype=torch.bool),
     )
     assert on_an_edge() > few + 2
 
@@ -144,12 +145,11 @@ def test_one_tile_around_everything_changes_nothing(load, scenes, options):
 def test_a_higher_lowest_score_changes_nothing_above_it(load, mosaic, options):
     detector = load(**options)
     expected = detector(mosaic).above(0.4)
-    detector.min_score = 0.4
-    found = detector(mosaic)
-    assert len(found.above(0.4)) > 20
-    assert (len(found) == len(found.above(0.4))) == ("scales" not in options)
+    found = detector(mosaic, min_score=0.4)
+    assert len(found) > 20
+    assert found.scores.min() >= 0.4
     for name in ("boxes", "scores", "labels"):
-        np.testing.assert_array_equal(getattr(found.above(0.4), name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_tiles_of_a_scaled_view_are_those_of_a_scaled_image(load, mosaic):

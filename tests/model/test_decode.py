@@ -10,7 +10,7 @@ from cornernet.config import Decoding
 from cornernet.model.decode import Corners, corner_positions, pair_corners, top_corners
 from cornernet.model.soft_nms import soft_nms
 
-SCALE, SHIFT = (3.97, 4.1), (6.0, 3.0)
+SCALE, SHIFT = torch.tensor((3.97, 4.1)), (6.0, 3.0)
 
 
 def seeded(seed):
@@ -142,7 +142,7 @@ def random_corners(generator, batch, count, classes, tied):
 def test_pairs(seed, k, m, tied):
     generator = seeded(seed)
     corners = [random_corners(generator, 3, count, 2, tied) for count in (k, m)]
-    shift = torch.tensor([SHIFT, (0.0, 0.0), (9.0, 1.0)])
+    shift = torch.tensor([SHIFT, (0.0, 0.0), (9.0, 1.0)])[:, None]
     offsets = [torch.rand(3, count, 2, generator=generator) for count in (k, m)]
     positions = [corner_positions(c, o, SCALE, shift) for c, o in zip(corners, offsets, strict=True)]
     distance = torch.rand(3, k, m, generator=generator)
@@ -161,7 +161,7 @@ def one_pair(tl_cell, br_cell, tl_offset=(0.5, 0.5), br_offset=(0.5, 0.5), gap=0
 
     corners = corner(tl_cell, labels[0]), corner(br_cell, labels[1])
     offsets = torch.tensor([[tl_offset]]), torch.tensor([[br_offset]])
-    positions = [corner_positions(c, o, SCALE, torch.zeros(1, 2)) for c, o in zip(corners, offsets, strict=True)]
+    positions = [corner_positions(c, o, SCALE, torch.zeros(2)) for c, o in zip(corners, offsets, strict=True)]
     return bool(pair_corners(*corners, *positions, torch.tensor([[[gap]]])).valid.item())
 
 
@@ -186,7 +186,8 @@ def test_order_is_that_of_positions_not_of_cells():
 def test_positions_use_the_true_ratio_and_stop_at_the_images_edge():
     rows, columns = torch.tensor([[0, 127]]), torch.tensor([[1, 127]])
     corners = Corners(torch.ones(1, 2), torch.zeros(1, 2).long(), rows, columns, rows * 128 + columns)
-    found = corner_positions(corners, torch.full((1, 2, 2), 0.5), (511 / 128, 767 / 192), torch.tensor([[3.0, 5.0]]))
+    scale = torch.tensor((511 / 128, 767 / 192))
+    found = corner_positions(corners, torch.full((1, 2, 2), 0.5), scale, torch.tensor([3.0, 5.0]))
     expected = [[[1.5 * 511 / 128 - 3, 0.0], [127.5 * 511 / 128 - 3, 127.5 * 767 / 192 - 5]]]
     torch.testing.assert_close(found, torch.tensor(expected))
 
@@ -289,8 +290,8 @@ def test_soft_nms_of_nothing(shape):
 def detect(tl_heatmap, br_heatmap, k=100):
     """The road from heatmaps to kept boxes, with offsets of 0 and embeddings that all agree."""
     corners = [top_corners(heatmap, k) for heatmap in (tl_heatmap, br_heatmap)]
-    shift = torch.zeros(len(tl_heatmap), 2)
-    positions = [corner_positions(c, torch.zeros(*c.cells.shape, 2), (4.0, 4.0), shift) for c in corners]
+    scale, shift = torch.full((2,), 4.0), torch.zeros(2)
+    positions = [corner_positions(c, torch.zeros(*c.cells.shape, 2), scale, shift) for c in corners]
     distance = torch.zeros(len(tl_heatmap), corners[0].cells.shape[1], corners[1].cells.shape[1])
     pairs = pair_corners(*corners, *positions, distance)
     kept = soft_nms(pairs.boxes, pairs.scores, pairs.labels, pairs.valid)

@@ -25,8 +25,8 @@ def match(found, expected, box_tolerance: float, score_tolerance: float) -> None
 
 def candidates(maps: dict[str, torch.Tensor]) -> Pairs:
     height, width = maps["tl_heat"].shape[-2:]
-    scale = (INPUT[1] / width, INPUT[0] / height)
-    shift = torch.tensor([[float(BORDER[2]), float(BORDER[0])]]).expand(len(maps["tl_heat"]), 2)
+    scale = torch.tensor((INPUT[1] / width, INPUT[0] / height))
+    shift = torch.tensor([float(BORDER[2]), float(BORDER[0])])
     corners, positions, embeddings = [], [], []
     for side in ("tl", "br"):
         corner = top_corners(maps[f"{side}_heat"])

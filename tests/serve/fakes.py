@@ -12,13 +12,14 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from cornernet.errors import InputError
+from cornernet.inference.api import BaseDetector
 from cornernet.serve.app import make_app
 from cornernet.serve.limits import Limits
 from cornernet.serve.service import Service
-from cornernet.structures import Detections
+from cornernet.structures import Detections, Explanation
 
 
-class FakeDetector:
+class FakeDetector(BaseDetector):
     """One box over the image's left half, whose score is its first pixel; notes which images shared a pass.
 
     It waits before each pass while ``go`` is not set, and trips on images whose first pixel is black.
@@ -26,6 +27,7 @@ class FakeDetector:
 
     threshold = 0.3
     class_names = ("left",)
+    can_explain = False
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -33,7 +35,13 @@ class FakeDetector:
         self.go.set()
         self.began = threading.Event()
 
-    def stream(self, images: list[np.ndarray], batch_size: int) -> Iterator[Detections]:
+    def explain(self, image: np.ndarray) -> Explanation:
+        raise NotImplementedError
+
+    def pass_key(self, image: np.ndarray) -> tuple[int, ...]:
+        return image.shape
+
+    def stream(self, images: list[np.ndarray], batch_size: int = 1, *, min_score: float = 0.0) -> Iterator[Detections]:
         self.began.set()
         assert self.go.wait(30)
         firsts = [int(image[0, 0, 0]) for image in images]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import torch
 
     from cornernet.data.dataset import CocoDataset
+    from cornernet.inference.api import BaseDetector
     from cornernet.inference.detector import Detector
-    from cornernet.inference.exported import ExportedDetector
 
 MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5)  # the authors' configuration
 EXPORTED = (".onnx", ".xml")  # what cornernet export writes and load runs
@@ -69,16 +69,29 @@ def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
 
 def open_detector(
     weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None, tile: str | None = None
-) -> Detector:
-    """``cornernet.load`` with a command's options; ``InputError`` for a device that is not there.
+) -> BaseDetector:
+    """``cornernet.load`` with a command's options: of weights, or of an exported file, which cannot explain.
 
-    An exported file's detector is like any other, but has no network to look into; it refuses to explain.
+    Raises ``InputError`` for a device that is not there, and for an option that an exported file does not have.
     """
-    if max_size is not None and max_size < 1:
-        raise InputError(f"--max-size {max_size}: give a number of pixels above 0")
-    if weights.lower().endswith(EXPORTED):
-        given = {"--tta": tta != "none", "--precision": precision != "fp32", "--tile": tile is not None}
-        return cast("Detector", _load_exported(weights, device, max_size, [name for name in given if given[name]]))
+    if not weights.lower().endswith(EXPORTED):
+        return open_network(weights, device, tta, precision, max_size, tile)
+    from cornernet.inference.exported import load_exported
+
+    given = {"--tta": tta != "none", "--precision": precision != "fp32", "--tile": tile is not None}
+    for name in given:
+        if given[name]:
+            what, fix = f"{name} cannot be chosen for an exported file", "use the weights it was made from"
+            raise InputError(what, weights, fix)
+    _check_max_size(max_size)
+    return load_exported(weights, device=device, max_size=max_size)
+
+
+def open_network(
+    weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None, tile: str | None = None
+) -> Detector:
+    """``open_detector`` of weights alone, for what looks into the network."""
+    _check_max_size(max_size)
     import torch
 
     from cornernet.inference.detector import load_detector
@@ -99,14 +112,9 @@ def open_detector(
     )
 
 
-def _load_exported(path: str, device: str | None, max_size: int | None, refused: list[str]) -> ExportedDetector:
-    from cornernet.inference.exported import load_exported
-
-    if refused:
-        raise InputError(
-            f"{path}: {refused[0]} cannot be chosen for an exported file; use the weights it was made from"
-        )
-    return load_exported(path, device=device, max_size=max_size)
+def _check_max_size(max_size: int | None) -> None:
+    if max_size is not None and max_size < 1:
+        raise InputError("give a number of pixels above 0", f"--max-size {max_size}")
 
 
 def report_dataset(dataset: CocoDataset, shown: int = 10) -> None:

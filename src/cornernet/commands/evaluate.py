@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from cornernet.commands import options
-from cornernet.commands.common import EXPORTED, ProgressBar, open_detector, report_dataset
+from cornernet.commands.common import EXPORTED, ProgressBar, open_detector, open_network, report_dataset
 from cornernet.errors import InputError
 
 
@@ -33,7 +33,7 @@ def evaluate(
         data: Data set with the classes of the weights, in COCO's, YOLO's or Pascal VOC's format: its folder, or its
             JSON or YAML file.
         split: Split to evaluate on.
-        oracle: Put the truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,embeddings or all
+        oracle: Put the truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or all
             three: what AP the other parts allow.
         out: Folder for metrics.json and predictions.json (COCO results).
     """
@@ -44,14 +44,16 @@ def evaluate(
 
     if oracle and weights.lower().endswith(EXPORTED):
         raise InputError(f"{weights}: --oracle looks into the network; use the weights it was made from")
-    detector = open_detector(weights, device, tta, precision, max_size, tile)
+    options = weights, device, tta, precision, max_size, tile
+    network = open_network(*options) if oracle else None
+    detector = network or open_detector(*options)
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
     report_dataset(dataset)
     folder = make_folder(Path(out))
-    if oracle:
+    if oracle and network:
         parts = parse_parts(oracle)
-        metrics, results = evaluate_with_oracles(detector, dataset, parts, progress=ProgressBar("evaluating"))
+        metrics, results = evaluate_with_oracles(network, dataset, parts, progress=ProgressBar("evaluating"))
     else:
         metrics, results = evaluate_dataset(
             detector, dataset, batch_size=batch_size, progress=ProgressBar("evaluating")

@@ -34,14 +34,14 @@ def explain(
     from cornernet.explain.pairs import PairOutcomes
     from cornernet.explain.reasons import answer, pairs_as_json, table
     from cornernet.files import atomic_write_json, make_folder
-    from cornernet.media.images import read_image
+    from cornernet.media.images import read_image, shrunk_scale
 
     pixels = read_image(image)
     height, width = pixels.shape[:2]
     point = _point(at, width, height) if at else None
     detector = open_detector(weights, device, "none", precision, max_size)
     lowest = detector.threshold if threshold is None else threshold
-    scale = min(1.0, detector.max_size / max(height, width)) if detector.max_size else 1.0
+    scale = shrunk_scale(height, width, detector.max_size)
     pairs = PairOutcomes(detector.explain(pixels), detector.decoding, lowest, scale)
     stem = make_folder(out) / Path(image).stem
     pictures = {"boxes": draw_numbered(pixels, pairs), "rejected": draw_rejected(pixels, pairs)}

@@ -58,8 +58,6 @@ def predict(
     _keep_sources(found, kinds, Path(out))
     detector = open_detector(weights, device, tta, precision, max_size, tile)
     lowest = detector.threshold if threshold is None else threshold
-    if side:
-        detector.min_score = max(lowest, detector.min_score)  # spares soft-NMS most pairs of many tiles
     folder = make_folder(Path(out))
     writers = make_writers(kinds, folder, detector.class_names, lowest, all_frames=bool(save), heatmaps=heatmaps)
     frames, total = read_frames(found, depth=batch_size + 2), total_frames(found)

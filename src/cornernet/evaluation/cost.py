@@ -17,7 +17,7 @@ from torch import Tensor
 from cornernet.config import Architecture
 from cornernet.errors import InputError
 from cornernet.hardware import available_memory
-from cornernet.inference.detector import Detector
+from cornernet.inference.api import BaseDetector
 from cornernet.media.images import read_image
 from cornernet.model.checkpointing import checkpoint_activations
 from cornernet.model.cornernet import CornerNet
@@ -116,13 +116,13 @@ def require_training_memory(need: int, device: torch.device) -> None:
         there, what = available_memory(), "this machine"
     if there is not None and need > there:
         raise InputError(
-            f"a training step needs about {need / GIB:.1f} GiB and {what} has {there / GIB:.1f} GiB free; choose a"
-            " smaller --batch-size or network, or --no-training"
+            f"a training step needs about {need / GIB:.1f} GiB and {what} has {there / GIB:.1f} GiB free",
+            fix="choose a smaller --batch-size or network, or --no-training",
         )
 
 
 def images_per_second(
-    detector: Detector, paths: Sequence[Path], *, seconds: float = 20.0, progress: Callable[[int, int], None]
+    detector: BaseDetector, paths: Sequence[Path], *, seconds: float = 20.0, progress: Callable[[int, int], None]
 ) -> float:
     """Images a second from file to boxes, one at a time; the median of their times, after two to warm up."""
     times: list[float] = []

@@ -10,13 +10,13 @@ import numpy as np
 from cornernet.config import Decoding
 from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
-from cornernet.inference.detector import Detector
+from cornernet.inference.api import BaseDetector
 from cornernet.media.prefetch import ahead
 from cornernet.structures import CornerPoints, Detections
 
 
 def predict_dataset(
-    detector: Detector,
+    detector: BaseDetector,
     dataset: CocoDataset,
     *,
     batch_size: int = 1,
@@ -37,7 +37,7 @@ def predict_dataset(
 
 
 def evaluate_dataset(
-    detector: Detector,
+    detector: BaseDetector,
     dataset: CocoDataset,
     *,
     batch_size: int = 1,
@@ -62,11 +62,11 @@ class ImageResult(NamedTuple):
 
 
 def predict_images(
-    detector: Detector, records: Sequence[ImageRecord], *, progress: Callable[[int, int], None] | None = None
+    detector: BaseDetector, records: Sequence[ImageRecord], *, progress: Callable[[int, int], None] | None = None
 ) -> list[ImageResult]:
     """Every image through the network once; ``progress(done, total)`` after each.
 
-    Raises ``InputError`` for an image that cannot be read, and as ``Detector.explain`` does.
+    Raises ``InputError`` for an image that cannot be read, and as ``BaseDetector.explain`` does.
     """
     image_results = []
     images = ahead(ImageRecord.read, records, depth=3)

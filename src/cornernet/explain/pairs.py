@@ -57,7 +57,7 @@ class PairOutcomes:
     """Every pair of the best corners of an image, seen in one view, with what became of it.
 
     ``boxes`` are the pairs behind the detections of at least ``threshold``, in their order. ``scale`` is what
-    ``Detector.max_size`` made of the image. Raises ``ValueError`` for an explanation of several views.
+    ``BaseDetector.max_size`` made of the image. Raises ``ValueError`` for an explanation of several views.
     """
 
     def __init__(self, seen: Explanation, decoding: Decoding, threshold: float, scale: float = 1.0) -> None:

@@ -1,9 +1,11 @@
 """The whole road as a module of tensors alone, of any size: what exporters trace.
 
-What ``detector.Detector`` computes in numpy, or with sizes that are known when it runs, is said here in operators.
+What ``detector.Detector`` computes in numpy, or with sizes that are known when it runs, stands here as operators.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,8 @@ from torch.nn import functional as F
 from cornernet.config import Decoding, Preprocessing
 from cornernet.export.soft_nms_loop import soft_nms_loop
 from cornernet.inference.preprocess import normalize
-from cornernet.model.cornernet import CornerNet, StackOutput
-from cornernet.model.decode import Corners, Pairs, pair_corners
+from cornernet.model.cornernet import CornerNet
+from cornernet.model.decode import Corners, decode
 
 
 class MapsGraph(nn.Module):
@@ -30,13 +32,10 @@ class MapsGraph(nn.Module):
         return "tl_heatmap", "br_heatmap", f"tl_{value}", f"br_{value}", "tl_offset", "br_offset"
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        output = self.look(images)[0]
-        head, tl, br = output.head, output.features.tl.float(), output.features.br.float()
-        sparse = head.pairing.tl(tl), head.pairing.br(br), head.tl_offset(tl), head.br_offset(br)
-        return output.tl_heatmap, output.br_heatmap, *sparse
+        return tuple(self.model.dense_maps(self.to_input(images)[0], last_only=True)[-1])
 
-    def look(self, images: Tensor) -> tuple[StackOutput, Tensor, Tensor]:
-        """The network's answer, pixels per cell as (x, y), and the images' (left, top) in the padded input."""
+    def to_input(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The network's input (B, 3, H, W), its width and height (2,), and the images' left and top in it (2,)."""
         height, width = images.shape[2:]
         padded_height, padded_width = self.preprocessing.padded_size(height, width)
         top, left = self.preprocessing.offset_of(height, width)
@@ -46,9 +45,7 @@ class MapsGraph(nn.Module):
             pixels = normalize(F.pad(pixels, margins), self.preprocessing)
         else:
             pixels = F.pad(normalize(pixels, self.preprocessing), margins)
-        output = self.model(pixels, last_only=True)[-1]
-        rows, columns = output.tl_heatmap.shape[2:]
-        return output, _tensor(padded_width, padded_height) / _tensor(columns, rows), _tensor(left, top)
+        return pixels, _tensor(padded_width, padded_height), _tensor(left, top)
 
 
 class BoxesGraph(MapsGraph):
@@ -69,7 +66,12 @@ class BoxesGraph(MapsGraph):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         height, width = images.shape[2:]
         limits = _tensor(width, height, width, height)
-        pairs = self._pair(*self.look(images))
+        pixels, size, shift = self.to_input(images)
+        output = self.model(pixels, last_only=True)[-1]
+        rows, columns = output.tl_heatmap.shape[2:]
+        values_at = partial(output.head.values_at, neighbourhoods=gather_neighbourhoods)
+        scale, peaks = size / _tensor(columns, rows), top_corners_padded
+        pairs = decode(output, scale, shift, self.decoding, find_peaks=peaks, values_at=values_at).pairs
         boxes = torch.minimum(pairs.boxes, limits) if self.decoding.clip else pairs.boxes
         limit = min(self.decoding.num_boxes, boxes.shape[1])
         plus_one = float(self.decoding.plus_one)
@@ -85,17 +87,6 @@ class BoxesGraph(MapsGraph):
             torch.where(found, labels.gather(1, order), -1),
             found.sum(dim=1),
         )
-
-    def _pair(self, output: StackOutput, scale: Tensor, shift: Tensor) -> Pairs:
-        """As ``Detector`` pairs."""
-        count, head = self.decoding.num_corners, output.head
-        tl, br = top_corners_padded(output.tl_heatmap, count), top_corners_padded(output.br_heatmap, count)
-        tl_seen, br_seen = gather_neighbourhoods(output.features.tl, tl), gather_neighbourhoods(output.features.br, br)
-        tl_positions = corner_positions(tl, head.tl_offset.at(tl_seen), scale, shift)
-        br_positions = corner_positions(br, head.br_offset.at(br_seen), scale, shift)
-        values = head.pairing.tl.at(tl_seen), head.pairing.br.at(br_seen)
-        distance = head.pairing.distance(*values, tl_positions, br_positions)
-        return pair_corners(tl, br, tl_positions, br_positions, distance, self.decoding)
 
 
 def top_corners_padded(heatmap: Tensor, k: int) -> Corners:
@@ -113,23 +104,17 @@ def top_corners_padded(heatmap: Tensor, k: int) -> Corners:
     return Corners(scores, labels, rows, cells - rows * width, cells)
 
 
-def gather_neighbourhoods(features: Tensor, corners: Corners) -> Tensor:
-    """``model.head.neighbourhoods``, (B, K, 9, C), of maps that are not channels-last: without transposing them."""
+def gather_neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
+    """``model.layers.neighbourhoods``, (B, K, 9, C), of maps that are not channels-last: without transposing them."""
     batch, channels, height, width = features.shape
-    shifts = torch.arange(-1, 2)
-    rows = corners.rows[..., None, None] + shifts[:, None]
-    columns = corners.columns[..., None, None] + shifts
+    shifts, row = torch.arange(-1, 2), cells // width
+    rows = row[..., None, None] + shifts[:, None]
+    columns = (cells - row * width)[..., None, None] + shifts
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     index = torch.where(inside, rows * width + columns, 0).flatten(1)
     found = features.flatten(2).gather(2, index[:, None].expand(-1, channels, -1))
     found = torch.where(inside.flatten(1)[:, None], found, 0.0)
-    return found.transpose(1, 2).reshape(batch, corners.rows.shape[1], 9, channels)
-
-
-def corner_positions(corners: Corners, offsets: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``model.decode.corner_positions`` with ``scale`` and ``shift`` (2,) as tensors."""
-    cells = torch.stack((corners.columns, corners.rows), dim=-1).float() + offsets.float()
-    return (cells * scale - shift).clamp_min(0)
+    return found.transpose(1, 2).reshape(batch, cells.shape[1], 9, channels)
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One look at a batch of images, and what can be told of it afterwards."""
+"""What the network saw in an image, made from its views for people to look at."""
 
 from __future__ import annotations
 
@@ -9,22 +9,48 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from cornernet.inference.views import View
 from cornernet.model.cornernet import StackOutput
-from cornernet.model.decode import Corners, Pairs
+from cornernet.model.decode import Corners, DecodedMaps, Pairs
 from cornernet.model.pairing.base import Pairing
-from cornernet.structures import Candidates, CornerPoints
+from cornernet.structures import Candidates, CornerPoints, Detections, Explanation
 
 
 class ViewOutput(NamedTuple):
-    """One view of a batch: pairs in pixels of the images, and where they come from.
+    """A batch of views that went through the network: its pairs in pixels of the images, and where they come from.
 
-    ``shifts`` (B, 2) are the images' left and top in the input of ``padded_size`` (height, width) pixels.
+    ``shifts`` (B, 2) are the views' left and top in the input of ``padded_size`` (height, width) pixels; ``decoded`` is
+    in pixels of the views.
     """
 
     pairs: Pairs
+    views: Sequence[View]
     output: StackOutput
+    decoded: DecodedMaps
     shifts: Tensor
     padded_size: tuple[int, int]
+
+
+def explain_views(detections: Detections, seen: Sequence[ViewOutput], shrunk: float) -> Explanation:
+    """The explanation of one image from all its views, each a batch of its own; ``shrunk`` is the image's scale."""
+    first = seen[0]
+    view, heatmaps = first.views[0], (first.output.tl_heatmap, first.output.br_heatmap)
+    tl_heatmap, br_heatmap = (heatmap[0].float().sigmoid().amax(0).cpu().numpy() for heatmap in heatmaps)
+    left, top = (int(v) for v in first.shifts[0].tolist())
+    scale, width, pairing = view.scale * shrunk, heatmaps[0].shape[-1], first.output.head.pairing
+    tl, br, distances, _ = first.decoded
+    return Explanation(
+        detections,
+        all_candidates(seen, shrunk),
+        tl_heatmap,
+        br_heatmap,
+        (top, left),
+        view.size,
+        first.padded_size,
+        corner_points(*tl, scale, width, pairing),
+        corner_points(*br, scale, width, pairing),
+        distances[0][tl.peaks.scores[0] >= 0][:, br.peaks.scores[0] >= 0].cpu().numpy(),
+    )
 
 
 def corner_points(
@@ -42,11 +68,11 @@ def corner_points(
     return CornerPoints(place, score, label, cells, values, pairing.words)
 
 
-def all_candidates(looks: Sequence[ViewOutput], scale: float) -> Candidates:
+def all_candidates(seen: Sequence[ViewOutput], scale: float) -> Candidates:
     """All valid pairs of the first image, of all views, best first; boxes / scale are in pixels of the image."""
     columns = []
-    for number, look in enumerate(looks):
-        pairs, map_width = look.pairs, look.output.tl_heatmap.shape[-1]
+    for number, each in enumerate(seen):
+        pairs, map_width = each.pairs, each.output.tl_heatmap.shape[-1]
         found = {name: getattr(pairs, name)[0][pairs.valid[0]].cpu().numpy() for name in Pairs._fields}
         cells = [np.stack(np.divmod(found[name], map_width), axis=1) for name in ("tl_cells", "br_cells")]
         view = np.full(len(found["labels"]), number)

@@ -1,59 +1,56 @@
-"""An exported file behind the interface of ``detector.Detector``, without torch."""
+"""An exported file behind the interface of every detector, without torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
 
 import numpy as np
-from PIL.Image import Image
 
 from cornernet.errors import InputError
-from cornernet.inference.batching import group_neighbours
+from cornernet.inference.api import AnyImage, BaseDetector, group_neighbours, to_pixels
 from cornernet.inference.engines import Run, open_onnx, open_openvino
 from cornernet.inference.metadata import ExportMetadata
-from cornernet.media.images import read_image, require_memory, shrink, to_rgb
-from cornernet.structures import Detections
+from cornernet.media.images import Pixels, require_memory, shrink, shrunk_size
+from cornernet.structures import Detections, Explanation
 
 ENGINES = {".onnx": open_onnx, ".xml": open_openvino}
 
 
-class ExportedDetector:
+class ExportedDetector(BaseDetector):
     """Call it with images, as a ``Detector``. ``max_size`` scales larger images down, by default as in training."""
+
+    can_explain = False
 
     def __init__(self, facts: ExportMetadata, run: Run, *, max_size: int | None = None) -> None:
         self.class_names, self.threshold, self.preprocessing = facts.class_names, facts.threshold, facts.preprocessing
-        self.facts, self.run, self.max_size = facts, run, max_size or facts.preprocessing.max_size
+        self.facts, self.run, self.decoding = facts, run, facts.decoding
+        self.max_size = facts.preprocessing.max_size if max_size is None else max_size
 
-    @overload
-    def __call__(self, images: list[Any]) -> list[Detections]: ...
-    @overload
-    def __call__(self, images: str | os.PathLike[str] | np.ndarray | Image) -> Detections: ...
-    def __call__(self, images: Any) -> Any:
-        """Detections of one image, or a list of them for a list: paths, PIL images or arrays, as in ``Detector``."""
-        if isinstance(images, list):
-            return list(self.stream(images))
-        return next(self.stream([images]))
+    def stream(
+        self, images: Iterable[AnyImage], batch_size: int = 1, *, min_score: float = 0.0
+    ) -> Iterator[Detections]:
+        """Detections one after another, for any number of images; neighbours of one size share a batch.
 
-    def stream(self, images: Iterable[Any], batch_size: int = 1) -> Iterator[Detections]:
-        """Detections one after another, for any number of images; neighbours of one size share a batch."""
-        for batch in group_neighbours(map(self._shrunk, images), batch_size, lambda each: each[0].shape):
-            yield from self._detect(batch)
+        Detections below ``min_score`` are left out.
+        """
+        for batch in group_neighbours(map(to_pixels, images), batch_size, self.pass_key):
+            for found in self._detect(batch):
+                yield found.above(min_score)
 
-    def explain(self, image: Any) -> Any:
+    def explain(self, image: AnyImage) -> Explanation:
         """Always raises ``InputError``: an exported file gives boxes and no heatmaps."""
         fix = "use the weights it was made from"
         raise InputError("an exported file gives boxes and no heatmaps", fix=fix)
 
-    def _shrunk(self, item: Any) -> tuple[np.ndarray, float, tuple[int, int]]:
-        """An image's pixels as the file gets them, their scale, and the image's (height, width)."""
-        image = read_image(item) if isinstance(item, (str, os.PathLike)) else to_rgb(item)
-        return *shrink(image, self.max_size), image.shape[:2]
+    def pass_key(self, image: Pixels) -> Hashable:
+        """The image's (height, width) after it was scaled down: an exported file takes images of one size."""
+        return shrunk_size(image.shape[0], image.shape[1], self.max_size)
 
-    def _detect(self, batch: list[tuple[np.ndarray, float, tuple[int, int]]]) -> Iterator[Detections]:
-        height, width = batch[0][0].shape[:2]
+    def _detect(self, images: Sequence[Pixels]) -> Iterator[Detections]:
+        small, shrunk = zip(*(shrink(image, self.max_size) for image in images), strict=True)
+        height, width = small[0].shape[:2]
         if max(height, width) > self.facts.largest_side:
             raise InputError(
                 f"{height}x{width} pixels (height x width) are more than the {self.facts.largest_side} a side"
@@ -62,13 +59,14 @@ class ExportedDetector:
                 "scale it down with --max-size",
             )
         padded = self.preprocessing.padded_size(height, width)
-        require_memory(*padded, self.facts.bytes_per_pixel * len(batch), "image")
-        pixels = np.stack([image for image, _, _ in batch]).transpose(0, 3, 1, 2)
-        results = zip(batch, *self.run(np.ascontiguousarray(pixels)), strict=True)
-        for (_, scale, size), boxes, scores, labels, count in results:
-            limits = np.array([size[1], size[0], size[1], size[0]], np.float32)
+        require_memory(*padded, self.facts.bytes_per_pixel * len(images), "image")
+        pixels = np.stack(small).transpose(0, 3, 1, 2)
+        results = zip(images, shrunk, *self.run(np.ascontiguousarray(pixels)), strict=True)
+        for image, scale, boxes, scores, labels, count in results:
+            height, width = image.shape[:2]
+            limits = np.array([width, height, width, height], np.float32)
             inside = (boxes[:count] / np.float32(scale)).clip(0, limits)
-            yield Detections(inside, scores[:count], labels[:count], self.class_names, size)
+            yield Detections(inside, scores[:count], labels[:count], self.class_names, (height, width))
 
 
 def load_exported(

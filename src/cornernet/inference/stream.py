@@ -6,16 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from cornernet.drawing.draw import draw_detections
 from cornernet.errors import InputError
+from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
 from cornernet.media.sources import Frame
 from cornernet.structures import Detections, Explanation
-
-if TYPE_CHECKING:  # exported files run without torch
-    from cornernet.inference.detector import Detector
 
 
 @dataclass
@@ -38,7 +35,7 @@ class Result:
 
 
 def detect(
-    detector: Detector,
+    detector: BaseDetector,
     frames: Iterable[Frame],
     *,
     batch_size: int = 1,
@@ -53,7 +50,7 @@ def detect(
     source = iter(frames)
     while group := list(islice(source, 1 if explain else batch_size)):
         readable = [(frame, frame.pixels) for frame in group if not isinstance(frame.pixels, InputError)]
-        found = iter(_look(detector, readable, batch_size, explain))
+        found = iter(_look(detector, readable, batch_size, threshold, explain))
         for frame in group:
             seen = frame.pixels if isinstance(frame.pixels, InputError) else next(found)
             if isinstance(seen, InputError):
@@ -67,17 +64,17 @@ _Seen = tuple[Pixels, Detections, "Explanation | None"]
 
 
 def _look(
-    detector: Detector, frames: list[tuple[Frame, Pixels]], batch_size: int, explain: bool
+    detector: BaseDetector, frames: list[tuple[Frame, Pixels]], batch_size: int, threshold: float, explain: bool
 ) -> list[_Seen | InputError]:
     """Each frame's image with its detections, and where asked its explanation, or its error."""
     images = [image for _, image in frames]
     try:
         if explain:
             return [(image, (seen := detector.explain(image)).detections, seen) for image in images]
-        found = detector.stream(images, batch_size)
+        found = detector.stream(images, batch_size, min_score=threshold)
         return [(image, detections, None) for image, detections in zip(images, found, strict=True)]
     except InputError as error:
         if len(frames) == 1:
             return [error.at(frames[0][0].source)]
         # Too much memory for all, perhaps not for each.
-        return [seen for frame in frames for seen in _look(detector, [frame], batch_size, explain)]
+        return [seen for frame in frames for seen in _look(detector, [frame], batch_size, threshold, explain)]

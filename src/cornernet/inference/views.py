@@ -1,37 +1,45 @@
-"""Large images looked at in overlapping tiles: where they lie, and which of their pairs count."""
+"""Views of an image: whole or in tiles, in several scales, mirrored or not; and their boxes back in the image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from cornernet.config import Preprocessing
 from cornernet.errors import InputError
+from cornernet.inference.api import group_neighbours
+from cornernet.media.images import Pixels, resize, scaled_size
 from cornernet.model.decode import Pairs
 
-_EDGE = 8.0  # pixels: the corner of an object that an edge cuts is seen on the edge, give or take two cells of 4
 
+class View(NamedTuple):
+    """A rectangle of the image at ``scale``, in pixels of that scale, right and bottom exclusive; mirrored or not.
 
-class Tile(NamedTuple):
-    """A part of an image, in pixels, right and bottom exclusive.
-
-    ``rooms`` say how much of it the neighbour beyond each edge (left, top, right, bottom) sees too; 0 at the image's
-    own edges.
+    ``overlaps`` say how much of it the neighbour beyond each edge (left, top, right, bottom) contains too, in pixels;
+    0 at the image's own edges.
     """
 
     left: int
     top: int
     right: int
     bottom: int
-    rooms: tuple[int, int, int, int]
+    scale: float = 1.0
+    mirrored: bool = False
+    overlaps: tuple[int, int, int, int] = (0, 0, 0, 0)
 
-    def cut(self, image: np.ndarray) -> np.ndarray:
-        """Its pixels, a view of the image (H, W, 3)."""
-        return image[self.top : self.bottom, self.left : self.right]
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
+    def cut(self, pixels: Pixels) -> Pixels:
+        """What it shows of the image (H, W, 3) at ``scale``, without a copy."""
+        part = pixels[self.top : self.bottom, self.left : self.right]
+        return part[:, ::-1] if self.mirrored else part
 
 
 @dataclass(frozen=True)
@@ -49,16 +57,14 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 <= self.overlap < self.size:
-            raise InputError(
-                f"tiles of {self.size} pixels that overlap by {self.overlap}: give a size above 0 and a smaller overlap"
-                " (--tile SIZE,OVERLAP)"
-            )
+            what = f"tiles of {self.size} pixels that overlap by {self.overlap}"
+            raise InputError(what, fix="give a size above 0 and a smaller overlap (--tile SIZE,OVERLAP)")
 
-    def tiles(self, height: int, width: int) -> list[Tile]:
+    def tiles(self, height: int, width: int) -> list[View]:
         """Tiles that cover an image, row by row: all of the full size where the image is, spread evenly."""
         columns, rows = self._spans(width), self._spans(height)
         return [
-            Tile(left, top, right, bottom, (before, above, behind, below))
+            View(left, top, right, bottom, overlaps=(before, above, behind, below))
             for top, bottom, above, below in rows
             for left, right, before, behind in columns
         ]
@@ -78,27 +84,78 @@ def make_tiling(size: int, overlap: int | None = None) -> Tiling:
     return Tiling(size, size // 4 if overlap is None else overlap)
 
 
-def whole_pairs(boxes: Tensor, tiles: Sequence[Tile]) -> Tensor:
-    """Which boxes (B, N, 4), in pixels of their tile of a batch of B, are no half ones: (B, N).
+def make_views(
+    height: int, width: int, scales: Sequence[float] = (1.0,), flip: bool = False, tiling: Tiling | None = None
+) -> list[View]:
+    """All views of an image: in each scale the whole image or its tiles, and with ``flip`` each of them mirrored."""
+    views = []
+    for scale in scales:
+        size = scaled_size(height, width, scale)
+        parts = tiling.tiles(*size) if tiling else [View(0, 0, size[1], size[0])]
+        for mirrored in (False, True) if flip else (False,):
+            views += [part._replace(scale=scale, mirrored=mirrored) for part in parts]
+    return views
+
+
+class ViewBatch(NamedTuple):
+    """Views that go through the network together: they agree in scale, mirroring and padded size.
+
+    ``images`` are the indices of the images that they show, ``pixels`` what they show.
+    """
+
+    images: Sequence[int]
+    views: Sequence[View]
+    pixels: Sequence[Pixels]
+
+
+def batch_views(
+    images: Sequence[Pixels], views: Sequence[Sequence[View]], size: int, preprocessing: Preprocessing
+) -> Iterator[ViewBatch]:
+    """Every image's ``views`` in batches of at most ``size``: the first views of all images, then the second ones.
+
+    All images have equally many views.
+    """
+
+    def key(item: tuple[int, View]) -> tuple[float, bool, tuple[int, int]]:
+        return item[1].scale, item[1].mirrored, preprocessing.padded_size(*item[1].size)
+
+    scale, scaled = 1.0, list(images)
+    items = [(i, view) for together in zip(*views, strict=True) for i, view in enumerate(together)]
+    for batch in group_neighbours(items, size, key):
+        numbers, chosen = zip(*batch, strict=True)
+        if chosen[0].scale != scale:
+            scale = chosen[0].scale
+            scaled = [resize(image, scale) for image in images]
+        yield ViewBatch(numbers, chosen, [view.cut(scaled[i]) for i, view in batch])
+
+
+def pairs_in_image(pairs: Pairs, views: Sequence[View], *, clip: bool, stride: int) -> Pairs:
+    """Pairs of a batch of B views with boxes in pixels of the image; half ones (``whole_pairs``) are no longer valid.
+
+    The views agree in scale and mirroring. With ``clip`` boxes end at the edges of their view. ``stride`` is the
+    network's, in pixels.
+    """
+    boxes, valid = pairs.boxes, pairs.valid
+    sizes = boxes.new_tensor([view.size[::-1] for view in views])[:, None]
+    if views[0].mirrored:
+        width, (x1, y1, x2, y2) = sizes[..., 0], boxes.unbind(-1)
+        boxes = torch.stack((width - x2, y1, width - x1, y2), dim=-1)
+    if clip:
+        boxes = torch.minimum(boxes.clamp_min(0), sizes.repeat(1, 1, 2))
+    if any(any(view.overlaps) for view in views):
+        valid = valid & whole_pairs(boxes, views, 2.0 * stride)
+    corners = boxes.new_tensor([(view.left, view.top) * 2 for view in views])[:, None]
+    return pairs._replace(boxes=(boxes + corners) / views[0].scale, valid=valid)
+
+
+def whole_pairs(boxes: Tensor, views: Sequence[View], margin: float) -> Tensor:
+    """Which boxes (B, N, 4), in pixels of their view of a batch of B, are no half ones: (B, N).
 
     A box that touches an edge beyond which there is a neighbour is taken for a half one: a neighbour sees the object
-    whole, unless it is longer than their overlap. Where tiles do not overlap, every box stays.
+    whole, unless it is longer than their overlap. A corner of an object that the edge cuts is seen within ``margin``
+    pixels of the edge. Where tiles do not overlap, every box stays.
     """
-    size = boxes.new_tensor([tiles[0].right - tiles[0].left, tiles[0].bottom - tiles[0].top])
-    near = boxes.new_tensor([tile.rooms for tile in tiles])[:, None].div(2).clamp_max(_EDGE)
-    before, behind = boxes[..., :2].clamp_min(0), (size - boxes[..., 2:]).clamp_min(0)  # from the edges
+    sizes = boxes.new_tensor([view.size[::-1] for view in views])[:, None]
+    near = boxes.new_tensor([view.overlaps for view in views])[:, None].div(2).clamp_max(margin)
+    before, behind = boxes[..., :2].clamp_min(0), (sizes - boxes[..., 2:]).clamp_min(0)  # from the edges
     return ~((before < near[..., :2]) | (behind < near[..., 2:])).any(dim=-1)
-
-
-def join_pairs(found: Sequence[tuple[Pairs, Sequence[Tile]]], min_score: float) -> Pairs:
-    """Pairs of batches of tiles as those of one image, (1, N), in its pixels.
-
-    Half ones, those below ``min_score`` and rows that only fill up are dropped.
-    """
-    parts = []
-    for pairs, tiles in found:
-        keep = pairs.valid & (pairs.scores >= min_score) & whole_pairs(pairs.boxes, tiles)
-        corners = pairs.boxes.new_tensor([(tile.left, tile.top) * 2 for tile in tiles])
-        moved = pairs._replace(boxes=pairs.boxes + corners[:, None])
-        parts.append([values[keep] for values in moved])
-    return Pairs(*(torch.cat(columns)[None] for columns in zip(*parts, strict=True)))

@@ -123,16 +123,26 @@ def shrink(image: Pixels, max_size: int | None) -> tuple[Pixels, float]:
 
     Area averaging; never enlarges, and ``None`` leaves the image as it is. Raises ``InputError`` for a size below 1.
     """
-    if max_size is None:
+    scale = shrunk_scale(image.shape[0], image.shape[1], max_size)
+    if scale == 1:
         return image, 1.0
+    height, width = shrunk_size(image.shape[0], image.shape[1], max_size)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def shrunk_scale(height: int, width: int, max_size: int | None) -> float:
+    """The scale at which the longer side has at most ``max_size`` pixels: 1 at most. Raises as ``shrink``."""
+    if max_size is None:
+        return 1.0
     if max_size < 1:
         raise InputError(f"the largest size must be at least 1 pixel, not {max_size}")
-    height, width = image.shape[:2]
-    scale = max_size / max(height, width)
-    if scale >= 1:
-        return image, 1.0
-    smaller = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8), scale
+    return min(1.0, max_size / max(height, width))
+
+
+def shrunk_size(height: int, width: int, max_size: int | None) -> tuple[int, int]:
+    """Height and width, in pixels, of what ``shrink`` returns for an image of this size."""
+    scale = shrunk_scale(height, width, max_size)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:

@@ -78,17 +78,12 @@ class CornerNet(nn.Module):
 
     def dense_maps(self, images: Tensor, *, last_only: bool = False) -> list[DenseMaps]:
         """All six maps everywhere: for looking, comparing and exporting; detection reads far fewer places."""
-        return [
-            DenseMaps(
-                output.tl_heatmap,
-                output.br_heatmap,
-                output.head.pairing.tl(output.features.tl),
-                output.head.pairing.br(output.features.br),
-                output.head.tl_offset(output.features.tl),
-                output.head.br_offset(output.features.br),
-            )
-            for output in self(images, last_only=last_only)
-        ]
+        maps = []
+        for tl_heatmap, br_heatmap, features, head in self(images, last_only=last_only):
+            tl, br = features.tl.float(), features.br.float()  # a fused network may compute them in half precision
+            pairing, offsets = (head.pairing.tl(tl), head.pairing.br(br)), (head.tl_offset(tl), head.br_offset(br))
+            maps.append(DenseMaps(tl_heatmap, br_heatmap, *pairing, *offsets))
+        return maps
 
     def _stacks(self, images: Tensor, last_only: bool) -> list[tuple[Tensor, CornerHead]]:
         chosen = slice(-1, None) if last_only else slice(None)

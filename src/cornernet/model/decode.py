@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from cornernet.config import Decoding
+from cornernet.model.cornernet import StackOutput
+from cornernet.model.head import CornerFeatures, CornerValues
 
 
 class Corners(NamedTuple):
@@ -64,14 +67,14 @@ class Pairs(NamedTuple):
     distances: Tensor
 
 
-def corner_positions(corners: Corners, offsets: Tensor, scale: tuple[float, float], shift: Tensor) -> Tensor:
+def corner_positions(corners: Corners, offsets: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Corners' (x, y) in pixels of the image, (B, K, 2), not below 0.
 
-    ``offsets`` (B, K, 2) in cells; ``scale`` input / map size as (x, y), pixels per cell (511 / 128, not 4);
-    ``shift`` (B, 2) the image's left and top inside the input, in pixels.
+    ``offsets`` (B, K, 2) in cells; ``scale`` (2,) input / map size as (x, y), pixels per cell (511 / 128, not 4);
+    ``shift`` (2,), or (B, 1, 2) for one of each image, the image's left and top inside the input, in pixels.
     """
     cells = torch.stack((corners.columns, corners.rows), dim=-1).float() + offsets.float()
-    return (cells * cells.new_tensor(scale) - shift[:, None]).clamp_min(0)
+    return (cells * scale - shift).clamp_min(0)
 
 
 def pair_corners(
@@ -106,3 +109,53 @@ def pair_corners(
         br.cells[image, j],
         distance[image, i, j],
     )
+
+
+class LocatedCorners(NamedTuple):
+    """The best corners of one kind, ``peaks`` (B, K): where they lie, and what the pairing branch predicts there.
+
+    ``positions`` (B, K, 2) as x, y in pixels of the image; ``pairing`` (B, K, D).
+    """
+
+    peaks: Corners
+    positions: Tensor
+    pairing: Tensor
+
+
+class DecodedMaps(NamedTuple):
+    """The best corners of both kinds, how far each two of them are from one object's (B, K, M), and the best pairs."""
+
+    tl: LocatedCorners
+    br: LocatedCorners
+    distances: Tensor
+    pairs: Pairs
+
+
+def pixels_per_cell(output: StackOutput, padded: tuple[int, int]) -> Tensor:
+    """How many pixels of the network's input, ``padded`` (height, width), a cell of the maps is: (2,) as x, y."""
+    rows, columns = output.tl_heatmap.shape[-2:]
+    return output.tl_heatmap.new_tensor((padded[1] / columns, padded[0] / rows), dtype=torch.float32)
+
+
+def decode(
+    output: StackOutput,
+    scale: Tensor,
+    shift: Tensor,
+    decoding: Decoding = Decoding(),
+    *,
+    find_peaks: Callable[[Tensor, int], Corners] = top_corners,
+    values_at: Callable[[CornerFeatures, Tensor, Tensor], CornerValues] | None = None,
+) -> DecodedMaps:
+    """The network's maps to candidate boxes, in pixels of the image; ``scale`` and ``shift`` as ``corner_positions``.
+
+    ``find_peaks`` and ``values_at`` are for callers that find peaks or read the sparse branches in another way;
+    ``values_at`` is by default that of the output's own head.
+    """
+    values_at = values_at or output.head.values_at
+    tl_peaks, br_peaks = (find_peaks(each, decoding.num_corners) for each in (output.tl_heatmap, output.br_heatmap))
+    tl_offsets, br_offsets, tl_pairing, br_pairing = values_at(output.features, tl_peaks.cells, br_peaks.cells)
+    tl = LocatedCorners(tl_peaks, corner_positions(tl_peaks, tl_offsets, scale, shift), tl_pairing)
+    br = LocatedCorners(br_peaks, corner_positions(br_peaks, br_offsets, scale, shift), br_pairing)
+    distances = output.head.pairing.distance(tl.pairing, br.pairing, tl.positions, br.positions)
+    pairs = pair_corners(tl.peaks, br.peaks, tl.positions, br.positions, distances, decoding)
+    return DecodedMaps(tl, br, distances, pairs)

@@ -105,6 +105,7 @@ class CornerHead(nn.Module):
         features: CornerFeatures,
         tl_cells: Tensor,
         br_cells: Tensor,
+        *,
         neighbourhoods: Callable[[Tensor, Tensor], Tensor] = neighbourhoods,
     ) -> CornerValues:
         """Offsets and pairing values at cells (B, K) int64, row * W + column, only.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from cornernet.config import PairingConfig, Recipe
+from cornernet.config import Architecture, BackboneConfig, PairingConfig, Recipe
 from cornernet.errors import InputError
 from cornernet.typed import build, convert, plain
 
@@ -29,6 +29,7 @@ _WITHOUT_EFFECT = [  # a field, another one that takes its effect away, and the 
     ("loss.pull", "loss.size", None),
     ("loss.push", "loss.size", None),
 ]
+_BACKBONE = Architecture.backbone  # of recipes that name none
 _PAIRING_LOSSES = "pull", "push", "size"
 
 
@@ -113,6 +114,8 @@ def _with_flags(values: dict[str, Any], flags: Mapping[str, str], where: str) ->
     if flags:
         where += f" with {', '.join(f'--{name}' for name in flags)}"
     _refuse_exclusive(merged, given, where)
+    backbone = convert(BackboneConfig, _get(merged, "model.backbone") or {}, where, "model.backbone", _BACKBONE)
+    merged = _overlay({"preprocessing": plain(backbone.normalization)}, merged)
     recipe = build(Recipe, merged, where)
     recipe.check()
     return recipe

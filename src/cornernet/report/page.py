@@ -18,7 +18,8 @@ from cornernet.evaluation.error_analysis import error_costs
 from cornernet.evaluation.matching import confusion_matrix, f1_scores, rank
 from cornernet.evaluation.predict import evenly_spaced, predict_images
 from cornernet.files import atomic_write
-from cornernet.inference.detector import Detector
+from cornernet.inference.api import BaseDetector
+from cornernet.media.images import shrunk_size
 from cornernet.report.figures import curves, f1_figure, precision_recall_figures
 from cornernet.report.rows import (
     BACKGROUND,
@@ -46,7 +47,7 @@ class Subject:
     title: str
     source: str
     weights: Weights
-    detector: Detector
+    detector: BaseDetector
     dataset: CocoDataset
     splits: Sequence[CocoDataset]
     log: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
@@ -127,7 +128,8 @@ def _template() -> Any:
 def _facts(subject: Subject) -> list[tuple[str, str]]:
     """What was trained, and what it costs to run it."""
     weights, image = subject.weights, subject.dataset.images[0]
-    height, width = subject.detector.padded_sizes(np.empty((image.height, image.width), np.uint8))[0]
+    seen = shrunk_size(image.height, image.width, subject.detector.max_size)
+    height, width = subject.detector.preprocessing.padded_size(*seen)
     cost = count_cost(weights.architecture, len(weights.class_names), (height, width))
     return [
         ("recipe", str(weights.info.get("recipe", "–"))),

@@ -13,7 +13,7 @@ from cornernet.drawing.draw import draw_boxes, draw_detections, draw_pairings, d
 from cornernet.drawing.text import Image
 from cornernet.evaluation.matching import match
 from cornernet.evaluation.predict import ImageResult
-from cornernet.inference.detector import Detector
+from cornernet.inference.api import BaseDetector
 from cornernet.media.images import shrink
 
 _SIDE, _QUALITY = 640, 82
@@ -74,7 +74,7 @@ def _compared(image_result: ImageResult, threshold: float, missed: int, wrong: i
     return Row(record.file_name, note, pictures)
 
 
-def seen(detector: Detector, records: Sequence[ImageRecord], threshold: float) -> list[Row]:
+def seen(detector: BaseDetector, records: Sequence[ImageRecord], threshold: float) -> list[Row]:
     """Corner heatmaps and paired corners of images."""
     rows = []
     for record in records:

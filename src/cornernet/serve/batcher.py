@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import queue
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import groupby
 from threading import Thread
 from typing import Any
 
-import numpy as np
-
-from cornernet.inference.detector import Detector
+from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
 from cornernet.serve.metrics import ServerMetrics
 from cornernet.structures import Detections, Explanation
@@ -36,11 +34,9 @@ class Batcher:
     share a pass. An explanation has a pass of its own.
     """
 
-    def __init__(self, detector: Detector, *, size: int, wait: float, metrics: ServerMetrics) -> None:
+    def __init__(self, detector: BaseDetector, *, size: int, wait: float, metrics: ServerMetrics) -> None:
         self.detector, self.size, self.wait, self.metrics = detector, size, wait, metrics
         self.seconds_per_image = 0.0  # a running mean, in batches as they come
-        # An exported file shares passes between images of one size, and knows of no padding.
-        self._size_of = detector.padded_sizes if isinstance(detector, Detector) else np.shape
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._work, name="detector", daemon=True)
         self._thread.start()
@@ -74,9 +70,12 @@ class Batcher:
             for job in wanted:
                 if job.explain:
                     self._answer([job])
-            detections = sorted((job for job in wanted if not job.explain), key=self._job_size)
-            for _, group in groupby(detections, self._job_size):
-                self._answer(list(group))
+            groups: defaultdict[Hashable, list[_Job]] = defaultdict(list)
+            for job in wanted:
+                if not job.explain:
+                    groups[self.detector.pass_key(job.image)].append(job)
+            for group in groups.values():
+                self._answer(group)
 
     def _gather(self) -> list[_Job]:
         """The next batch of jobs: all that arrive in time, at most ``size``; empty after ``close``."""
@@ -92,9 +91,6 @@ class Batcher:
                 return batch
         self._jobs.put(None)  # the end, seen in the middle of a batch, is seen again after it
         return batch
-
-    def _job_size(self, job: _Job) -> Any:
-        return self._size_of(job.image)
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
         """Run one pass and give each job its result or the error."""

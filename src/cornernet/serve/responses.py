@@ -12,7 +12,7 @@ from PIL import Image
 
 from cornernet.drawing.draw import BOTTOM_RIGHT_COLOR, TOP_LEFT_COLOR, draw_detections
 from cornernet.drawing.text import Color
-from cornernet.inference.detector import Detector
+from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
 from cornernet.serve.limits import RequestError
 from cornernet.structures import CornerPoints, Detections, Explanation, FloatArray, IntArray
@@ -36,7 +36,7 @@ def detections_as_jpeg(image: Pixels, found: Detections, threshold: float) -> by
     return cv2.imencode(".jpg", picture)[1].tobytes()
 
 
-def explanation_as_json(seen: Explanation, detector: Detector) -> dict[str, Any]:
+def explanation_as_json(seen: Explanation, detector: BaseDetector) -> dict[str, Any]:
     """All detections with both corners, and both heatmaps.
 
     A corner has its position in pixels of the image, its score, and what it predicts of its object under that value's

@@ -11,20 +11,20 @@ from typing import Any
 from starlette.requests import Request
 
 from cornernet.errors import InputError
-from cornernet.inference.detector import Detector
+from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
 from cornernet.serve.batcher import Batcher
 from cornernet.serve.limits import Limits, RequestError
 from cornernet.serve.metrics import ServerMetrics
 from cornernet.serve.responses import detections_as_jpeg, explanation_as_json
-from cornernet.serve.upload import check_head, decode, read_upload
+from cornernet.serve.upload import check_head, decode_upload, read_upload
 from cornernet.structures import Detections
 
 
 class Service:
     """A detector for many clients at once. A request is accepted only if it can be answered in time."""
 
-    def __init__(self, detector: Detector, settings: Limits) -> None:
+    def __init__(self, detector: BaseDetector, settings: Limits) -> None:
         self.detector, self.settings = detector, settings
         self.inside = 0
         self.metrics = ServerMetrics(lambda: self.inside)
@@ -35,7 +35,7 @@ class Service:
     @property
     def explains(self) -> bool:
         """Whether the detector shows corners and heatmaps; exported files do not."""
-        return isinstance(self.detector, Detector)
+        return self.detector.can_explain
 
     async def predict(self, request: Request) -> Detections:
         """All detections in a request's image. Raises ``RequestError`` for a request that cannot be answered."""
@@ -78,7 +78,7 @@ class Service:
         limit = self.settings.timeout
         try:
             async with asyncio.timeout(limit), self._decoded:
-                yield await asyncio.to_thread(decode, data, self.settings.max_pixels)
+                yield await asyncio.to_thread(decode_upload, data, self.settings.max_pixels)
         except TimeoutError:
             fix = "try again later, or send a smaller image"
             raise RequestError(504, f"no answer within {limit:g} s", fix=fix) from None

@@ -52,7 +52,7 @@ async def read_upload(request: Request, settings: Limits) -> bytes:
     return data
 
 
-def decode(data: bytes, max_pixels: int) -> Pixels:
+def decode_upload(data: bytes, max_pixels: int) -> Pixels:
     """Pixels (H, W, 3) of an image's bytes.
 
     Raises ``RequestError``: 413 if the image's header gives more than ``max_pixels``, 422 if it cannot be decoded.

@@ -112,7 +112,9 @@ def make_recipe(
     rate = Optimization("muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
-        preprocessing=Preprocessing(pad_multiple=model.backbone.size_multiple, max_size=max_size),
+        preprocessing=Preprocessing(
+            **model.backbone.normalization, pad_multiple=model.backbone.size_multiple, max_size=max_size
+        ),
         decoding=Decoding(num_corners=corners, max_distance=0.6, pair_score="harmonic"),  # docs/modern.md
         augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
         loss=LossSettings(supervision_radius=1),

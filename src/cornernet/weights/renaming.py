@@ -40,7 +40,7 @@ class Renaming:
         """A whole state dict, renamed; raises ``InputError`` where two keys become one."""
         converted = {self.key(key): value for key, value in state.items()}
         if len(converted) != len(state):
-            raise InputError("state dict: two keys have the same meaning; is it two networks in one file?")
+            raise InputError("two keys have the same meaning", "state dict", "is it two networks in one file?")
         return converted
 
 
@@ -76,6 +76,6 @@ def infer_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, int]:
         )
         return architecture, state["heads.0.tl_heatmap.out.weight"].shape[0]
     except KeyError as missing:
-        raise InputError(f"state dict: no {missing}; not the weights of a CornerNet with hourglasses") from None
+        raise InputError(f"no {missing}", "state dict", "not the weights of a CornerNet with hourglasses") from None
     except ValueError as error:
-        raise InputError(f"state dict: not the shapes of a CornerNet ({error})") from None
+        raise InputError(f"not the shapes of a CornerNet ({error})", "state dict") from None

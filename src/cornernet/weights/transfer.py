@@ -42,7 +42,9 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> l
         else:
             left.append(key)
     if not taken:
-        raise InputError("none of its tensors fits this network; choose the recipe that the weights were trained with")
+        raise InputError(
+            "none of its tensors fits this network", fix="choose the recipe that the weights were trained with"
+        )
     notes = []
     if left:
         surplus = len(source.state.keys() - own.keys())

@@ -1,0 +1,83 @@
+"""What every detector can do, whatever runs its network. None of it needs torch."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, TypeVar, overload
+
+import numpy as np
+from PIL.Image import Image
+
+from cornernet.config import Decoding, Preprocessing
+from cornernet.media.images import Pixels, read_image, to_rgb
+from cornernet.structures import Detections, Explanation
+
+AnyImage = str | os.PathLike[str] | np.ndarray | Image
+Item = TypeVar("Item")
+
+
+class BaseDetector(ABC):
+    """A trained network with its settings: call it with images.
+
+    ``threshold`` is the lowest score worth showing. ``max_size`` (pixels) is how long the longer side of an image may
+    be: larger images are scaled down, and their boxes back. ``can_explain`` says whether ``explain`` works.
+    """
+
+    class_names: tuple[str, ...]
+    threshold: float
+    preprocessing: Preprocessing
+    decoding: Decoding
+    max_size: int | None
+    can_explain: bool
+
+    @overload
+    def __call__(self, images: list[Any], *, min_score: float = 0.0) -> list[Detections]: ...
+    @overload
+    def __call__(self, images: AnyImage, *, min_score: float = 0.0) -> Detections: ...
+    def __call__(self, images: Any, *, min_score: float = 0.0) -> Any:
+        """Detections of one image, or a list of them for a list of images.
+
+        An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. The best
+        ``decoding.num_boxes`` are returned (of every tile): 100, unless the weights say otherwise;
+        ``detections.above(detector.threshold)`` are those worth showing. ``stream`` runs several images at once.
+        """
+        if isinstance(images, list):
+            return list(self.stream(images, min_score=min_score))
+        return next(self.stream([images], min_score=min_score))
+
+    @abstractmethod
+    def stream(
+        self, images: Iterable[AnyImage], batch_size: int = 1, *, min_score: float = 0.0
+    ) -> Iterator[Detections]:
+        """Detections one after another, for any number of images.
+
+        Up to ``batch_size`` neighbours that agree in ``pass_key`` go through the network together. Detections with a
+        score below ``min_score`` are left out, and time is saved where that is possible.
+        """
+
+    @abstractmethod
+    def explain(self, image: AnyImage) -> Explanation:
+        """Detections of one image with heatmaps and candidates. Raises ``InputError`` unless ``can_explain``."""
+
+    @abstractmethod
+    def pass_key(self, image: Pixels) -> Hashable:
+        """Images (H, W, 3) with the same key can go through the network together."""
+
+
+def to_pixels(image: AnyImage) -> Pixels:
+    """Any image as uint8 (H, W, 3) RGB. Raises ``InputError`` where it cannot be read."""
+    return read_image(image) if isinstance(image, (str, os.PathLike)) else to_rgb(image)
+
+
+def group_neighbours(items: Iterable[Item], size: int, key: Callable[[Item], Hashable]) -> Iterator[list[Item]]:
+    """Neighbours with the same ``key``, in order, in lists of at most ``size``."""
+    batch: list[Item] = []
+    for item in items:
+        if batch and (len(batch) == size or key(item) != key(batch[0])):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch

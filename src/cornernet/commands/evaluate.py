@@ -43,10 +43,10 @@ def evaluate(
     from cornernet.files import atomic_write_json, make_folder
 
     if oracle and weights.lower().endswith(EXPORTED):
-        raise InputError(f"{weights}: --oracle looks into the network; use the weights it was made from")
-    options = weights, device, tta, precision, max_size, tile
-    network = open_network(*options) if oracle else None
-    detector = network or open_detector(*options)
+        raise InputError("--oracle looks into the network", weights, "use the weights it was made from")
+    chosen = weights, device, tta, precision, max_size, tile
+    network = open_network(*chosen) if oracle else None
+    detector = network or open_detector(*chosen)
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
     report_dataset(dataset)

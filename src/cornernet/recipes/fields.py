@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from cornernet.config import Recipe
 from cornernet.typed import default_of
 
 
-@dataclass(frozen=True)
-class RecipeField:
+class RecipeField(NamedTuple):
     """A field by its dotted name. ``default`` is as YAML has it; ``choices`` are empty where any value may stand."""
 
     name: str
@@ -22,8 +21,7 @@ class RecipeField:
     text: str
 
 
-@dataclass(frozen=True)
-class FieldGroup:
+class FieldGroup(NamedTuple):
     """The fields of one dataclass. ``name`` is dotted, empty for the recipe itself; ``kind`` where there are several.
 
     ``text`` is the dataclass's docstring where that describes its fields, empty where each field has its own.
@@ -32,7 +30,7 @@ class FieldGroup:
     name: str
     kind: str
     text: str
-    fields: tuple[RecipeField, ...]
+    fields: list[RecipeField]
 
 
 def field_groups(cls: type[Any] = Recipe, name: str = "") -> Iterator[FieldGroup]:
@@ -40,24 +38,24 @@ def field_groups(cls: type[Any] = Recipe, name: str = "") -> Iterator[FieldGroup
     from docstring_parser import parse_from_object
 
     texts = {text.arg_name: text.description or "" for text in parse_from_object(cls).params}
-    hints, own, below = get_type_hints(cls), [], []
+    hints = get_type_hints(cls)
+    own: list[RecipeField] = []
+    below: list[tuple[Any, str]] = []
     for field in fields(cls):
-        hint, default, dotted = hints[field.name], default_of(field), f"{name}.{field.name}" if name else field.name
-        kinds: dict[str, type[Any]] | None = getattr(hint, "kinds", None)
-        if kinds is None and is_dataclass(hint):
-            below.append((hint, dotted))
-            continue
-        choices = get_args(hint) if get_origin(hint) is Literal else ()
-        below += [(kind, dotted) for kind in (kinds or {}).values()]
+        hint, dotted = hints[field.name], f"{name}.{field.name}".removeprefix(".")
+        if is_dataclass(hint):
+            kinds: dict[str, type[Any]] = getattr(hint, "kinds", {})
+            below += [(inner, dotted) for inner in (kinds.values() or [hint])]
+            if not kinds:
+                continue
+            choices = tuple(kinds)
+        else:
+            choices = tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()
         text = " ".join(texts.get(field.name, "").split())
-        own.append(RecipeField(dotted, _as_yaml(default), tuple(map(str, kinds or choices)), text))
+        own.append(RecipeField(dotted, _as_yaml(default_of(field)), choices, text))
     if own:
-        yield FieldGroup(
-            name,
-            getattr(cls, "name", "") if hasattr(cls, "kinds") else "",
-            "" if texts else inspect.getdoc(cls) or "",
-            tuple(own),
-        )
+        kind = cls.name if hasattr(cls, "kinds") else ""
+        yield FieldGroup(name, kind, "" if texts else inspect.getdoc(cls) or "", own)
     for inner, dotted in below:
         yield from field_groups(inner, dotted)
 

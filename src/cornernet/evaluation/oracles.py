@@ -50,7 +50,7 @@ class OracleDetector(Detector):
         self.parts = frozenset(parts)
         self.truth: ImageRecord | None = None
         if detector.flip or len(detector.scales) > 1 or detector.tiling:
-            raise InputError("looks at images once: without --tta and --tile", "--oracle")
+            raise InputError("looks at images once, without --tta and --tile", "--oracle")
 
     def _decode(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> DecodedMaps:
         targets = self._targets(output, shifts, padded)

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig
 from cornernet.files import atomic_write_json
 from cornernet.model.checkpointing import checkpoint_activations
 from cornernet.model.corner_pool import HAS_TRITON
@@ -130,7 +130,11 @@ FULL = Scale(
     fresh=2**28,
 )
 QUICK = Scale(
-    Architecture(1, (8, 8, 16), (1, 1, 1), feature_channels=8, corner_channels=8, branch_channels=8),
+    Architecture(
+        HourglassConfig(num_stacks=1, channels=(8, 8, 16), blocks=(1, 1, 1), feature_channels=8),
+        corner_channels=8,
+        branch_channels=8,
+    ),
     classes=3,
     image=(48, 64),
     pad_mask=15,

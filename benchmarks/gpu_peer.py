@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from gpu import Job, scale_of, variant_of
-from gpu_worker import Road, autocast, compile_options, draw_objects
+from gpu_shared import Road, autocast, compile_options, draw_objects
 from torch import Tensor
 
 from cornernet.config import Preprocessing

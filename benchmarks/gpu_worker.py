@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from gpu import Answer, Job, Scale, Variant, scale_of, variant_of
+from gpu_shared import HALF, Road, autocast, compile_options, draw_objects
 from torch import Tensor
 
 from cornernet.config import Preprocessing
@@ -29,13 +30,11 @@ from cornernet.model.criterion import batch_losses
 from cornernet.model.decode import decode, pixels_per_cell
 from cornernet.model.fuse import fuse
 from cornernet.model.soft_nms import soft_nms
-from cornernet.model.targets import OccupiedMaps, find_occupied_maps, make_targets
+from cornernet.model.targets import find_occupied_maps, make_targets
 
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 Measure = Callable[[], Answer]
 Pool = Callable[..., Tensor]
-Road = Callable[[], Iterator[str]]  # says a stage's name when the stage is over
 
 
 def wait(device: str) -> None:
@@ -97,34 +96,12 @@ def set_precision(variant: Variant) -> None:
     torch.backends.cudnn.benchmark = variant.search
 
 
-def autocast(variant: Variant, device: str) -> torch.autocast:
-    """Mixed precision where the variant is in half precision."""
-    return torch.autocast(device, HALF.get(variant.precision), enabled=variant.precision in HALF)
-
-
-def compile_options(variant: Variant, scale: Scale) -> dict[str, str]:
-    """For ``torch.compile``, whose other backends know no modes."""
-    return {"mode": str(variant.compiled)} if scale.backend == "inductor" else {"backend": scale.backend}
-
-
 def prepare_network(model: CornerNet, variant: Variant, scale: Scale) -> None:
     """Change and compile it as the variant says."""
     if variant.change:
         variant.change(model)
     if variant.compiled:
         compile_parts(model, **compile_options(variant, scale))
-
-
-def draw_objects(job: Job, images: int, count: int | None = None) -> tuple[Tensor, Tensor, OccupiedMaps]:
-    """Boxes (images, N, 4) inside a crop, in pixels, labels (images, N), and the planes that they lie in."""
-    scale, generator = scale_of(job), torch.Generator().manual_seed(0)
-    sides = torch.rand((images, count or scale.objects, 2), generator=generator) * 0.5 + 0.05
-    corner = torch.rand(sides.shape, generator=generator) * (1 - sides)
-    boxes = torch.cat((corner, corner + sides), dim=-1) * (scale.crop - 1)
-    labels = torch.randint(0, scale.classes, boxes.shape[:2], generator=generator)
-    *indices, turns = find_occupied_maps(labels)
-    device = job["device"]
-    return boxes.to(device), labels.to(device), OccupiedMaps(*(index.to(device) for index in indices), turns)
 
 
 def by_cummax(x: Tensor, dim: int, *, reverse: bool) -> Tensor:

@@ -13,7 +13,7 @@ from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingLoader
 from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe
-from cornernet.training.callbacks import RunLog
+from cornernet.training.log import RunLog
 from cornernet.training.module import TrainingModule
 from cornernet.training.trainer import TrainingBar
 

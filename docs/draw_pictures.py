@@ -1,5 +1,5 @@
-"""The pictures of how.md, explain.md and modern.md: ``python docs/pictures.py`` draws them anew, from the bundled
-weights and from runs/modern.json, what was measured."""
+"""The pictures of how.md, explain.md and modern.md: ``python docs/draw_pictures.py`` draws them again, from the
+bundled weights and from the measured figures in runs/modern.json."""
 
 from __future__ import annotations
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import sys
-from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from docstring_parser import parse_from_object
-
-from cornernet.config import Recipe
+from cornernet.recipes.fields import FieldGroup, field_groups
 from cornernet.recipes.load import RECIPE_FOLDER, recipe_names
 
 PAGE = Path(__file__).parent / "recipes.md"
@@ -33,42 +26,25 @@ def recipe_sections() -> str:
 
 def field_tables() -> str:
     """A table of the recipe's own fields, and one for each group below it."""
-    return "".join(_tables(Recipe, "")) + "\n"
+    return "".join(map(_table, field_groups())) + "\n"
 
 
-def _tables(kind: type, prefix: str) -> Iterator[str]:
-    texts = {text.arg_name: text.description or "" for text in parse_from_object(kind).params}
-    hints = get_type_hints(kind)
-    groups = [field.name for field in fields(kind) if is_dataclass(hints[field.name])]
-    yield f"\n### {prefix.rstrip('.') or 'The recipe itself'}\n\n"
-    if prefix and not texts:  # the class says it all in one text
-        yield f"{_markdown(inspect.getdoc(kind))}\n\n"
-    explained = "| what |" if texts else "|"
-    yield f"| field | default {explained}\n|---|---{'|---' if texts else ''}|\n"
-    for field in fields(kind):
-        if field.name not in groups:
-            cells = [f"`{prefix}{field.name}`", f"`{_default(field)}`{_choices(hints[field.name])}"]
-            cells += [_markdown(texts.get(field.name)).replace("|", "\\|")] if texts else []
-            yield f"| {' | '.join(cells)} |\n"
-    for name in groups:
-        yield from _tables(hints[name], f"{prefix}{name}.")
+def _table(group: FieldGroup) -> str:
+    title = (group.name or "The recipe itself") + (f", {group.kind}" if group.kind else "")
+    text = f"{_markdown(group.text)}\n\n" if group.text else ""
+    explained = "|" if group.text else "| what |"
+    rows = []
+    for field in group.fields:
+        choices = f" (of {', '.join(f'`{choice}`' for choice in field.choices)})" if field.choices else ""
+        cells = [f"`{field.name}`", f"`{field.default}`{choices}"]
+        cells += [] if group.text else [_markdown(field.text).replace("|", "\\|")]
+        rows.append(f"| {' | '.join(cells)} |\n")
+    rule = "|---|---|" if group.text else "|---|---|---|"
+    return f"\n### {title}\n\n{text}| field | default {explained}\n{rule}\n{''.join(rows)}"
 
 
-def _default(field: Field[Any]) -> str:
-    """The default as YAML has it."""
-    value = field.default_factory() if field.default_factory is not MISSING else field.default
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _choices(hint: Any) -> str:
-    choices = get_args(hint) if get_origin(hint) is Literal else ()
-    return f" (of {', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
-
-
-def _markdown(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("``", "`")
+def _markdown(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`")
 
 
 def main() -> int:

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 
 RECIPE = """
-model: {num_stacks: 1, channels: [8, 8, 16], blocks: [1, 1, 1], feature_channels: 8, corner_channels: 8,
-        branch_channels: 8}
+model:
+  backbone: {name: hourglass, num_stacks: 1, channels: [8, 8, 16], blocks: [1, 1, 1], feature_channels: 8}
+  corner_channels: 8
+  branch_channels: 8
 preprocessing: {pad_mask: 15}
 augmentation: {crop_size: 63, border: 16}
 optimization: {optimizer: muon, lr: 0.002, base_batch_size: 2, warmup_iterations: 5, milestones: [2]}

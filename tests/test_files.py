@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from cornernet.errors import InputError
-from cornernet.files import atomic_write, atomic_write_json, make_folder
+from cornernet.files import atomic_folder, atomic_write, atomic_write_json, make_folder
 
 
 def test_a_file_is_written_with_its_parents_and_readable_as_any_other(tmp_path):
@@ -46,7 +46,7 @@ def test_what_is_in_the_way_is_an_input_error(tmp_path):
         assert str(path) in str(raised.value) or str(path.parent) in str(raised.value)
         assert "\n" not in str(raised.value)
     for folder in (tmp_path / "file", tmp_path / "file" / "deep", tmp_path / "nul\0"):
-        with pytest.raises(InputError, match="cannot make the folder"):
+        with pytest.raises(InputError, match="the folder cannot be made"):
             make_folder(folder)
     assert os.listdir(tmp_path) == ["file"]
 
@@ -79,3 +79,23 @@ def test_json_is_utf8_and_never_holds_nan(tmp_path):
 def test_making_a_folder_twice_is_fine(tmp_path):
     assert make_folder(tmp_path / "a" / "b") == make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path):
+    with atomic_folder(tmp_path / "new") as folder:
+        (folder / "file").write_text("")
+        assert not (tmp_path / "new").exists()
+    assert os.listdir(tmp_path / "new") == ["file"]
+
+    def fail(error: BaseException):
+        with atomic_folder(tmp_path / "other") as folder:
+            (folder / "file").write_text("")
+            raise error
+
+    with pytest.raises(InputError, match=r"other: cannot be written \(No space\); give a writable path"):
+        fail(OSError(errno.ENOSPC, "No space"))
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt())
+    with pytest.raises(InputError, match="not an empty folder"), atomic_folder(tmp_path / "new"):
+        pass
+    assert os.listdir(tmp_path) == ["new"]

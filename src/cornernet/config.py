@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from importlib import import_module
+from typing import Any, ClassVar, Literal, Self
 
 from cornernet.errors import InputError
 
@@ -112,22 +113,25 @@ class Decoding:
 class LossSettings:
     """What each part of the loss counts in the sum that is minimised; the defaults are the paper's (section 4.1).
 
-    ``normalize`` says what the parts are divided by. ``"device"``, the classic way: by the corners in each device's own
-    batch, and pull and push are summed over its images, so that they depend on how images are spread over devices.
-    ``"world"``: by the corners, and for pull and push the images, of all devices together. ``penalty_reduction`` says
-    how far around a corner the heatmap's penalty is lowered: as far as the object's size allows (``"object"``), 2.5
-    cells (``"fixed"``), nowhere (``"none"``); the last two are the paper's comparison (section 4.4.3).
-    ``supervision_radius`` says how many cells away from a corner offsets and embeddings are learnt too. 0 is the
-    paper's; with 1 a peak that is a cell off still knows where the corner is and what it belongs to. At test nothing
-    changes.
-    ``size`` counts instead of pull and push in networks that pair by size; it is logged as pull, push is 0 there.
+    ``heatmap`` and ``offset`` are weights. ``pull``, ``push`` and ``size`` are weights of the losses of a pairing rule
+    (``PairingConfig.losses``); ``None`` is the rule's own weight. ``others`` has weights of other losses by name.
+
+    ``normalize`` is what the parts are divided by. ``"device"``, the classic way: by the corners in each device's own
+    batch, while pull and push are summed over its images, so that they depend on how images are spread over devices.
+    ``"world"``: by the corners, and for pull and push by the images, of all devices together.
+    ``penalty_reduction`` is how far around a corner the heatmap's penalty is lowered: as far as the object's size
+    allows (``"object"``), 2.5 cells (``"fixed"``), or nowhere (``"none"``). The last two are the paper's comparison
+    (section 4.4.3).
+    ``supervision_radius`` is how many cells away from a corner offsets and pairing values are learnt too. 0 is the
+    paper's. With 1, a peak that is one cell off still predicts where the corner is and what it belongs to.
     """
 
     heatmap: float = 1.0
     offset: float = 1.0
-    pull: float = 0.1
-    push: float = 0.1
-    size: float = 1.0
+    pull: float | None = None
+    push: float | None = None
+    size: float | None = None
+    others: dict[str, float] = field(default_factory=dict)
     supervision_radius: int = 0
     normalize: Literal["device", "world"] = "device"
     penalty_reduction: Literal["object", "fixed", "none"] = "object"
@@ -137,57 +141,181 @@ class LossSettings:
             raise ValueError(f"normalize must be device or world, not {self.normalize!r}")
         if self.penalty_reduction not in ("object", "fixed", "none"):
             raise ValueError(f"penalty_reduction must be object, fixed or none, not {self.penalty_reduction!r}")
-        if min(self.heatmap, self.offset, self.pull, self.push, self.size, self.supervision_radius) < 0:
-            raise ValueError("loss weights, and cells around a corner, must be 0 or more")
+        if min(self.heatmap, self.offset, *self.pairing_weights.values(), self.supervision_radius) < 0:
+            raise ValueError("loss weights and supervision_radius must be 0 or more")
+
+    @property
+    def pairing_weights(self) -> dict[str, float]:
+        """The weights of a pairing rule's losses that are given, by the loss's name."""
+        own = {"pull": self.pull, "push": self.push, "size": self.size}
+        return {name: weight for name, weight in own.items() if weight is not None} | self.others
+
+
+class Kind:
+    """Settings that come in several kinds: one base class, and a subclass with a ``name`` for each kind.
+
+    ``class Base(Kind, package="...")`` begins a family, ``class One(Base, name="one")`` adds a kind to it. A kind that
+    is not known yet is looked for in the module ``package.NAME``: so a new kind is one new file.
+    """
+
+    name: ClassVar[str]
+    package: ClassVar[str]
+    kinds: ClassVar[dict[str, type[Any]]]
+    module: ClassVar[type[Any]]
+    """The network's part that these settings are for; it enters itself here."""
+
+    def __init_subclass__(cls, *, name: str | None = None, package: str | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if package is not None:
+            cls.package, cls.kinds = package, {}
+        if name is not None:
+            cls.name = name
+            cls.kinds[name] = cls
+
+    @classmethod
+    def kind(cls, name: str) -> type[Self]:
+        """The kind of that name. Raises ``InputError`` with the known names where there is none."""
+        if name not in cls.kinds and name.isidentifier():
+            module = f"{cls.package}.{name}"
+            try:
+                import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise
+        if name not in cls.kinds:
+            family = cls.package.rpartition(".")[2]
+            raise InputError(f"{name!r} is none of the {family}", fix=f"choose from {', '.join(cls.kinds)}")
+        return cls.kinds[name]
+
+    def make(self, *arguments: Any) -> Any:
+        """The part of the network that these settings describe."""
+        own = type(self)
+        if "module" not in vars(own):
+            import_module(f"{own.package}.{own.name}")
+        return own.module(self, *arguments)
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """The network in numbers: everything needed to build it, and all of it follows from a weights file.
+class BackboneConfig(Kind, package="cornernet.model.backbones"):
+    """Settings of a backbone. A kind of backbone derives its own, and names its ``stride``."""
+
+    stride: ClassVar[int]
+    """Pixels of the input for each cell of the maps, down and across."""
+    normalization: ClassVar[dict[str, Any]] = {"color_order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    """The fields of ``Preprocessing`` that the backbone was trained with: a recipe has them unless it gives its own."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What inputs are padded to multiples of, in pixels, so that every level of the network halves evenly."""
+        return self.stride
+
+    @property
+    def smallest_input(self) -> int:
+        """The shortest side of a training image, in pixels."""
+        return self.size_multiple
+
+
+@dataclass(frozen=True)
+class HourglassConfig(BackboneConfig, name="hourglass"):
+    """Stacked hourglasses (paper, section 3.5); the defaults are HourglassNet-104.
 
     ``channels`` (depth + 1 of them) and ``blocks`` (likewise) go from the outermost level of an hourglass to the
-    innermost. The defaults are HourglassNet-104 of the paper (section 3.5); ``corner_channels`` is the width inside
-    a corner module's pooling paths, ``branch_channels`` that of the output branches' hidden layer and
-    ``branch_kernel`` the size of its convolution. ``backbone`` ``"squeeze"`` is CornerNet-Squeeze's. Without
-    ``corner_pooling`` the layers around it stay and nothing is pooled: the paper's comparison (section 4.4.1).
-    ``pool_window`` is how many cells, of four pixels, a pool is over at most. The paper's pools go to the image's
-    edge, ``None``; a network trained on crops then meets larger maxima in whole images than it ever saw. ``pairing`` is
-    what says that two corners are of one object: the paper's ``"embedding"`` or the object's ``"size"``.
+    innermost. ``feature_channels`` is the width of the maps that the heads get.
     """
+
+    stride: ClassVar[int] = 4
 
     num_stacks: int = 2
     channels: tuple[int, ...] = (256, 256, 384, 384, 384, 512)
     blocks: tuple[int, ...] = (2, 2, 2, 2, 2, 4)
     feature_channels: int = 256
-    corner_channels: int = 128
-    branch_channels: int = 256
-    branch_kernel: Literal[1, 3] = 3
-    backbone: Literal["hourglass", "squeeze"] = "hourglass"
-    corner_pooling: bool = True
-    pool_window: int | None = None
-    pairing: Literal["embedding", "size"] = "embedding"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
         object.__setattr__(self, "blocks", tuple(self.blocks))
-        if self.backbone not in ("hourglass", "squeeze") or self.branch_kernel not in (1, 3):
-            raise ValueError(f"backbone must be hourglass or squeeze and branch_kernel 1 or 3: {self}")
-        if self.pairing not in ("embedding", "size"):
-            raise ValueError(f"pairing must be embedding or size, not {self.pairing!r}")
-        if self.pool_window is not None and self.pool_window < 1:
-            raise ValueError(f"pool_window must be at least 1 cell, not {self.pool_window}")
         if len(self.channels) != len(self.blocks) or len(self.channels) < 2:
             raise ValueError(
                 f"channels and blocks need one entry per level, at least two levels: {self.channels} and {self.blocks}"
             )
-        numbers = (*self.channels, *self.blocks, self.num_stacks, self.feature_channels)
-        if min(*numbers, self.corner_channels, self.branch_channels) < 1 or self.channels[0] % 2:
+        if min(*self.channels, *self.blocks, self.num_stacks, self.feature_channels) < 1 or self.channels[0] % 2:
             raise ValueError(f"every number must be at least 1 and the first channel count even: {self}")
 
     @property
     def depth(self) -> int:
         """Levels of an hourglass: how often it halves its input."""
         return len(self.channels) - 1
+
+    @property
+    def size_multiple(self) -> int:
+        """One cell of the innermost level, in pixels: 128 for HourglassNet-104."""
+        return self.stride << self.depth
+
+    @property
+    def smallest_input(self) -> int:
+        """More than one innermost cell: of a single value, batch normalisation has no variance."""
+        return self.size_multiple + 1
+
+
+@dataclass(frozen=True)
+class SqueezeConfig(HourglassConfig, name="squeeze"):
+    """CornerNet-Squeeze (Law et al., CornerNet-Lite, 2019): fire modules, stride 8."""
+
+    stride: ClassVar[int] = 8
+
+    channels: tuple[int, ...] = (256, 256, 384, 384, 512)
+    blocks: tuple[int, ...] = (2, 2, 2, 2, 4)
+
+
+@dataclass(frozen=True)
+class PairingConfig(Kind, package="cornernet.model.pairing"):
+    """Settings of a pairing rule: what decides that two corners belong to one object."""
+
+    losses: ClassVar[dict[str, float]]
+    """The names of the rule's losses, and their weights where a recipe gives none."""
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig(PairingConfig, name="embedding"):
+    """The paper's rule (section 3.3): the corners of one object have nearly the same number, their embedding."""
+
+    losses: ClassVar[dict[str, float]] = {"pull": 0.1, "push": 0.1}
+
+
+@dataclass(frozen=True)
+class SizeConfig(PairingConfig, name="size"):
+    """Each corner predicts the width and height of its object, and the other corner must lie there."""
+
+    losses: ClassVar[dict[str, float]] = {"size": 1.0}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The network in numbers: everything needed to build it. Every weights file carries it.
+
+    The defaults are the paper's network (section 3.5). ``corner_channels`` is the width inside a corner module's
+    pooling paths, ``branch_channels`` that of the output branches' hidden layer, and ``branch_kernel`` the size of its
+    convolution. Without ``corner_pooling`` the layers around it stay and nothing is pooled: the paper's comparison
+    (section 4.4.1). ``pool_window`` is how many cells a corner pool covers at most. The paper's pools reach the image's
+    edge (``None``); a network trained on crops then meets larger maxima in whole images than it ever saw.
+    """
+
+    backbone: BackboneConfig = HourglassConfig()
+    pairing: PairingConfig = EmbeddingConfig()
+    corner_channels: int = 128
+    branch_channels: int = 256
+    branch_kernel: Literal[1, 3] = 3
+    corner_pooling: bool = True
+    pool_window: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.backbone, BackboneConfig) or not isinstance(self.pairing, PairingConfig):
+            raise ValueError(f"backbone and pairing must be settings, such as HourglassConfig(): {self}")
+        if self.branch_kernel not in (1, 3):
+            raise ValueError(f"branch_kernel must be 1 or 3, not {self.branch_kernel}")
+        if self.pool_window is not None and self.pool_window < 1:
+            raise ValueError(f"pool_window must be at least 1 cell, not {self.pool_window}")
+        if min(self.corner_channels, self.branch_channels) < 1:
+            raise ValueError(f"every number of channels must be at least 1: {self}")
 
 
 @dataclass
@@ -221,6 +349,8 @@ class Optimization:
     """Learning rate at base_batch_size images a step; scaled linearly to the batch in use."""
     base_batch_size: int = 48
     """The batch that lr is meant for."""
+    backbone_lr: float = 1.0
+    """The backbone's learning rate, as a share of lr."""
     warmup_iterations: int = 500
     """The rate rises linearly over this many steps."""
     warmup_factor: float = 1 / 3
@@ -283,7 +413,7 @@ class Recipe:
 
     def check(self) -> None:
         """Raises ``InputError`` naming the field that cannot be."""
-        innermost = 2 ** (len(self.model.channels) + 1)  # side of a cell of the smallest map, in pixels
+        smallest = self.model.backbone.smallest_input
         rules = [
             (self.batch_size >= 1, "batch_size", "at least 1"),
             (self.accumulate >= 1, "accumulate", "at least 1"),
@@ -291,14 +421,15 @@ class Recipe:
             (self.validate_every >= 1, "validate_every", "at least 1"),
             (self.workers >= 0, "workers", "0 or more"),
             (self.optimization.lr > 0, "optimization.lr", "above 0"),
+            (self.optimization.backbone_lr >= 0, "optimization.backbone_lr", "0 or more"),
             (self.optimization.base_batch_size >= 1, "optimization.base_batch_size", "at least 1"),
             (0 <= self.optimization.ema < 1, "optimization.ema", "from 0 to below 1"),
             (self.optimization.gradient_clip > 0, "optimization.gradient_clip", "above 0"),
             (self.augmentation.crop_size >= 32, "augmentation.crop_size", "at least 32"),
             (
-                self.augmentation.crop_size > innermost,  # of one cell, batch normalisation has no mean
+                self.augmentation.crop_size >= smallest,
                 "augmentation.crop_size",
-                f"above {innermost} for {len(self.model.channels)} levels (model.channels)",
+                f"at least {smallest} pixels for this backbone (model.backbone)",
             ),
             (all(s > 0 for s in self.augmentation.scales), "augmentation.scales", "all above 0"),
             (0 <= self.augmentation.flip <= 1, "augmentation.flip", "a probability"),
@@ -306,20 +437,34 @@ class Recipe:
         ]
         for holds, name, expected in rules:
             if not holds:
-                raise InputError(f"recipe: {name} must be {expected}; correct it in the recipe or with --{name}")
+                raise InputError(f"must be {expected}", f"recipe: {name}", f"correct it in the recipe or with --{name}")
+        for name in self.loss.pairing_weights:
+            if name not in self.model.pairing.losses:
+                raise InputError(
+                    f"has no effect: corners are paired by {self.model.pairing.name}",
+                    f"recipe: loss.{name}",
+                    f"leave it out; this rule's losses are {', '.join(self.model.pairing.losses)}",
+                )
 
 
 Size = Literal["nano", "small", "base", "hourglass104"]
 
 # GFLOP of one 511x511 image with 10 classes at test: 6, 13, 43, 608
 SIZES: dict[Size, Architecture] = {
-    "nano": Architecture(1, (32, 48, 64, 96), (1, 1, 1, 2), 32, 32, 32),
-    "small": Architecture(1, (32, 64, 96, 128, 160), (1, 1, 1, 1, 2), 48, 64, 64),  # that of the bundled weights
-    "base": Architecture(1, (64, 96, 128, 192, 256), (1, 1, 2, 2, 2), 96, 96, 96),
+    "nano": Architecture(
+        HourglassConfig(num_stacks=1, channels=(32, 48, 64, 96), blocks=(1, 1, 1, 2), feature_channels=32),
+        corner_channels=32,
+        branch_channels=32,
+    ),
+    "small": Architecture(  # that of the bundled weights
+        HourglassConfig(num_stacks=1, channels=(32, 64, 96, 128, 160), blocks=(1, 1, 1, 1, 2), feature_channels=48),
+        corner_channels=64,
+        branch_channels=64,
+    ),
+    "base": Architecture(
+        HourglassConfig(num_stacks=1, channels=(64, 96, 128, 192, 256), blocks=(1, 1, 2, 2, 2), feature_channels=96),
+        corner_channels=96,
+        branch_channels=96,
+    ),
     "hourglass104": Architecture(),
 }
-
-
-def pad_multiple(architecture: Architecture) -> int:
-    """What inputs are padded to multiples of, so that every level halves evenly: 128 for HourglassNet-104."""
-    return 4 << architecture.depth  # the stem's stride of 4, then one halving a level

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what went wrong said in one line."""
+"""Files are written whole or not at all; an error is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,15 +27,15 @@ _FIXES = {
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Create a folder and its parents where they are missing; returns its path.
+    """Create a folder and its parents if they are missing; returns its path.
 
-    Raises ``InputError`` where that cannot be: a file is in the way, no permission, read-only, no space.
+    Raises ``InputError`` if that fails: a file is in the way, no permission, read-only, no space.
     """
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise _cannot("make the folder", folder, error) from error
+        raise _error(folder, "the folder cannot be made", error) from error
     return folder
 
 
@@ -47,21 +48,21 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write in pieces, which takes its name where the block ends, and never where that fails.
+    """A file to write in pieces. It gets its name when the block ends, and only if nothing failed.
 
-    The bytes go to a hidden file in the same folder, which then takes the name, so that nobody ever reads half a file
-    and a failure leaves the old one as it was. Missing parents are created, a link keeps pointing where it did.
-    Raises ``InputError`` for a folder or device of that name, a missing permission, a full disk.
+    The bytes go to a hidden file in the same folder, which is renamed at the end: nobody reads half a file, and a
+    failure leaves the old file as it was. Missing parents are created; a link still points to the same file. Raises
+    ``InputError`` for a folder or device of that name, a missing permission, a full disk.
     """
     target = Path(path)
     try:
         real = target.resolve()
         in_the_way = real.exists() and not real.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        raise _cannot("write", target, error) from error
+        raise _error(target, "cannot be written", error) from error
     if in_the_way:
-        what = "a folder" if real.is_dir() else "a device, not a file"
-        raise InputError(f"cannot write {target}: it is {what}; give the name of a file")
+        kind = "a folder" if real.is_dir() else "a device, not a file"
+        raise InputError(f"cannot be written (it is {kind})", target, "give the name of a file")
     make_folder(real.parent)
     hidden = real.parent / f".{real.name[:32]}.{secrets.token_hex(4)}.tmp"
     try:
@@ -72,9 +73,32 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(f.fileno())
         os.replace(hidden, real)
     except (OSError, ValueError) as error:
-        raise _cannot("write", target, error) from error
+        raise _error(target, "cannot be written", error) from error
     finally:
         hidden.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], fix: str = "") -> Iterator[Path]:
+    """A new folder to fill. It gets its name when the block ends, and only if nothing failed.
+
+    Raises ``InputError`` if the path is in use, and for an ``OSError`` in the block; ``fix`` is for the latter.
+    """
+    target = Path(path).absolute()
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError("exists and is not an empty folder", target, "give another path or remove it first")
+        partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+        try:
+            yield make_folder(partial)
+            if target.exists():
+                target.rmdir()  # a rename onto an empty folder fails on Windows
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        what, fix = f"cannot be written ({error.strerror or error})", fix or "give a writable path with room"
+        raise InputError(what, target, fix) from error
 
 
 def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None = 2) -> Path:
@@ -88,8 +112,8 @@ def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None
     return atomic_write(path, (text + "\n").encode())
 
 
-def _cannot(do: str, path: Path, error: Exception) -> InputError:
+def _error(path: Path, what: str, error: Exception) -> InputError:
     number = error.errno if isinstance(error, OSError) else None
     reason = (os.strerror(number) if number else str(error)).lower()
     fix = _FIXES.get(number, "choose another place") if number else "choose another name"
-    return InputError(f"cannot {do} {path}: {reason}; {fix}")
+    return InputError(f"{what} ({reason})", path, fix)

@@ -1,4 +1,4 @@
-"""Cores and memory that this process may use, as containers limit them."""
+"""Cores and memory that this process may use, within the limits of its container."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> float:
-    """Cores that this process may use: its affinity, at most the container's share."""
+    """The number of cores that this process may use: by its affinity, and at most the container's share."""
     cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     quota, period = (*_text(cgroup / "cpu.max").split(), "", "")[:2]
     if not quota:  # cgroups of the first version
@@ -20,7 +20,7 @@ def usable_cores(cgroup: Path = _CGROUP) -> float:
 
 
 def usable_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> tuple[int, int] | None:
-    """Bytes of memory (available, all), at most what the container leaves; ``None`` where the system does not say."""
+    """Bytes of memory (available, total), within the container's limit; ``None`` if the system does not tell."""
     lines = (line.split() for line in _text(meminfo).splitlines())
     values = {words[0]: int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdigit()}
     if "MemAvailable:" not in values:
@@ -40,7 +40,7 @@ def usable_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo"))
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that can still be had; ``None`` where the system does not say."""
+    """Bytes of available memory; ``None`` if the system does not tell."""
     memory = usable_memory()
     if memory:
         return memory[0]

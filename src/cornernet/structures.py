@@ -53,23 +53,46 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class PairingWords:
+    """How the values that a pairing rule predicts at each corner are told to people and programs.
+
+    ``name`` is their key in JSON and their name among exported maps. ``legend`` explains what ``form`` writes.
+    ``form`` is a format for the values of one corner. ``differ`` says what a large distance means, before its number.
+    """
+
+    name: str
+    legend: str
+    form: str
+    differ: str
+
+
+@dataclass(frozen=True)
 class CornerPoints:
     """The best corners of one kind in one view of an image, best first.
 
     ``positions`` (K, 2) x, y in pixels of the image; ``scores`` and ``labels`` (K,); ``cells`` (K, 2) as (row, column)
-    of the heatmap. One of two is there, as the network pairs: ``embeddings`` (K,), or ``sizes`` (K, 2), width and
-    height in pixels of the image that the corner's object has by its word.
+    of the heatmap. ``values`` (K, D) is what each corner predicts of its object, such as an embedding, or a width and a
+    height in pixels of the image; ``words`` says what they are.
     """
 
     positions: FloatArray
     scores: FloatArray
     labels: IntArray
     cells: IntArray
-    embeddings: FloatArray | None = None
-    sizes: FloatArray | None = None
+    values: FloatArray
+    words: PairingWords
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def text(self, index: int) -> str:
+        """A corner's values for people: ``"e +0.52"``, ``"32x16"``."""
+        return self.words.form.format(*self.values[index])
+
+    def as_dict(self, index: int, digits: int) -> dict[str, Any]:
+        """A corner's values for JSON, rounded: one number, or a list of them, under the name of the values."""
+        values = [round(float(value), digits) for value in self.values[index]]
+        return {self.words.name: values[0] if len(values) == 1 else values}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from cornernet.cli import COMMANDS, main
-from cornernet.config import Architecture, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, load_weights, save_weights
 from small import write_data, write_recipe
@@ -29,7 +29,11 @@ def data(tmp_path_factory) -> Path:
 def weights(tmp_path_factory) -> Path:
     """An untrained network of the data's classes that sees an object in most places."""
     torch.manual_seed(0)
-    architecture = Architecture(1, (8, 8), (1, 1), 8, 8, 8)
+    architecture = Architecture(
+        HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+        corner_channels=8,
+        branch_channels=8,
+    )
     model = CornerNet(architecture, 2)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     stored = Weights(model.state_dict(), architecture, ("red", "blue"), Preprocessing(pad_mask=7), threshold=0.05)
@@ -47,7 +51,7 @@ def fails(capsys, *words: object, code: int = 2) -> str:
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
-    heavy = "{'torch', 'numpy', 'cv2', 'PIL', 'lightning', 'jsonargparse', 'yaml'} & set(sys.modules)"
+    heavy = "{'torch', 'numpy', 'cv2', 'PIL', 'lightning', 'argparse', 'yaml'} & set(sys.modules)"
     code = f"import sys; from cornernet.cli import main; main(['--help']); print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
@@ -77,7 +81,19 @@ def test_every_command_has_help(name, capsys):
         (["train", "shapes"], "--data"),
         (["train", "shapes", "--data", "/nowhere"], "/nowhere"),
         (["train", "shapes", "--data", ".", "--epochs", "0"], "epochs"),
-        (["train", "shapes", "--data", ".", "--epochs", "many"], "epochs"),
+        (
+            ["train", "shapes", "--data", ".", "--epochs", "many"],
+            "with --epochs: epochs must be a whole number, not 'many'",
+        ),
+        (["train", "shapes", "--data", ".", "--epochs"], "--epochs wants a value"),
+        (["train", "shapes", "--epohcs", "3"], "did you mean --epochs?"),
+        (["train", "--resume", "runs/a", "--epochs", "3"], "leave --epochs out"),
+        (
+            ["export", "--weights", "w", "--format", "engine"],
+            "--format must be one of onnx, openvino, pt2, not 'engine'",
+        ),
+        (["predict", "x.jpg", "--weights", "w", "--max-size", "big"], "--max_size must be a whole number"),
+        (["predcit"], "did you mean predict?"),
         (["train", "shapes", "--rate", "3"], "--rate"),
         (["train", "--resume", "/nowhere"], "/nowhere"),
         (["predict", "x.jpg"], "weights"),
@@ -93,13 +109,13 @@ def test_words_that_make_no_sense(words, said, capsys):
 @pytest.mark.parametrize(
     ("yaml", "said"),
     [
-        ("epohcs: 3", "epohcs"),
-        ("optimization: {rate: 3}", "rate"),
-        ("epochs: many", "epochs"),
+        ("epohcs: 3", "epohcs is no field; did you mean epochs?"),
+        ("optimization: {rate: 3}", "optimization.rate is no field"),
+        ("epochs: many", "epochs must be a whole number, not 'many'"),
         ("[1", "parsing"),
-        ("model: {channels: [4, 4], blocks: [1]}", "channels"),
+        ("model: {backbone: {channels: [4, 4], blocks: [1]}}", "channels"),
         ("batch_size: 0", "batch_size"),
-        ("augmentation: {crop_size: 128}", "augmentation.crop_size must be above 128 for 6 levels"),
+        ("augmentation: {crop_size: 128}", "augmentation.crop_size: must be at least 129 pixels"),
     ],
 )
 def test_recipes_with_mistakes(yaml, said, tmp_path, capsys):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cornernet.cli import main
-from cornernet.config import Architecture, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, save_weights
 from small import write_data, write_recipe
@@ -25,7 +25,11 @@ def data(tmp_path) -> Path:
 @pytest.fixture
 def weights(tmp_path) -> Path:
     torch.manual_seed(0)
-    architecture = Architecture(1, (8, 8), (1, 1), 8, 8, 8)
+    architecture = Architecture(
+        HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+        corner_channels=8,
+        branch_channels=8,
+    )
     stored = Weights(
         CornerNet(architecture, 2).state_dict(),
         architecture,

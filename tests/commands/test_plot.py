@@ -5,8 +5,8 @@ import json
 import pytest
 
 from cornernet.cli import main
-from cornernet.commands.plot import read_log
 from cornernet.errors import InputError
+from cornernet.report.logs import loss_parts, read_log
 
 OURS = [
     {"kind": "train", "epoch": e, "step": 4 * e + s, "lr": 1e-3, "loss": 3 - e, "heatmap": 2, "offset": 1, "pull": 0.1,
@@ -42,6 +42,15 @@ def test_all_dialects_get_the_same_names(tmp_path):
     assert (validation[0]["AP"], validation[0]["x"]) == (0.3, 1)
     training, validation = read_log(write(tmp_path / "b.log.json", THEIRS_2))
     assert (validation[0]["AP75"], validation[0]["x"], training[0]["push"]) == (0.4, 2, 0.2)
+
+
+def test_the_parts_of_the_loss_are_those_of_the_log(tmp_path):
+    size = [{"kind": "train", "epoch": 0, "step": 1, "lr": 1, "loss": 3, "heatmap": 2, "offset": 0.5, "size": 0.5}]
+    assert loss_parts(read_log(write(tmp_path / "a.jsonl", OURS))[0]) == ["heatmap", "offset", "pull", "push"]
+    assert loss_parts(read_log(write(tmp_path / "a.jsonl", size))[0]) == ["heatmap", "offset", "size"]
+    assert loss_parts(read_log(write(tmp_path / "b.json", THEIRS_2))[0]) == ["heatmap", "offset", "pull", "push"]
+    written = [{"mode": "train", "epoch": 1, "iter": 1, "loss": 3, "det_loss": 2, "size_loss": 0.5}]
+    assert loss_parts(read_log(write(tmp_path / "b.json", written))[0]) == ["heatmap", "size"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])

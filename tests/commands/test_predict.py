@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cornernet.cli import main
-from cornernet.config import Architecture, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.media.video import Video
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, save_weights
@@ -27,7 +27,11 @@ from small import environment, write_data
 def weights(tmp_path_factory) -> Path:
     """An untrained network that sees objects everywhere."""
     torch.manual_seed(0)
-    architecture = Architecture(1, (8, 8), (1, 1), 8, 8, 8)
+    architecture = Architecture(
+        HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+        corner_channels=8,
+        branch_channels=8,
+    )
     model = CornerNet(architecture, 2)
     stored = Weights(model.state_dict(), architecture, ("red", "blue"), Preprocessing(pad_mask=7), threshold=0.05)
     return save_weights(tmp_path_factory.mktemp("weights") / "small.safetensors", stored)

@@ -27,7 +27,7 @@ def test_list_names_the_releases_and_the_cache(cache, capsys):
 def test_info_says_what_a_file_holds(capsys):
     assert main(["weights", "info", str(BUNDLED)]) == 0
     printed = capsys.readouterr().out
-    assert "hourglass, 1 stacks of depth 4" in printed
+    assert "hourglass, num stacks 1, channels 32 64 96 128 160" in printed
     assert "10: " in printed
 
 

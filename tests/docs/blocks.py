@@ -7,13 +7,15 @@ import re
 import shlex
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
 from cornernet import cli
+from cornernet.commands.arguments import parse_arguments
 from cornernet.config import Recipe
-from cornernet.recipes.load import find_recipe, plain_recipe
+from cornernet.errors import InputError
+from cornernet.recipes.fields import field_groups
+from cornernet.recipes.load import load_recipe, override
 from cornernet.weights.zoo import find_release
 
 ROOT = Path(__file__).parents[2]
@@ -106,13 +108,16 @@ def parse(words: list[str]) -> None:
     words = [cli._underscored(word) for word in words if word != "--debug"]
     name = next((name for name in (" ".join(words[:2]), words[0]) if name in cli.COMMANDS), None)
     assert name, f"cornernet {' '.join(words[:2])}: no such command"
-    module, function, _ = cli.COMMANDS[name]
-    target = getattr(import_module(f"cornernet.commands.{module}"), function)
-    values = cli._parse(target, f"cornernet {name}", words[len(name.split()) :]) or {}
-    recipe = values.get("recipe" if name == "train" else "name")
-    if recipe and not recipe.isupper() and not recipe.endswith(".yaml"):
-        find_recipe(recipe)
-    begun_with = getattr(values.get("settings"), "weights", None)
+    values = parse_arguments(cli.find_command(name), f"cornernet {name}", words[len(name.split()) :]) or {}
+    recipe = values.get("recipe_name" if name == "train" else "name")
+    flags = values.get("recipe_flags", {})
+    is_shipped = recipe and not recipe.isupper() and not recipe.endswith(".yaml")
+    try:
+        load_recipe(recipe, flags) if is_shipped else override(Recipe(), flags)
+    except InputError as error:
+        if "has no effect" not in str(error):  # the log tells of recipes that have changed since
+            raise
+    begun_with = flags.get("weights")
     for release in [values.get("weights"), begun_with, *values.get("names", ())]:
         assert not str(release).startswith("cornernet_") or find_release(str(release)), f"{release}: no such release"
 
@@ -120,8 +125,10 @@ def parse(words: list[str]) -> None:
 @cache
 def options(name: str) -> set[str]:
     """The options of a command, with underscores: parameters, and a recipe's fields."""
-    module, function, _ = cli.COMMANDS[name]
-    target = getattr(import_module(f"cornernet.commands.{module}"), function)
-    found = {"help", "debug", *inspect.signature(target).parameters}
-    fields = plain_recipe(Recipe())
-    return found | set(cli._flat(fields)) | set(fields) if "settings" in found else found
+    found = {"help", "debug", *inspect.signature(cli.find_command(name)).parameters}
+    return found | recipe_fields() if "recipe_flags" in found else found
+
+
+def recipe_fields() -> set[str]:
+    """The dotted names of a recipe's fields."""
+    return {field.name for group in field_groups() for field in group.fields}

@@ -24,13 +24,12 @@ from blocks import (
     find_spans,
     options,
     parse,
+    recipe_fields,
     statements,
 )
 
-from cornernet.cli import COMMANDS, _flat, _underscored, main
-from cornernet.config import Recipe
+from cornernet.cli import COMMANDS, _underscored, main
 from cornernet.data.shapes import draw_scene, write_shapes
-from cornernet.recipes.load import plain_recipe
 from cornernet.weights import BUNDLED
 from small import write_recipe
 
@@ -148,7 +147,7 @@ def run(statement: Statement, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_fields_in_sentences_exist(page):
-    fields = _flat(plain_recipe(Recipe()))
+    fields = recipe_fields()
     for span in find_spans(page):
         if re.fullmatch(r"(model|preprocessing|decoding|augmentation|loss|optimization)\.\w+", span):
             assert span in fields, f"{page.name}: {span}"

@@ -7,7 +7,7 @@ import torch
 
 from cornernet.cli import main
 from cornernet.commands.benchmark import _training_memory
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
 from cornernet.model.checkpointing import checkpoint_activations
@@ -15,7 +15,11 @@ from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe
 from small import write_recipe
 
-TINY = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8)
+TINY = Architecture(
+    HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+    corner_channels=6,
+    branch_channels=8,
+)
 
 
 def test_hourglass104():

@@ -10,8 +10,10 @@ from cornernet.evaluation.ap import coco_metrics, to_coco_results
 from cornernet.evaluation.error_analysis import ERROR_KINDS, corrected, diagnose, error_costs
 from cornernet.evaluation.matching import confusion_matrix, f1_scores, precision_recall, rank
 from cornernet.evaluation.predict import ImageResult
+from cornernet.model.pairing.embedding import AssociativeEmbedding
 from cornernet.structures import CornerPoints, Detections
 
+WORDS = AssociativeEmbedding.words
 NAMES, IDS, SIZE = ("cat", "dog"), (7, 3), (200, 300)
 A, B = (20, 20, 80, 80), (160, 100, 240, 180)  # two objects, far from each other
 HALF = (20, 20, 60, 60)  # IoU 0.44 with A
@@ -21,7 +23,7 @@ def corners(*found):
     """``(x, y, label, score)``, best first."""
     x_y = np.array([f[:2] for f in found], np.float32).reshape(-1, 2)
     scores, labels = np.array([f[3] for f in found], np.float32), np.array([f[2] for f in found], np.int64)
-    return CornerPoints(x_y, scores, labels, np.zeros((len(found), 2), np.int64), np.zeros(len(found), np.float32))
+    return CornerPoints(x_y, scores, labels, np.zeros((len(found), 2), np.int64), np.zeros((len(found), 1)), WORDS)
 
 
 def image_result(objects, found, *, tl=None, br=None, crowd=(), number=1):

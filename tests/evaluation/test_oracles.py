@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, HourglassConfig, PairingConfig, Preprocessing
 from cornernet.data.coco import find_split, load_coco
 from cornernet.errors import InputError
 from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
@@ -14,13 +14,21 @@ from cornernet.inference.detector import Detector
 from cornernet.model.cornernet import CornerNet
 from small import write_data
 
-ALL = ("heatmaps", "offsets", "embeddings")
+ALL = ("heatmaps", "offsets", "pairing")
 
 
 @pytest.fixture(scope="module", params=["embedding", "size"])
 def detector(request):
     torch.manual_seed(0)
-    model = CornerNet(Architecture(1, (8, 8), (1, 1), 8, 8, 8, pairing=request.param), 2)
+    model = CornerNet(
+        Architecture(
+            HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+            corner_channels=8,
+            branch_channels=8,
+            pairing=PairingConfig.kind(request.param)(),
+        ),
+        2,
+    )
     return Detector(model, ("red", "blue"), Preprocessing(pad_mask=15), decoding=Decoding(max_distance=0.3))
 
 
@@ -37,7 +45,7 @@ def test_a_blind_network_told_everything_is_perfect(detector, dataset):
 def test_each_part_helps(detector, dataset):
     figures = [
         evaluate_with_oracles(detector, dataset, parts)[0].figures["AP"]
-        for parts in (("heatmaps",), ("heatmaps", "embeddings"), ALL)
+        for parts in (("heatmaps",), ("heatmaps", "pairing"), ALL)
     ]
     assert figures[0] <= figures[1] < figures[2]
 

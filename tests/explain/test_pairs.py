@@ -13,6 +13,7 @@ from cornernet.explain.draw_pairs import draw_around, draw_numbered, draw_reject
 from cornernet.explain.pairs import PairOutcomes
 from cornernet.explain.reasons import answer, pairs_as_json, reason, table
 from cornernet.model.decode import Corners, pair_corners
+from cornernet.model.pairing.embedding import AssociativeEmbedding
 from cornernet.structures import Candidates, CornerPoints, Detections, Explanation
 
 NAMES = ("cat", "dog")
@@ -29,7 +30,8 @@ def points(rows):
         scores.astype(np.float32),
         labels.astype(np.int64),
         place[:, ::-1].astype(np.int64),
-        embeddings.astype(np.float32),
+        embeddings.astype(np.float32)[:, None],
+        AssociativeEmbedding.words,
     )
 
 
@@ -42,7 +44,7 @@ def as_corners(each):
 def explained(tl, br, threshold=0.3, **decoding):
     """Pairs of corners given as rows, through the real pairing."""
     tl, br, settings = points(tl), points(br), Decoding(**decoding)
-    distances = np.abs(tl.embeddings[:, None] - br.embeddings)
+    distances = np.abs(tl.values - br.values.T)
     found = pair_corners(
         as_corners(tl),
         as_corners(br),

@@ -6,15 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, HourglassConfig, Preprocessing, SizeConfig, SqueezeConfig
 from cornernet.export.graph import BoxesGraph, MapsGraph
 from cornernet.inference.detector import Detector
 from cornernet.model.cornernet import CornerNet
 from cornernet.structures import Detections
 from matching import assert_same
 
-HOURGLASS = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8)
-SQUEEZE = Architecture(1, (8, 8, 12), (1, 1, 1), 8, 6, 8, branch_kernel=1, backbone="squeeze")
+HOURGLASS = Architecture(
+    HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+    corner_channels=6,
+    branch_channels=8,
+)
+SQUEEZE = Architecture(
+    SqueezeConfig(num_stacks=1, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+    corner_channels=6,
+    branch_channels=8,
+    branch_kernel=1,
+)
 AUTHORS = Preprocessing("BGR", (100.0, 110.0, 120.0), (40.0, 50.0, 60.0), "black", 31)
 
 
@@ -41,7 +50,10 @@ def drawn(architecture: Architecture) -> CornerNet:
         pytest.param(HOURGLASS, AUTHORS, Decoding(clip=True, plus_one=True), id="authors"),
         pytest.param(replace(HOURGLASS, pool_window=5), Preprocessing(pad_multiple=32), Decoding(), id="modern"),
         pytest.param(
-            replace(HOURGLASS, pairing="size"), Preprocessing(pad_multiple=32), Decoding(max_distance=0.6), id="size"
+            replace(HOURGLASS, pairing=SizeConfig()),
+            Preprocessing(pad_multiple=32),
+            Decoding(max_distance=0.6),
+            id="size",
         ),
         pytest.param(SQUEEZE, Preprocessing(pad_mask=0), Decoding(num_corners=20, num_candidates=50), id="few"),
         pytest.param(HOURGLASS, Preprocessing(pad_mask=127), Decoding(num_corners=160, max_distance=2.0), id="many"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, HourglassConfig, Preprocessing
 from cornernet.errors import InputError
 from cornernet.inference.detector import Detector, load_detector
 from cornernet.inference.preprocess import to_input
@@ -19,7 +19,14 @@ from cornernet.model.soft_nms import soft_nms
 from cornernet.structures import Detections
 from cornernet.weights.store import Weights, save_weights, weights_of
 
-TINY, NAMES = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8), ("a", "b", "c")
+TINY, NAMES = (
+    Architecture(
+        HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+        corner_channels=6,
+        branch_channels=8,
+    ),
+    ("a", "b", "c"),
+)
 RGB = Preprocessing(mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 40.0), pad_mask=31)
 BGR_BLACK = Preprocessing("BGR", (100.0, 110.0, 120.0), (40.0, 50.0, 60.0), "black", 31)
 
@@ -236,8 +243,8 @@ def test_a_cell_becomes_a_place_in_the_image_by_the_true_ratio(model):
         embeddings = [
             float(embedding[0, 0, row, column])
             for embedding, (row, column) in (
-                (maps.tl_embedding, candidates.tl_cells[i]),
-                (maps.br_embedding, candidates.br_cells[i]),
+                (maps.tl_pairing, candidates.tl_cells[i]),
+                (maps.br_pairing, candidates.br_cells[i]),
             )
         ]
         assert candidates.distances[i] == pytest.approx(abs(embeddings[0] - embeddings[1]), abs=1e-4)

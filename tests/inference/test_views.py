@@ -72,8 +72,8 @@ def test_overlaps_say_what_the_neighbour_sees():
 )
 def test_boxes_on_an_edge_between_tiles_are_half_ones(box, stays):
     boxes = torch.tensor([[box]], dtype=torch.float32)
-    assert whole_pairs(boxes, [View(300, 0, 700, 400, overlaps=(100, 0, 100, 100))]).tolist() == [[stays]]
-    assert whole_pairs(boxes, [View(300, 0, 700, 400)]).tolist() == [[True]]  # nobody else sees it
+    assert whole_pairs(boxes, [View(300, 0, 700, 400, overlaps=(100, 0, 100, 100))], 8.0).tolist() == [[stays]]
+    assert whole_pairs(boxes, [View(300, 0, 700, 400)], 8.0).tolist() == [[True]]  # nobody else sees it
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -112,7 +112,7 @@ def test_an_object_a_little_shorter_than_the_overlap_is_whole_in_one_tile_at_lea
     for tile in tiles:
         moved = boxes - torch.tensor([tile.left, 0, tile.left, 0])
         cut = moved.clamp(0, 100)
-        kept |= whole_pairs(cut, [tile])[0] & (cut == moved).all(-1)[0]
+        kept |= whole_pairs(cut, [tile], 8.0)[0] & (cut == moved).all(-1)[0]
     assert kept.all()
 
 
@@ -157,7 +157,8 @@ def test_half_objects_at_the_edges_of_tiles_are_not_shown(load, mosaic, monkeypa
 
     few = on_an_edge()
     monkeypatch.setattr(
-        "cornernet.inference.views.whole_pairs", lambda boxes, tiles: torch.ones(boxes.shape[:2], dtype=torch.bool)
+        "cornernet.inference.views.whole_pairs",
+        lambda boxes, tiles, margin: torch.ones(boxes.shape[:2], dtype=torch.bool),
     )
     assert on_an_edge() > few + 2
 

@@ -248,6 +248,48 @@ def test_jpegs_of_any_kind_read_as_pillow_reads_them_and_cut_ones_are_refused(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "webp"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_bytes_give_the_pixels_of_their_file(tmp_path: Path, rgb: np.ndarray, suffix: str, orientation: int) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(rgb).save(path, exif=exif(orientation))
+    assert np.array_equal(read_image(path.read_bytes()), read_image(path))
+    assert image_size(path.read_bytes()) == image_size(path)
+
+
+def test_bytes_of_16_bit_color(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (6, 9, 3)).astype(np.uint16)
+    for suffix in ("png", "tif", "ppm"):
+        cv2.imwrite(str(tmp_path / f"a.{suffix}"), values)
+        content = (tmp_path / f"a.{suffix}").read_bytes()
+        assert np.array_equal(read_image(content), read_image(tmp_path / f"a.{suffix}"))
+
+
+@pytest.mark.parametrize("name", ["half.jpg", "half.png", "deep.png", "text.jpg", "empty.png", "float.tif"])
+def test_errors_of_bytes_speak_of_their_name(tmp_path: Path, name: str) -> None:
+    make_bad_files(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    with pytest.raises(InputError) as of_file:
+        read_image(tmp_path / name)
+    for given, where in ((None, "image"), ("https://example.org/a.jpg", "https://example.org/a.jpg")):
+        with pytest.raises(InputError) as of_bytes:
+            read_image(content, name=given)
+        assert of_bytes.value.where == where
+        assert (of_bytes.value.what, of_bytes.value.fix) == (of_file.value.what, of_file.value.fix)
+
+
+def test_an_image_from_bytes_needs_no_temporary_file(monkeypatch: pytest.MonkeyPatch, rgb: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    assert read_image(buffer.getvalue()).shape == (5, 7, 3)
+
+
 def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")

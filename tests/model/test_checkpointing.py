@@ -5,12 +5,16 @@ import copy
 import pytest
 import torch
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig
 from cornernet.model.checkpointing import checkpoint_activations, compile_parts
 from cornernet.model.cornernet import CornerNet
 from cornernet.model.criterion import batch_losses
 
-ARCHITECTURE = Architecture(2, (8, 8, 12), (1, 2, 1), 8, 6, 8)
+ARCHITECTURE = Architecture(
+    HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 2, 1), feature_channels=8),
+    corner_channels=6,
+    branch_channels=8,
+)
 
 
 def step(network: CornerNet) -> tuple[dict, list]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig
 from cornernet.model.corner_pool import corner_pool, corner_pool_near, corner_pool_pair
 from cornernet.model.cornernet import CornerNet
 
@@ -46,7 +46,15 @@ def test_far_objects_no_longer_reach_a_corner():
     torch.manual_seed(0)
     changes = []
     for reach in (None, 4):
-        network = CornerNet(Architecture(1, (32, 32), (1, 1), 16, 16, 16, pool_window=reach), 2).eval()
+        network = CornerNet(
+            Architecture(
+                HourglassConfig(num_stacks=1, channels=(32, 32), blocks=(1, 1), feature_channels=16),
+                corner_channels=16,
+                branch_channels=16,
+                pool_window=reach,
+            ),
+            2,
+        ).eval()
         feature = torch.rand(1, 16, 16, 16)
         larger = torch.rand(1, 16, 48, 48)
         larger[..., :16, :16] = feature

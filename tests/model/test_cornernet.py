@@ -3,16 +3,28 @@
 import pytest
 import torch
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig, SqueezeConfig
 from cornernet.model.cornernet import CornerNet, DenseMaps
 from cornernet.model.criterion import batch_losses
 from cornernet.model.layers import Branch, Conv, neighbourhoods
 
 CLASSES = 3
 ARCHITECTURES = {
-    "shallow": Architecture(1, (4, 6), (1, 2), 5, 3, 16),
-    "two stacks": Architecture(2, (8, 8, 12), (1, 1, 1), 6, 4, 16),
-    "deep": Architecture(3, (4, 4, 4, 6, 6, 8), (2, 1, 1, 1, 1, 3), 4, 2, 3),
+    "shallow": Architecture(
+        HourglassConfig(num_stacks=1, channels=(4, 6), blocks=(1, 2), feature_channels=5),
+        corner_channels=3,
+        branch_channels=16,
+    ),
+    "two stacks": Architecture(
+        HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=6),
+        corner_channels=4,
+        branch_channels=16,
+    ),
+    "deep": Architecture(
+        HourglassConfig(num_stacks=3, channels=(4, 4, 4, 6, 6, 8), blocks=(2, 1, 1, 1, 1, 3), feature_channels=4),
+        corner_channels=2,
+        branch_channels=3,
+    ),
 }
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
 
@@ -46,7 +58,7 @@ def test_any_hourglass_on_any_size(architecture, height, width):
         batch = images(2, 3, height, width)
         stacks = model.dense_maps(batch)
         alone = model.dense_maps(batch[1:])
-    assert len(stacks) == architecture.num_stacks
+    assert len(stacks) == architecture.backbone.num_stacks
     size = (-(-height // 4), -(-width // 4))
     channels = DenseMaps(CLASSES, CLASSES, 1, 1, 2, 2)
     for both, one in zip(stacks, alone, strict=True):
@@ -74,14 +86,14 @@ def test_values_at_every_cell_are_the_dense_maps(height, width, memory_format):
     pixels = images(2, 3, height, width).contiguous(memory_format=memory_format)
     with torch.inference_mode():
         output, maps = model(pixels, last_only=True)[-1], model.dense_maps(pixels, last_only=True)[-1]
-        count = maps.tl_embedding[0].numel()
+        count = maps.tl_pairing[0].numel()
         shuffled = torch.stack([torch.randperm(count, generator=torch.Generator().manual_seed(i)) for i in (0, 1)])
         in_order = torch.arange(count).expand(2, -1)
         found = output.head.values_at(output.features, shuffled, in_order)
     torch.testing.assert_close(found.tl_offsets, dense_at(maps.tl_offset, shuffled))
-    torch.testing.assert_close(found.tl_embeddings, dense_at(maps.tl_embedding, shuffled))
+    torch.testing.assert_close(found.tl_pairing, dense_at(maps.tl_pairing, shuffled))
     torch.testing.assert_close(found.br_offsets, dense_at(maps.br_offset, in_order))
-    torch.testing.assert_close(found.br_embeddings, dense_at(maps.br_embedding, in_order))
+    torch.testing.assert_close(found.br_pairing, dense_at(maps.br_pairing, in_order))
 
 
 def test_gradients_through_single_cells_are_those_through_the_dense_maps():
@@ -100,7 +112,7 @@ def test_gradients_through_single_cells_are_those_through_the_dense_maps():
         else:
             maps = model.dense_maps(leaf)[-1]
             parts = [dense_at(m, c) for m, c in ((maps.tl_offset, cells), (maps.br_offset, cells.flip(1)))]
-            parts += [dense_at(m, c) for m, c in ((maps.tl_embedding, cells), (maps.br_embedding, cells.flip(1)))]
+            parts += [dense_at(m, c) for m, c in ((maps.tl_pairing, cells), (maps.br_pairing, cells.flip(1)))]
         (torch.cat(tuple(parts), -1) * weight).sum().backward()
         gradients.append({"pixels": leaf.grad} | {n: p.grad for n, p in model.named_parameters()})
     assert gradients[0]["heads.1.tl_offset.conv.weight"].abs().max() > 0
@@ -159,9 +171,17 @@ def test_every_parameter_learns_from_any_batch(architecture, objects):
         {"channels": (8, 8), "blocks": (0, 1)},
         {"num_stacks": 0},
         {"feature_channels": 0},
-        {"corner_channels": 0},
-        {"branch_channels": -1},
     ],
+    ids=str,
+)
+def test_an_hourglass_that_cannot_be_is_refused(fields):
+    with pytest.raises(ValueError):
+        HourglassConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"corner_channels": 0}, {"branch_channels": -1}, {"pool_window": 0}, {"branch_kernel": 2}, {"pairing": "size"}],
     ids=str,
 )
 def test_an_architecture_that_cannot_be_is_refused(fields):
@@ -170,14 +190,25 @@ def test_an_architecture_that_cannot_be_is_refused(fields):
 
 
 def test_lists_as_they_come_from_files_make_the_same_architecture():
-    assert Architecture(channels=[8, 8], blocks=[1, 1]) == Architecture(channels=(8, 8), blocks=(1, 1))
-    assert Architecture().depth == 5
+    assert Architecture(HourglassConfig(channels=[8, 8], blocks=[1, 1])) == Architecture(
+        HourglassConfig(channels=(8, 8), blocks=(1, 1))
+    )
+    assert HourglassConfig().depth == 5
 
 
 def test_without_corner_pooling_everything_but_the_pooling_is_as_it_was():
     pooled, plain = (
-        Architecture(1, (8, 8), (1, 1), 8, 6, 8),
-        Architecture(1, (8, 8), (1, 1), 8, 6, 8, corner_pooling=False),
+        Architecture(
+            HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+            corner_channels=6,
+            branch_channels=8,
+        ),
+        Architecture(
+            HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+            corner_channels=6,
+            branch_channels=8,
+            corner_pooling=False,
+        ),
     )
     state = build(pooled).state_dict()
     model = build(plain)
@@ -198,7 +229,12 @@ def test_without_corner_pooling_everything_but_the_pooling_is_as_it_was():
 
 @pytest.mark.parametrize("size", [(64, 64), (63, 95), (1, 1), (130, 40)])
 def test_the_squeeze_backbone_has_stride_8_and_takes_any_size(size):
-    architecture = Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8, branch_kernel=1, backbone="squeeze")
+    architecture = Architecture(
+        SqueezeConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+        corner_channels=6,
+        branch_channels=8,
+        branch_kernel=1,
+    )
     model = build(architecture)
     maps = model.dense_maps(images(2, 3, *size))
     assert [m.tl_heatmap.shape[-2:] for m in maps] == [tuple(-(-side // 8) for side in size)] * 2

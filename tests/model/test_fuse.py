@@ -7,16 +7,38 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig, SqueezeConfig
 from cornernet.model.cornernet import CornerNet, channels_last
 from cornernet.model.fuse import WinogradConv, fuse
 
 NETWORKS = {
-    "narrow": Architecture(2, (8, 8, 12), (1, 2, 1), 8, 6, 8),
-    "wide": Architecture(1, (96, 100, 128), (1, 1, 1), 96, 96, 96),
-    "one-level": Architecture(1, (8, 8), (1, 1), 8, 6, 8),
-    "squeeze": Architecture(2, (8, 8, 12), (1, 1, 1), 8, 6, 8, branch_kernel=1, backbone="squeeze"),
-    "without pooling": Architecture(1, (8, 8), (1, 1), 8, 8, 8, corner_pooling=False),
+    "narrow": Architecture(
+        HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 2, 1), feature_channels=8),
+        corner_channels=6,
+        branch_channels=8,
+    ),
+    "wide": Architecture(
+        HourglassConfig(num_stacks=1, channels=(96, 100, 128), blocks=(1, 1, 1), feature_channels=96),
+        corner_channels=96,
+        branch_channels=96,
+    ),
+    "one-level": Architecture(
+        HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+        corner_channels=6,
+        branch_channels=8,
+    ),
+    "squeeze": Architecture(
+        SqueezeConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+        corner_channels=6,
+        branch_channels=8,
+        branch_kernel=1,
+    ),
+    "without pooling": Architecture(
+        HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+        corner_channels=8,
+        branch_channels=8,
+        corner_pooling=False,
+    ),
 }
 
 

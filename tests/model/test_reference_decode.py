@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from conftest import shared_files
+from cornernet.config import EmbeddingConfig
 from cornernet.model.decode import Pairs, corner_positions, pair_corners, top_corners
-from cornernet.model.pairing.embedding import AssociativeEmbedding
 from cornernet.model.soft_nms import soft_nms
 
 INPUT, BORDER, IMAGE = (511, 639), (15, 495, 3, 635), (480, 632)
@@ -38,7 +38,7 @@ def candidates(maps: dict[str, torch.Tensor]) -> Pairs:
         corners.append(corner)
         positions.append(corner_positions(corner, read("off"), scale, shift))
         embeddings.append(read("emb"))
-    return pair_corners(*corners, *positions, AssociativeEmbedding.distance(*embeddings, *positions))
+    return pair_corners(*corners, *positions, EmbeddingConfig().make(1, 1).distance(*embeddings, *positions))
 
 
 def as_numpy(boxes, scores, labels, valid) -> tuple:

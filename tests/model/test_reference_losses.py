@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from conftest import shared_files
-from cornernet.model.losses import corner_losses
 from cornernet.model.targets import Targets, dense_heatmaps, make_targets
+from losses import losses_of
 
 CLASSES, INPUT = 5, (255, 255)
 
@@ -59,7 +59,7 @@ def test_losses_and_gradients(path):
         return dense.gather(1, cells[..., None].expand(-1, -1, dense.shape[2]))
 
     sparse = [read(key) for key in ("tl_off", "br_off", "tl_emb", "br_emb")]
-    losses = corner_losses(maps["tl_heat"], maps["br_heat"], *sparse, targets)
+    losses = losses_of(maps["tl_heat"], maps["br_heat"], *sparse, targets=targets)
     for name, key in (("heatmap", "det"), ("offset", "off"), ("pull", "pull"), ("push", "push")):
         assert losses[name].item() == pytest.approx(float(stored[f"loss_{key}_loss"]), rel=1e-5)
     sum(losses.values()).backward()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import formula_state, load_json, shared_files
-from cornernet.config import Architecture, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.inference.preprocess import to_input
 from cornernet.media.images import read_image
 from cornernet.model.cornernet import CornerNet
@@ -18,15 +18,22 @@ from cornernet.weights.renaming import infer_architecture
 NAMES = {
     "tl_heat": "tl_heatmap",
     "br_heat": "br_heatmap",
-    "tl_emb": "tl_embedding",
-    "br_emb": "br_embedding",
+    "tl_emb": "tl_pairing",
+    "br_emb": "br_pairing",
     "tl_off": "tl_offset",
     "br_off": "br_offset",
 }
 
 
 def spec_architecture(spec: dict) -> Architecture:
-    return Architecture(spec["num_stacks"], spec["stage_channels"], spec["stage_blocks"], spec["feat"])
+    return Architecture(
+        HourglassConfig(
+            num_stacks=spec["num_stacks"],
+            channels=spec["stage_channels"],
+            blocks=spec["stage_blocks"],
+            feature_channels=spec["feat"],
+        )
+    )
 
 
 def compare(model: CornerNet, vectors: dict, image: Path, step: int, tolerance: float, padding: Preprocessing) -> None:

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from cornernet.model.losses import corner_losses, offset_loss, pull_push_loss
+from cornernet.model.losses import corner_loss
+from cornernet.model.pairing.embedding import pull_push_loss
 from cornernet.model.targets import expand_to_radius, make_targets
+from losses import losses_of
 
 MAP = (16, 16)
 
@@ -54,7 +56,7 @@ def test_another_objects_corner_is_its_own():
 def test_losses_in_numbers():
     """Right offsets cost nothing; embeddings cost their distance from the middle ones' mean, 1/9 each."""
     wide = expand_to_radius(targets_of([[9.0, 9, 40, 40]]), MAP, 1)
-    assert offset_loss(wide.tl_offsets, wide.tl_offsets, wide.tl_is_owner) == 0
+    assert corner_loss(wide.tl_offsets, wide.tl_offsets, wide.tl_is_owner) == 0
     tl, br = torch.zeros(1, 9, 1), torch.zeros(1, 9, 1)
     tl[0, 0] = 3.0
     pull, push = pull_push_loss(tl, br, wide.valid, wide.tl_is_owner, wide.br_is_owner)
@@ -66,6 +68,6 @@ def test_gradients_reach_the_cells_around_and_no_others():
     wide = expand_to_radius(targets_of([[0.0, 9, 40, 40], [30, 30, 60, 60]]), MAP, 1)
     maps = [torch.zeros(1, 1, *MAP) for _ in range(2)]
     values = [torch.randn(1, 18, size, requires_grad=True) for size in (2, 2, 1, 1)]
-    sum(corner_losses(*maps, *values, targets=wide).values()).backward()
+    sum(losses_of(*maps, *values, targets=wide).values()).backward()
     for value, owns in zip(values, (wide.tl_is_owner, wide.br_is_owner) * 2, strict=True):
         assert torch.equal(value.grad.abs().sum(dim=-1) > 0, owns)

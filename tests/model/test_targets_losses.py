@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cornernet.model.losses import corner_losses, focal_loss, offset_loss, pull_push_loss
+from cornernet.model.losses import corner_loss, focal_loss
+from cornernet.model.pairing.embedding import pull_push_loss
 from cornernet.model.targets import Targets, dense_heatmaps, find_occupied_maps, gaussian_radius, make_targets
+from losses import losses_of
 
 
 def seeded(seed):
@@ -200,7 +202,7 @@ def test_losses_and_gradients(seed, counts):
     predictions, targets = problem(seed, counts)
     expected = losses_by_loops(predictions, targets)
     slopes = torch.autograd.grad(sum(expected.values()), predictions, allow_unused=True)
-    found = corner_losses(*(p.float() for p in predictions), targets)
+    found = losses_of(*(p.float() for p in predictions), targets=targets)
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5), name
     for slope, exact in zip(torch.autograd.grad(sum(found.values()), predictions), slopes, strict=True):
@@ -231,7 +233,7 @@ def test_half_precision_is_computed_in_float32(dtype):
     confident = rounded[0].detach().clone()
     confident[dense_heatmaps(targets, 2)[0] == 0] = -12  # 1 - sigmoid is 1 in 16 bits
     rounded[0] = confident.requires_grad_()
-    found = corner_losses(*rounded, targets)
+    found = losses_of(*rounded, targets=targets)
     exact = losses_by_loops([p.detach().double() for p in rounded], targets)
     for name, value in found.items():
         assert value.dtype == torch.float32
@@ -247,7 +249,7 @@ def test_two_objects_that_share_a_cell_teach_its_offset_once():
     assert targets.tl_is_owner.tolist() == [[False, True]]
     assert targets.br_is_owner.tolist() == [[True, True]]
     predicted = targets.tl_offsets[:, 1:].expand(-1, 2, -1)
-    assert offset_loss(predicted, targets.tl_offsets, targets.tl_is_owner) == 0
+    assert corner_loss(predicted, targets.tl_offsets, targets.tl_is_owner) == 0
     logits = torch.zeros(1, 1, 16, 16)
     found = focal_loss(logits, targets.heatmaps[0], targets.occupied_maps).item()
     assert found == pytest.approx(focal_by_loops(logits, dense_heatmaps(targets, 1)[0]).item(), rel=1e-5)
@@ -265,7 +267,7 @@ def test_images_without_objects_only_teach_the_background():
     logits, sparse = torch.zeros(2, 3, 8, 8, requires_grad=True), torch.zeros(2, 1, 2)
     targets = make_targets(torch.zeros(2, 1, 4), torch.full((2, 1), -1), (31, 31), (8, 8))
     assert isinstance(targets, Targets)
-    losses = corner_losses(logits, logits, sparse, sparse, sparse[..., :1], sparse[..., :1], targets)
+    losses = losses_of(logits, logits, sparse, sparse, sparse[..., :1], sparse[..., :1], targets=targets)
     assert [losses[name].item() for name in ("offset", "pull", "push")] == [0, 0, 0]
     expected = F.softplus(torch.tensor(0.0)).item() / 4 * logits.numel()
     assert losses["heatmap"].item() == pytest.approx(expected, rel=1e-5)

@@ -46,7 +46,9 @@ class FakeDetector(BaseDetector):
         assert self.go.wait(30)
         firsts = [int(image[0, 0, 0]) for image in images]
         if len(images) > 1 and 1 in firsts:
-            raise InputError("image: too much memory for all")
+            raise InputError("too much memory for all", "image", "scale it down with --max-size")
+        if 2 in firsts:
+            raise InputError("too much memory for one", "image", "scale it down with --max-size")
         if 0 in firsts:
             raise RuntimeError("tripped")
         self.batches.append(firsts)

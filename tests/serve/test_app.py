@@ -11,6 +11,7 @@ from PIL import Image, ImageChops
 
 pytest.importorskip("fastapi", reason="the server's packages are absent: pip install 'cornernet[serve]'")
 
+from cornernet.errors import InputError
 from serve.fakes import FakeDetector, png, serving
 
 PNG = {"Content-Type": "image/png"}
@@ -90,14 +91,17 @@ def test_threshold_and_picture(client):
         (422, "not an image", {"content": b"<html>", "headers": PNG}),
         (422, "threshold", {"params": {"threshold": "2"}, "content": png(), "headers": PNG}),
         (422, "format", {"params": {"format": "xml"}, "content": png(), "headers": PNG}),
+        (413, "image: too much memory for one; send a smaller image", {"content": png(2), "headers": PNG}),
         (500, "tripped", {"content": png(0), "headers": PNG}),
     ],
 )
 def test_errors_are_one_line_and_the_server_lives_on(client, status, said, request_):
     answer = client.post("/predict", **request_)
     assert answer.status_code == status
-    assert list(answer.json()) == ["error"]
-    assert said in answer.json()["error"]
+    error = answer.json()
+    assert list(error) == ["error", "what", "where", "fix"]
+    assert error["error"] == str(InputError(error["what"], error["where"], error["fix"]))
+    assert said in error["error"]
     assert len(answer.json()["error"].splitlines()) == 1
     assert "/tmp" not in answer.text
     assert client.post("/predict", content=png(), headers=PNG).status_code == 200

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the server's packages are absent: pip install 'cornernet[serve]'")
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, HourglassConfig, Preprocessing, SizeConfig
 from cornernet.data.shapes import draw_scene
 from cornernet.drawing.draw import save_image
 from cornernet.inference.detector import Detector, load_detector
@@ -66,11 +66,20 @@ def test_corners_and_heatmaps(max_size, scales, tmp_path):
 
 def test_sizes_that_corners_say(tmp_path):
     torch.manual_seed(0)
-    network = CornerNet(Architecture(1, (8, 8, 12), (1, 1, 1), 8, 6, 8, pairing="size"), 2)
+    network = CornerNet(
+        Architecture(
+            HourglassConfig(num_stacks=1, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+            corner_channels=6,
+            branch_channels=8,
+            pairing=SizeConfig(),
+        ),
+        2,
+    )
     detector = Detector(network, ("a", "b"), Preprocessing(pad_mask=15), decoding=Decoding(max_distance=9.0))
     file = save_image(tmp_path / "scene.png", draw_scene((20261, 11)).image)
     with serving(detector) as client:
         answer = client.post("/explain", content=file.read_bytes(), headers={"Content-Type": "image/png"}).json()
     corner = answer["detections"][0]["top_left"]
-    assert corner["embedding"] is None
+    assert answer["pairing"]["name"] == "size"
+    assert corner.keys() == {"x", "y", "score", "size"}
     assert min(corner["size"]) > 0

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from cornernet.commands.train import train as train_command
-from cornernet.config import SIZES, Recipe, pad_multiple
+from cornernet.config import SIZES, EmbeddingConfig, SizeConfig
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingImages
+from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import training_bytes
 from cornernet.model.cornernet import CornerNet
@@ -31,12 +32,12 @@ GPU = replace(CPU, device="cuda", memory=80 * GIB)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_halves_evenly_what_is_padded_for_it(size):
     architecture = SIZES[size]
-    side = pad_multiple(architecture)
+    side = architecture.backbone.size_multiple
     with torch.device("meta"):
         model = CornerNet(architecture, 3).eval()
         heatmap = model(torch.empty(1, 3, side, side), last_only=True)[0].tl_heatmap
     assert heatmap.shape[-1] == side // 4
-    assert side // 4 % 2**architecture.depth == 0
+    assert side // 4 % 2**architecture.backbone.depth == 0
 
 
 def test_small_objects_get_the_small_network_and_large_ones_a_deeper():
@@ -47,9 +48,9 @@ def test_small_objects_get_the_small_network_and_large_ones_a_deeper():
         (GPU, None, "base"),
         (CPU, "small", "small"),
     ):
-        assert replace(make_recipe(facts, wanted)[0].model, pool_window=None, pairing="embedding") == SIZES[size]
+        assert replace(make_recipe(facts, wanted)[0].model, pool_window=None, pairing=EmbeddingConfig()) == SIZES[size]
     assert (
-        replace(make_recipe(CPU, "hourglass104")[0].model, pool_window=None, pairing="embedding")
+        replace(make_recipe(CPU, "hourglass104")[0].model, pool_window=None, pairing=EmbeddingConfig())
         == SIZES["hourglass104"]
     )
 
@@ -141,7 +142,7 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert "size nano" in done.stderr
     assert "images seen whole" in done.stderr
     kept = load_recipe(str(tmp_path / "run/recipe.yaml"))
-    assert kept.model == replace(SIZES["nano"], pairing="size")
+    assert kept.model == replace(SIZES["nano"], pairing=SizeConfig())
     assert kept.epochs == 1  # a flag overrides what was chosen
     assert json.loads((tmp_path / "run/run.json").read_text())["source"]["val_share"] == 0.1
     assert json.loads((tmp_path / "run/run.json").read_text())["world"] == 2
@@ -179,15 +180,15 @@ def test_weights_to_begin_with_are_a_field_of_the_recipe(words, tmp_path):
 
 def test_what_does_not_go_together_is_said():
     with pytest.raises(InputError, match="--size and --minutes"):
-        train_command("shapes", data="anywhere", size="nano", settings=Recipe())
+        train_command("shapes", data="anywhere", size="nano")
     with pytest.raises(InputError, match="--devices 0"):
-        train_command(data="anywhere", devices=0, settings=Recipe())
+        train_command(data="anywhere", devices=0)
 
 
 def test_many_machines_want_a_written_recipe(monkeypatch):
     monkeypatch.setattr("cornernet.training.distributed.find_world", lambda: World(1, 2))
     with pytest.raises(InputError, match="write the recipe down"):
-        train_command(data="anywhere", settings=Recipe())
+        train_command(data="anywhere")
 
 
 def test_many_processes_share_steps_memory_and_time():
@@ -217,7 +218,7 @@ def test_out_of_memory_halves_the_batch(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "batch_losses", fails_above(2, module.batch_losses))
     data = write_data(tmp_path / "data", train=16, val=1)
     recipe = load_recipe(str(write_recipe(tmp_path, batch_size=8, epochs=1, workers=0)))
-    trainer.train(recipe, trainer.DataSource(str(data)), tmp_path / "run")
+    trainer.train(recipe, DataSource(str(data)), tmp_path / "run")
     kept = load_recipe(str(tmp_path / "run/recipe.yaml"))
     assert (kept.batch_size, kept.accumulate) == (2, 4)
     assert "batch 8 is now 4" in capsys.readouterr().err
@@ -230,4 +231,4 @@ def test_out_of_memory_at_one_image_says_what_to_do(tmp_path, monkeypatch):
     data = write_data(tmp_path / "data", train=4, val=1)
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=1, workers=0)))
     with pytest.raises(InputError, match=r"out of memory at 1 images a step.*--activation_checkpointing"):
-        trainer.train(recipe, trainer.DataSource(str(data)), tmp_path / "run")
+        trainer.train(recipe, DataSource(str(data)), tmp_path / "run")

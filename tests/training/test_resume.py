@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -104,14 +105,15 @@ def test_moving_average_and_accumulation_resume_exactly(root):
 @pytest.mark.parametrize("epoch", [1, 2], ids=["second epoch", "last epoch"])
 @pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "average"])
 def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
+    from cornernet.data.source import DataSource
     from cornernet.recipes.load import load_recipe
-    from cornernet.training import callbacks, trainer
+    from cornernet.training import trainer, validation
 
     recipe = load_recipe(str(write_recipe(tmp_path, workers=0)))
     recipe.optimization.ema = ema
-    source = trainer.DataSource(str(root / "data"))
+    source = DataSource(str(root / "data"))
     trainer.train(recipe, source, tmp_path / "whole", name="small")
-    predict, calls = callbacks.predict_dataset, []
+    predict, calls = validation.predict_dataset, []
 
     def dies(*arguments, **options):
         calls.append(1)
@@ -119,7 +121,7 @@ def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
             raise SystemExit("killed")
         return predict(*arguments, **options)
 
-    monkeypatch.setattr(callbacks, "predict_dataset", dies)
+    monkeypatch.setattr(validation, "predict_dataset", dies)
     with pytest.raises(SystemExit):
         trainer.train(recipe, source, tmp_path / "parts", name="small")
     trainer.resume(tmp_path / "parts")
@@ -135,6 +137,13 @@ def test_what_cannot_be_resumed_is_refused(root, tmp_path):
     refused = cornernet("train", "--resume", trainer, "--data", other)
     assert refused.returncode == 2
     assert "other classes or images" in refused.stderr
+    run = json.loads((trainer / "run.json").read_text())
+    shutil.copytree(trainer, tmp_path / "old")
+    (tmp_path / "old" / "run.json").write_text(json.dumps({k: v for k, v in run.items() if k != "format"}))
+    refused = cornernet("train", "--resume", tmp_path / "old")
+    assert refused.returncode == 2
+    assert "another version of cornernet began this run" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
     again = cornernet(*train_arguments(root, "undisturbed"))
     assert again.returncode == 2
     assert "not empty" in again.stderr

@@ -9,23 +9,25 @@ import numpy as np
 import pytest
 import torch
 
-from cornernet.config import Architecture, Optimization, Preprocessing
+from cornernet.config import Architecture, EmbeddingConfig, HourglassConfig, Optimization, Preprocessing, SizeConfig
 from cornernet.data.coco import find_split, load_coco
+from cornernet.data.source import DataSource
 from cornernet.errors import DivergedError, InputError
 from cornernet.evaluation.predict import evaluate_dataset
 from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe, recipe_names
 from cornernet.training.module import TrainingModule, rate_factor
-from cornernet.training.trainer import DataSource, train
+from cornernet.training.trainer import train
 from cornernet.weights.store import load_weights
 from small import write_data, write_recipe
 
 
-@pytest.mark.parametrize("pairing", ["embedding", "size"])
+@pytest.mark.parametrize("pairing", [EmbeddingConfig(), SizeConfig()], ids=["embedding", "size"])
 def test_eight_images_are_learnt_by_heart(pairing, tmp_path):
     data = write_data(tmp_path / "data", train=8, val=1)
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=200, validate_every=200, workers=0, batch_size=8)))
-    recipe.model = type(recipe.model)(1, (16, 16, 32), (1, 1, 1), 16, 16, 32, pairing=pairing)
+    backbone = HourglassConfig(num_stacks=1, channels=(16, 16, 32), blocks=(1, 1, 1), feature_channels=16)
+    recipe.model = Architecture(backbone, pairing, corner_channels=16, branch_channels=32)
     recipe.augmentation.scales = ()
     recipe.augmentation.color_jitter = False
     recipe.augmentation.flip = 0.0
@@ -67,6 +69,18 @@ def test_a_second_log_has_the_fields_of_openmmlabs(tmp_path):
     assert {"bbox_mAP", "bbox_mAP_50", "bbox_mAP_75", "bbox_mAP_s", "bbox_mAP_m", "bbox_mAP_l"} < validation.keys()
 
 
+def test_losses_are_logged_under_the_names_of_the_pairing_rule(tmp_path):
+    data = write_data(tmp_path / "data", train=44, val=1)
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=1, workers=0)), {"model.pairing": "size"})
+    train(recipe, DataSource(str(data), val_split=None), tmp_path / "run")
+    entries = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert all(list(entry)[-4:] == ["loss", "heatmap", "offset", "size"] for entry in entries)
+    assert all(entry["size"] > 0 for entry in entries)
+    theirs = json.loads((tmp_path / "run/openmmlab.log.json").read_text().splitlines()[0])
+    assert {"loss", "det_loss", "off_loss", "size_loss"} < theirs.keys()
+    assert not {"pull_loss", "push_loss"} & theirs.keys()
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     data = write_data(tmp_path / "data", train=20)
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=2, workers=0)))
@@ -92,7 +106,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 def test_a_gradient_that_is_not_finite_moves_no_weight(name):
     recipe = load_recipe("shapes")
     recipe.optimization.optimizer = name
-    module = TrainingModule(CornerNet(Architecture(1, (8, 8), (1, 1), 8, 6, 8), 2), recipe, 100)
+    module = TrainingModule(
+        CornerNet(
+            Architecture(
+                HourglassConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+                corner_channels=6,
+                branch_channels=8,
+            ),
+            2,
+        ),
+        recipe,
+        100,
+    )
     optimizer = module.configure_optimizers()["optimizer"]
     for gradient, moves in ((1.0, True), (float("nan"), False), (float("inf"), False), (1.0, True)):
         before = [p.detach().clone() for p in module.parameters()]

@@ -7,12 +7,16 @@ from pathlib import Path
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from cornernet.config import Architecture, LossSettings
+from cornernet.config import Architecture, HourglassConfig, LossSettings
 from cornernet.model.cornernet import CornerNet
 from cornernet.model.criterion import batch_losses
 from cornernet.training.distributed import connect, find_world
 
-SMALL = Architecture(2, (4, 4, 6), (1, 1, 1), 4, 4, 4)
+SMALL = Architecture(
+    HourglassConfig(num_stacks=2, channels=(4, 4, 6), blocks=(1, 1, 1), feature_channels=4),
+    corner_channels=4,
+    branch_channels=4,
+)
 CLASSES, IMAGES, SIZE = 3, 2, 32
 OBJECTS = (5, 0, 1, 3, 2, 2, 4, 1)  # of the images of all ranks in turn: uneven, and one without
 
@@ -66,6 +70,7 @@ def gradients(out: Path) -> None:
 
 def training(out: Path, recipe: str, data: str, folder: str) -> None:
     """A training; afterwards every rank writes its weights."""
+    from cornernet.data.source import DataSource
     from cornernet.recipes.load import load_recipe
     from cornernet.training import trainer
 
@@ -75,7 +80,7 @@ def training(out: Path, recipe: str, data: str, folder: str) -> None:
             torch.save(module.model.state_dict(), out / f"state_{trainer.global_rank}.pt")
 
     trainer.Keeper = Keeper
-    trainer.train(load_recipe(recipe), trainer.DataSource(data), Path(folder))
+    trainer.train(load_recipe(recipe), DataSource(data), Path(folder))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 
 from conftest import SHARED, load_json
 from cornernet import load
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, Preprocessing, SqueezeConfig
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights import authors, openmmlab
@@ -20,7 +20,9 @@ from cornernet.weights.coco_classes import COCO_CLASSES
 from cornernet.weights.foreign import convert_checkpoint, load_foreign, read_checkpoint
 from cornernet.weights.store import load_weights, save_weights
 
-SQUEEZE = Architecture(2, (256, 256, 384, 384, 512), (2, 2, 2, 2, 4), branch_kernel=1, backbone="squeeze")
+SQUEEZE = Architecture(
+    SqueezeConfig(num_stacks=2, channels=(256, 256, 384, 384, 512), blocks=(2, 2, 2, 2, 4)), branch_kernel=1
+)
 DIALECTS = {
     "mmdet": (Architecture(), Preprocessing(), Decoding()),
     "CornerNet": (Architecture(), authors.PREPROCESSING, Decoding(clip=True, plus_one=True)),

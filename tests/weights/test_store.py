@@ -10,12 +10,23 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import (
+    Architecture,
+    Decoding,
+    HourglassConfig,
+    PairingConfig,
+    Preprocessing,
+    SqueezeConfig,
+)
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import HEADER, Weights, load_weights, save_weights, weights_of
 
-TINY = Architecture(2, (4, 4), (1, 1), 3, 2, 2)
+TINY = Architecture(
+    HourglassConfig(num_stacks=2, channels=(4, 4), blocks=(1, 1), feature_channels=3),
+    corner_channels=2,
+    branch_channels=2,
+)
 NAMES = ("Müller’s", "犬", "two\nlines", '"quoted", comma')
 BLACK = Preprocessing("BGR", (104.01, 113.99, 119.91), (73.6, 69.9, 70.9), "black", 31)
 ABSENT = "absent from the file"
@@ -51,6 +62,27 @@ def refusal(path):
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+@pytest.mark.parametrize("pairing", ["embedding", "size"])
+@pytest.mark.parametrize("squeeze", [False, True])
+def test_files_of_the_first_version_are_read(tmp_path, pairing, squeeze):
+    """Their header had the hourglass' settings beside all others, and other names."""
+    kind = SqueezeConfig if squeeze else HourglassConfig
+    backbone = kind(num_stacks=2, channels=(4, 4), blocks=(1, 1), feature_channels=3)
+    expected = replace(TINY, backbone=backbone, pairing=PairingConfig.kind(pairing)(), pool_window=7)
+    stored = Weights(CornerNet(expected, len(NAMES)).state_dict(), expected, NAMES)
+    path = save_weights(tmp_path / "first.safetensors", stored)
+    flat = {"num_stacks": 2, "channels": [4, 4], "blocks": [1, 1], "feature_channels": 3, "corner_channels": 2}
+    flat |= {"branch_channels": 2, "branch_kernel": 3, "backbone": kind.name, "corner_pooling": True}
+    edit(path, {"version": 1, "architecture": flat | {"pooling_reach": 7, "pairing": pairing}})
+    found = load_weights(path)
+    assert found.architecture == expected
+    found.build()
+    del flat["backbone"]  # the very first files had no such fields
+    edit(path, {"version": 1, "architecture": flat})
+    older = load_weights(path).architecture
+    assert older == replace(TINY, backbone=HourglassConfig(2, (4, 4), (1, 1), 3))
 
 
 def test_a_round_trip_is_exact(tmp_path, weights):
@@ -115,7 +147,7 @@ def test_safetensors_of_another_project_are_refused(tmp_path, metadata):
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path, weights):
     path = save_weights(tmp_path / "w", weights)
-    edit(path, {"version": 2, "architecture": ABSENT})
+    edit(path, {"version": 3, "architecture": ABSENT})
     assert "upgrade" in refusal(path)
 
 

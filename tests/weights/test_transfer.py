@@ -5,16 +5,21 @@ import dataclasses
 import pytest
 import torch
 
-from cornernet.config import Architecture, Preprocessing
+from cornernet.config import Architecture, HourglassConfig, Preprocessing
+from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe
-from cornernet.training.trainer import DataSource, train
+from cornernet.training.trainer import train
 from cornernet.weights.store import Weights, load_weights, save_weights, weights_of
 from cornernet.weights.transfer import transfer
 from small import write_data, write_recipe
 
-TINY = Architecture(1, (8, 8, 16), (1, 1, 1), 8, 8, 8)
+TINY = Architecture(
+    HourglassConfig(num_stacks=1, channels=(8, 8, 16), blocks=(1, 1, 1), feature_channels=8),
+    corner_channels=8,
+    branch_channels=8,
+)
 BLACK = Preprocessing("BGR", (100.0, 110.0, 120.0), (50.0, 60.0, 70.0), "black", 127)
 
 
@@ -48,7 +53,8 @@ def test_what_does_not_fit_is_said():
     model = CornerNet(wider, 3)
     (note,) = transfer(model, ("ape", "bee", "cat"), drawn(TINY, ("ape", "bee", "cat")))
     assert "tensors taken; not heads.0.tl_heatmap.conv.weight and" in note
-    deeper = dataclasses.replace(TINY, channels=(8, 8, 16, 16), blocks=(1, 1, 1, 1))
+    levels = dataclasses.replace(TINY.backbone, channels=(8, 8, 16, 16), blocks=(1, 1, 1, 1))
+    deeper = dataclasses.replace(TINY, backbone=levels)
     (note,) = transfer(CornerNet(deeper, 3), ("ape", "bee", "cat"), drawn(TINY, ("ape", "bee", "cat")))
     assert "left over" in note
 

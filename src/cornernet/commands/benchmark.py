@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cornernet.commands.common import ProgressBar, find_device
+from cornernet.commands.options import DeviceOption, FormatOption
 from cornernet.data.formats import Format
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def benchmark(
     *,
     images: str | None = None,
     data: str | None = None,
-    format: Format | None = None,
+    format: FormatOption = None,
     weights: str | None = None,
     batch_size: int | None = None,
-    device: str | None = None,
+    device: DeviceOption = None,
     no_training: bool = False,
     seconds: float = 20.0,
     out: str = "benchmark.json",
@@ -37,10 +38,8 @@ def benchmark(
     Args:
         images: Folder of images to time on. Default: some drawn at 640x480.
         data: Data set in any format; its val split is evaluated, with flip, for the AP column. Needs weights.
-        format: What the data set is, where it looks like two formats.
         weights: Weights file or a release's name. Default: drawn ones, which cost as much.
         batch_size: Images of a training step. Default: the recipe's, per GPU.
-        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
         no_training: Leave training memory out.
         seconds: Longest time for each of the two timings.
         out: JSON file for the figures.

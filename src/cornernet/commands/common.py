@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from cornernet.commands.options import TTA, Precision
 from cornernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from cornernet.inference.api import BaseDetector
     from cornernet.inference.detector import Detector
 
-TTA = Literal["none", "flip", "multiscale"]
 MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5)  # the authors' configuration
-Precision = Literal["fp32", "bf16", "fp16"]
 EXPORTED = (".onnx", ".xml")  # what cornernet export writes and load runs
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands.common import ProgressBar, report_dataset
+from cornernet.commands.options import FormatOption, StrictOption
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -35,15 +36,13 @@ def shapes(out: str, *, train: int = 2000, val: int = 200, seed: int = 0) -> Non
 
 
 def convert(
-    source: str, out: str, *, to: Format, format: Format | None = None, link: bool = False, strict: bool = False
+    source: str, out: str, *, to: Format, format: FormatOption = None, link: bool = False, strict: StrictOption = False
 ) -> None:
     """Write the data set SOURCE to the new folder OUT in another label format: boxes and classes, no masks.
 
     Args:
         to: coco (annotations/instances_*.json), yolo (data.yaml) or voc (Annotations, JPEGImages, ImageSets).
-        format: What SOURCE is, where it looks like two formats.
         link: Make hard links to the images instead of copies.
-        strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
     """
     from cornernet.data.convert import write_data
     from cornernet.data.find import find_data, load_split, split_names
@@ -57,11 +56,10 @@ def convert(
     print(f"as {to}: {out}")
 
 
-def check(data: str, *, format: Format | None = None, fix: str | None = None, out: str = "data-check") -> int:
+def check(data: str, *, format: FormatOption = None, fix: str | None = None, out: str = "data-check") -> int:
     """List every problem of the data set DATA, and show how its boxes are spread; exit code 2 where there are problems.
 
     Args:
-        format: What DATA is, where it looks like two formats.
         fix: New folder for a clean copy in the same format, with every valid box and the images as they are.
         out: Folder for histograms.png and mosaic.jpg, images with their boxes.
     """

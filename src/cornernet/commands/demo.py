@@ -56,6 +56,7 @@ def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictur
 def _train(folder: Path, minutes: float, seed: int) -> Path:
     """Train on as many fresh scenes as fit into ``minutes`` on this machine; the run's folder."""
     from cornernet.data.shapes import CLASS_NAMES, write_shapes
+    from cornernet.data.source import DataSource
     from cornernet.recipes.load import load_recipe
     from cornernet.training import trainer
     from cornernet.training.timing import seconds_per_image
@@ -66,7 +67,7 @@ def _train(folder: Path, minutes: float, seed: int) -> Path:
     scenes = max(recipe.batch_size, int((end - time.monotonic()) / seconds / recipe.epochs))
     print(f"training on {scenes} scenes, {recipe.epochs} times: about {minutes:g} minutes", file=sys.stderr)
     write_shapes(folder / "data", scenes, 0, seed, progress=ProgressBar("drawing scenes"))
-    source = trainer.DataSource(str(folder / "data"), val_split=None)
+    source = DataSource(str(folder / "data"), val_split=None)
     return trainer.train(recipe, source, folder / "run", name="shapes-demo").folder
 
 

@@ -5,33 +5,29 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cornernet.commands.common import Precision, open_detector
+from cornernet.commands.common import open_detector
+from cornernet.commands.options import DeviceOption, MaxSizeOption, PrecisionOption, ThresholdOption, WeightsOption
 from cornernet.errors import InputError
 
 
 def explain(
     image: str,
     *,
-    weights: str,
+    weights: WeightsOption,
     out: str = "explanation",
-    threshold: float | None = None,
+    threshold: ThresholdOption = None,
     at: str | None = None,
-    precision: Precision = "fp32",
-    max_size: int | None = None,
-    device: str | None = None,
+    precision: PrecisionOption = "fp32",
+    max_size: MaxSizeOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Say of every box in IMAGE which corners were paired, which were not, and why: a table, pictures and JSON.
 
     The image is seen once, as it is: without test-time augmentation and tiles.
 
     Args:
-        weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
         out: Folder for the pictures and the JSON file.
-        threshold: Lowest score of a box. Default: the one stored in the weights.
         at: X,Y in pixels, a point inside an object: why is there no box for it? Answers with the nearest corners.
-        precision: Arithmetic of the network; pairing is always in fp32.
-        max_size: Scale a larger image down to this many pixels a side; boxes are scaled back.
-        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
     """
     from cornernet.drawing.draw import save_image
     from cornernet.explain.draw_pairs import draw_around, draw_numbered, draw_rejected

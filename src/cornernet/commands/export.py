@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cornernet.commands.common import EXPORTED, ProgressBar, report_dataset
+from cornernet.commands.options import FormatOption, WeightsOption
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -19,12 +20,12 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 
 def export(
     *,
-    weights: str,
+    weights: WeightsOption,
     format: Literal["onnx", "openvino", "pt2"] = "onnx",
     out: str | None = None,
     precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32",
     data: str | None = None,
-    data_format: Format | None = None,
+    data_format: FormatOption = None,
     split: str = "train",
     raw_maps: bool = False,
     opset: int = 18,
@@ -33,13 +34,11 @@ def export(
     """Write a trained network as one file that runs anywhere: pixels in, boxes out.
 
     Args:
-        weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
         format: onnx for ONNX Runtime, TensorRT and others, openvino (.xml and .bin), or pt2 for torch.export.load.
         out: The file to write. Default: the name of the weights, in this folder.
         precision: Arithmetic of the network; fp16 is for GPUs, bf16 and int8 are for OpenVINO on CPUs. Pairing and
             soft-NMS are always in fp32.
         data: Data set whose images int8 is calibrated on, at most 300 of them: its folder, or its JSON or YAML file.
-        data_format: What the data set is, where it looks like two formats.
         split: Split to draw them from.
         raw_maps: Leave pairing and soft-NMS out: the outputs are the six maps.
         opset: Version of ONNX's operators, 18 to 20.

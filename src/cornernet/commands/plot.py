@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.errors import InputError
-from cornernet.report.logs import read_log, smooth
+from cornernet.report.logs import loss_parts, read_log, smooth
 
 
 def plot(logs: list[str], *, out: str = "log.png") -> None:
@@ -31,12 +30,14 @@ def plot(logs: list[str], *, out: str = "log.png") -> None:
     figure, ((losses, parts), (rates, figures)) = pyplot.subplots(
         2, 2, sharex=True, figsize=(11, 7), layout="constrained"
     )
+    styles: dict[str, str] = {}  # of the parts of the loss, alike in all logs
     for number, (name, training, validation) in enumerate(series):
         color = f"C{number}"
         x = [entry["x"] for entry in training]
         losses.plot(x, smooth([entry.get("loss") for entry in training]), color=color, label=name)
-        for style, part in zip(("-", "--", "-.", ":"), OPENMMLAB_LOSSES, strict=True):
-            label = part if number == 0 else None
+        for part in loss_parts(training):
+            label = None if part in styles else part
+            style = styles.setdefault(part, ("-", "--", "-.", ":")[len(styles) % 4])
             parts.plot(x, smooth([entry.get(part) for entry in training]), style, color=color, label=label, lw=1.2)
         rates.plot(x, [entry.get("lr") for entry in training], color=color)
         for style, key in (("o-", "AP"), ("^--", "AP50"), ("v:", "AP75")):

@@ -7,7 +7,17 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornernet.commands.common import TTA, Precision, ProgressBar, open_detector, parse_tile
+from cornernet.commands.common import ProgressBar, open_detector, parse_tile
+from cornernet.commands.options import (
+    BatchSizeOption,
+    DetectorOption,
+    DeviceOption,
+    MaxSizeOption,
+    PrecisionOption,
+    ThresholdOption,
+    TileOption,
+    TTAOption,
+)
 from cornernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,35 +28,25 @@ if TYPE_CHECKING:
 def predict(
     sources: list[str],
     *,
-    weights: str,
+    weights: DetectorOption,
     out: str = "predictions",
     save: str | None = None,
-    threshold: float | None = None,
-    tta: TTA = "none",
-    precision: Precision = "fp32",
-    max_size: int | None = None,
-    tile: str | None = None,
-    device: str | None = None,
-    batch_size: int = 1,
+    threshold: ThresholdOption = None,
+    tta: TTAOption = "none",
+    precision: PrecisionOption = "fp32",
+    max_size: MaxSizeOption = None,
+    tile: TileOption = None,
+    device: DeviceOption = None,
+    batch_size: BatchSizeOption = 1,
     heatmaps: bool = False,
 ) -> int:
     """Find objects in SOURCES: images, folders, globs, http(s) addresses, videos, camera:0, - (standard input).
 
     Args:
-        weights: Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use.
         out: Folder for everything that is written.
         save: What to write, joined by commas: pictures, video (annotated mp4), json (detections.json), coco (coco.json
             with images and scores), yolo (labels/NAME.txt), csv (detections.csv), crops (of every box, in folders by
             class). Default: json, pictures of images and a video of videos.
-        threshold: Lowest score shown and written. Default: the one stored in the weights.
-        tta: Test-time augmentation: flip looks at every image's mirror too, as the published AP did; multiscale at
-            0.5, 0.75, 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.
-        precision: Arithmetic of the network; pairing is always in fp32.
-        max_size: Scale larger images down to this many pixels a side; boxes are scaled back.
-        tile: Look at images in square tiles, SIZE or SIZE,OVERLAP in pixels, all boxes in one soft-NMS. The overlap
-            should be as long as the largest object; a quarter of the size, if not said.
-        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
-        batch_size: Images of one padded size, or tiles of one image, that share a pass; more than 1 helps on a GPU.
         heatmaps: Also draw what the network saw: corner heatmaps and paired corners.
     """
     from cornernet.files import make_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands.common import ProgressBar, open_detector, report_dataset
-from cornernet.data.formats import Format
+from cornernet.commands.options import DeviceOption, FormatOption, SplitShareOption
 from cornernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def report(
     weights: str | None = None,
     data: str | None = None,
     split: str = "val",
-    val_share: float | None = None,
-    format: Format | None = None,
+    val_share: SplitShareOption = None,
+    format: FormatOption = None,
     images: int = IMAGES,
-    device: str | None = None,
+    device: DeviceOption = None,
     out: str | None = None,
 ) -> None:
     """Write a page on RUN, a training's folder, or on any weights: AP, threshold, confusions, errors, pictures.
@@ -39,10 +39,7 @@ def report(
         weights: Without RUN: weights file of any dialect, shapes (bundled), or the name of a release.
         data: Data set in COCO's, YOLO's or Pascal VOC's format. With RUN only where it has moved.
         split: Without RUN: split to look at.
-        val_share: Without RUN: the share of the images that training held back by the same option.
-        format: Without RUN: what the data set is, where it looks like two formats.
         images: Look at this many images at most, evenly spread over the split.
-        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
         out: Page to write. Default: report.html, in RUN's folder where there is one.
     """
     if images < 1:
@@ -72,9 +69,10 @@ def report_run(
     folder: Path, path: Path, *, data: str | None = None, images: int = IMAGES, device: str | None = None
 ) -> None:
     """The page on a run's best weights (the last where nothing was validated), and the threshold into its files."""
+    from cornernet.data.source import DataSource
     from cornernet.report.logs import read_log
     from cornernet.report.page import Subject
-    from cornernet.training.trainer import RECIPE_FILE, RUN_FILE, DataSource
+    from cornernet.training.trainer import RECIPE_FILE, RUN_FILE
     from cornernet.weights.store import load_weights, store_threshold
 
     files = [folder / name for name in (BEST, LAST) if (folder / name).is_file()]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cornernet.commands.common import TTA, Precision, find_device, open_detector
+from cornernet.commands.common import find_device, open_detector
+from cornernet.commands.options import (
+    BatchSizeOption,
+    DetectorOption,
+    DeviceOption,
+    MaxSizeOption,
+    PrecisionOption,
+    TTAOption,
+)
 from cornernet.errors import InputError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -13,14 +21,14 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def serve(
     *,
-    weights: str,
+    weights: DetectorOption,
     host: str = "127.0.0.1",
     port: int = 8000,
-    device: str | None = None,
-    precision: Precision = "fp32",
-    tta: TTA = "none",
-    max_size: int | None = None,
-    batch_size: int = 8,
+    device: DeviceOption = None,
+    precision: PrecisionOption = "fp32",
+    tta: TTAOption = "none",
+    max_size: MaxSizeOption = None,
+    batch_size: BatchSizeOption = 8,
     batch_wait_ms: float = 5.0,
     queue: int = 64,
     max_bytes: str = "20MB",
@@ -30,14 +38,8 @@ def serve(
     """Answer over HTTP: boxes as JSON or pictures, and a page to drop images on. SIGTERM or Ctrl-C ends it in order.
 
     Args:
-        weights: Weights file of any dialect, an exported file, shapes (bundled), or the name of a release.
         host: Address to listen on. There are no passwords: everyone who reaches it may ask.
         port: Port to listen on; 0 takes a free one.
-        device: cpu, cuda, cuda:1 ... Default: the GPU where there is one.
-        precision: Arithmetic of the network; pairing is always in fp32.
-        tta: Test-time augmentation: flip or multiscale, as in predict.
-        max_size: Scale larger images down to this many pixels a side; boxes are scaled back.
-        batch_size: Images of one padded size that share a pass, at most.
         batch_wait_ms: Milliseconds that an image waits for others to share its pass.
         queue: Requests inside at once; who comes on top is told to try again (503).
         max_bytes: Largest body of a request.

@@ -8,21 +8,23 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cornernet.commands.arguments import RecipeFlags
 from cornernet.commands.common import report_dataset
+from cornernet.commands.options import FormatOption, StrictOption
 from cornernet.commands.report import report_after_training
 from cornernet.config import Recipe, Size
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
-from cornernet.recipes.load import load_recipe, recipe_yaml
+from cornernet.recipes.load import load_recipe, override, recipe_yaml
 
 if TYPE_CHECKING:
-    from cornernet.training.trainer import DataSource
+    from cornernet.data.source import DataSource
 
 
 def train(
-    recipe: str | None = None,
+    recipe_name: str | None = None,
     *,
     data: str | None = None,
     size: Size | None = None,
@@ -32,13 +34,13 @@ def train(
     train_split: str = "train",
     val_split: str = "val",
     val_share: float | None = None,
-    format: Format | None = None,
-    strict: bool = False,
+    format: FormatOption = None,
+    strict: StrictOption = False,
     devices: int | None = None,
-    show_config: bool = False,
+    print_config: bool = False,
     checkpoint_seconds: float = 240.0,
     no_report: bool = False,
-    settings: Recipe,
+    recipe_flags: RecipeFlags | None = None,
 ) -> None:
     """Train a network by RECIPE, a shipped recipe's name or a YAML file, or by one made for the data.
 
@@ -56,65 +58,66 @@ def train(
         val_split: Split to validate on; none for no validation.
         val_share: Where there is no val split: hold back this share of the images for it, such as 0.1, by a hash of
             their names. Without RECIPE a tenth is held back by itself.
-        format: What the data set is, where it looks like two formats.
-        strict: Refuse a data set with unusable images or boxes, instead of leaving them out.
         devices: Processes on this machine, each with a GPU of its own where there are GPUs. Default: 1; with --resume
             as many as the run began with. For several machines: torchrun or srun, see docs/many-gpus.md.
-        show_config: (or --print_config) Print all settings as YAML and stop.
+        print_config: Print all settings as YAML and stop.
         checkpoint_seconds: The full state is saved this often, and after every epoch.
         no_report: Write no report.html after the last epoch, and leave the threshold as it is.
-        settings: The recipe's fields.
+        recipe_flags: Fields of the recipe, by their dotted names, as YAML.
     """
-    if not resume and not data and not show_config:
-        raise InputError("train: say what to learn from with --data FOLDER")
-    if settings.weights and resume:
-        raise InputError("train: a resumed run goes on with its own weights; leave --weights out, or --resume")
-    if recipe and resume:
-        raise InputError("train: a resumed run keeps its recipe; leave the recipe out, or --resume")
-    if recipe and (size or minutes is not None):
-        raise InputError("train: --size and --minutes are for a run without a recipe; leave them out, or the recipe")
-    settings.check()
-    if show_config:
-        print(recipe_yaml(settings), end="")
+    flags = recipe_flags or {}
+    if resume and flags:
+        raise InputError(f"a resumed run keeps its recipe; leave --{next(iter(flags))} out, or --resume", "train")
+    if recipe_name and resume:
+        raise InputError("a resumed run keeps its recipe; leave the recipe out, or --resume", "train")
+    if recipe_name and (size or minutes is not None):
+        raise InputError("--size and --minutes are for a run without a recipe; leave them out, or the recipe", "train")
+    recipe = load_recipe(recipe_name, flags) if recipe_name else None
+    if not resume and not data and not print_config:
+        raise InputError("say what to learn from with --data FOLDER", "train")
+    if print_config and not data and not recipe:
+        recipe = override(Recipe(), flags)
+    if print_config and recipe:
+        print(recipe_yaml(recipe), end="")
         return
     from cornernet.training import trainer
-    from cornernet.training.distributed import find_world, launch
+    from cornernet.training.distributed import find_world
+    from cornernet.training.launch import launch
 
     world = find_world()
-    if not recipe and not resume and world.size > 1:
+    if world.size > 1 and not recipe and not resume:
         raise InputError(
-            "train: write the recipe down before many machines train by it: the same command with --print_config on"
-            " one of them gives it as YAML; save it as mine.yaml and train mine.yaml"
+            "many machines need a written recipe",
+            "train",
+            "write the recipe down first: the same command with --print_config prints it; save it as mine.yaml, and"
+            " train mine.yaml",
         )
-    name = Path(recipe).stem if recipe else f"auto-{Path(str(data)).stem}"
+    processes = _processes(devices, resume) if world.size == 1 else 1
+    source = None if resume else _source(str(data), train_split, val_split, val_share, format, bool(recipe))
+    if source and not recipe:
+        recipe = _recipe_for(source, size, minutes, processes, flags)
+    if recipe and print_config:
+        print(recipe_yaml(recipe), end="")
+        return
+    name = Path(recipe_name).stem if recipe_name else f"auto-{Path(str(data)).stem}"
     stamp = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("SLURM_JOB_ID") if world.size > 1 else None
     folder = Path(out) if out else Path("runs") / f"{name}-{stamp or time.strftime('%Y%m%d-%H%M%S')}"
-    processes = _processes(devices, resume) if world.size == 1 else 1
-    if processes > 1 and (recipe or resume):
-        launch(processes, [*sys.argv[1:], *([] if out or resume else ["--out", str(folder)])])
-        return
-    if processes > 1:  # by the recipe chosen here, not by one that each would choose for itself
+    if processes > 1:
+        options: dict[str, object] = {"data": data, "resume": resume, "checkpoint_seconds": checkpoint_seconds}
         with tempfile.TemporaryDirectory(prefix="cornernet-") as scratch:
-            written = Path(scratch) / f"{name}.yaml"
-            written.write_text(recipe_yaml(settings), encoding="utf-8")
-            options: dict[str, object] = {
-                "data": data,
-                "out": folder,
-                "train_split": train_split,
-                "val_split": val_split,
-                "val_share": _source(str(data), train_split, val_split, val_share, format, False).val_share,
-                "format": format,
-                "checkpoint_seconds": checkpoint_seconds,
-            }
-            given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-            launch(processes, ["train", str(written), *given, *["--strict"] * strict, *["--no_report"] * no_report])
+            words = ["train"]
+            if recipe and source:  # written down once, so that every process trains by the same
+                written = Path(scratch) / f"{name}.yaml"
+                written.write_text(recipe_yaml(recipe), encoding="utf-8")
+                words.append(str(written))
+                options |= {"out": folder, "train_split": train_split, "val_split": val_split, "format": format}
+                options["val_share"] = source.val_share
+            given = [f"--{option}={value}" for option, value in options.items() if value is not None]
+            launch(processes, [*words, *given, *["--strict"] * strict, *["--no_report"] * no_report])
         return
-    if resume:
-        result = trainer.resume(Path(resume), data, checkpoint_seconds=checkpoint_seconds)
-    else:
-        source = _source(str(data), train_split, val_split, val_share, format, bool(recipe))
+    if recipe and source:
         result = trainer.train(
-            settings,
+            recipe,
             source,
             folder,
             name=name,
@@ -122,6 +125,8 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
             report=report_dataset,
         )
+    else:
+        result = trainer.resume(Path(str(resume)), data, checkpoint_seconds=checkpoint_seconds)
     if not world.is_first:
         return
     if result.metrics:
@@ -131,28 +136,24 @@ def train(
         report_after_training(result.folder)
 
 
-def given_recipe(values: Any) -> Recipe | None:
-    """The recipe that a command line's ``values`` name, or the one that its data ask for."""
-    if values.recipe:
-        return load_recipe(values.recipe)
-    if not values.data or values.resume:
-        return None
+def _recipe_for(
+    source: DataSource, size: Size | None, minutes: float | None, processes: int, flags: RecipeFlags
+) -> Recipe:
+    """The recipe that a data set asks for, its reasons printed, with ``flags`` over it."""
     from cornernet.training.auto_recipe import dataset_stats, make_recipe
     from cornernet.training.timing import seconds_per_image
 
-    source = _source(values.data, values.train_split, values.val_split, values.val_share, values.format, False)
-    processes = _processes(values.devices, None)
     timed = partial(seconds_per_image, processes=processes)
-    chosen, reasons = make_recipe(dataset_stats(source.load_training()), values.size, values.minutes, timed, processes)
+    recipe, reasons = make_recipe(dataset_stats(source.load_training()), size, minutes, timed, processes)
     for reason in reasons:
         print(reason, file=sys.stderr)
-    return chosen
+    return override(recipe, flags)
 
 
 def _processes(devices: int | None, resume: str | None) -> int:
     """How many train on this machine: as asked, or as the run began."""
     if devices is not None and devices < 1:
-        raise InputError(f"--devices {devices}: at least 1")
+        raise InputError("at least 1", f"--devices {devices}")
     if devices or not resume:
         return devices or 1
     import torch
@@ -169,7 +170,7 @@ def _source(
 ) -> DataSource:
     """Where a training reads from; without a recipe it holds back a tenth itself where there is no val split."""
     from cornernet.data.find import find_data, has_val
-    from cornernet.training.trainer import DataSource
+    from cornernet.data.source import DataSource
 
     if not has_recipe and val_share is None and val_split == "val" and not has_val(find_data(data, format)):
         val_share = 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cornernet.commands.common import ProgressBar
 
@@ -38,12 +38,10 @@ def info(weights: str) -> None:
     a, p, d = stored.architecture, stored.preprocessing, stored.decoding
     count = sum(value.numel() for value in stored.state.values() if value.is_floating_point())
     names = ", ".join(stored.class_names[:8]) + (" ..." if len(stored.class_names) > 8 else "")
-    depth = f"{a.num_stacks} stacks of depth {a.depth}, channels {' '.join(map(str, a.channels))}"
     rows = {
-        "network": f"{a.backbone}, {depth}, blocks {' '.join(map(str, a.blocks))}",
-        "head": f"feature {a.feature_channels}, corners {a.corner_channels}, branches {a.branch_channels}"
-        + (f", pools over {a.pool_window} cells" if a.pool_window else "")
-        + (", paired by size" if a.pairing == "size" else ""),
+        "network": _kind(a.backbone),
+        "head": f"corners {a.corner_channels}, branches {a.branch_channels}, paired by {_kind(a.pairing)}"
+        + (f", pools over {a.pool_window} cells" if a.pool_window else ""),
         "numbers": f"{count / 1e6:.2f} M",
         "classes": f"{len(stored.class_names)}: {names}",
         "pixels": f"{p.color_order}, mean {_short(p.mean)}, std {_short(p.std)}",
@@ -115,25 +113,25 @@ def convert(
     from cornernet.weights.zoo import open_weights
 
     if not out.endswith(".safetensors"):
-        raise InputError(f"{out}: give the new file a name that ends in .safetensors")
+        raise InputError("give the new file a name that ends in .safetensors", out)
     given = [name.strip() for name in class_names.split(",")] if class_names else None
     stored = open_weights(source, class_names=given, progress=ProgressBar("fetching", "B"))
     if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(f"--threshold {threshold:g}: give a score from 0 to 1")
+        raise InputError("give a score from 0 to 1", f"--threshold {threshold:g}")
     if max_distance is not None and max_distance < 0:
-        raise InputError(f"--max-distance {max_distance:g}: give a distance of 0 or more")
+        raise InputError("give a distance of 0 or more", f"--max-distance {max_distance:g}")
     stored.threshold = stored.threshold if threshold is None else threshold
     if max_distance is not None:
         stored.decoding = replace(stored.decoding, max_distance=max_distance)
     if num_corners is not None:
         if num_corners < 1:
-            raise InputError(f"--num-corners {num_corners}: give a number of at least 1")
+            raise InputError("give a number of at least 1", f"--num-corners {num_corners}")
         stored.decoding = replace(stored.decoding, num_corners=num_corners)
     if pair_score is not None:
         stored.decoding = replace(stored.decoding, pair_score=pair_score)
     if pooling_reach is not None:
         if pooling_reach < 0:
-            raise InputError(f"--pooling-reach {pooling_reach}: give a number of cells, or 0 for all")
+            raise InputError("give a number of cells, or 0 for all", f"--pooling-reach {pooling_reach}")
         stored.architecture = replace(stored.architecture, pool_window=pooling_reach or None)
     save_weights(out, stored, half=half)
     if stored.class_names[0] == "class 1":
@@ -155,15 +153,15 @@ def verify(weights: str) -> None:
     if release and not path.is_file():
         path = cache_folder() / release.file
         if not path.is_file():
-            raise InputError(f"{weights}: not in {path.parent}; cornernet weights fetch {release.alias} gets it")
+            raise InputError(f"not in {path.parent}", weights, f"cornernet weights fetch {release.alias} gets it")
     found = sha256(path) if path.is_file() else ""
     if release and not found.startswith(release.sha256):
-        raise InputError(f"{path}: its SHA-256 begins {found[:8]}, not {release.sha256}; remove it and fetch it anew")
+        raise InputError(f"its SHA-256 begins {found[:8]}, not {release.sha256}", path, "remove it and fetch it anew")
     stored = open_weights(path)
     stored.check()
     bad = [key for key, value in stored.state.items() if not bool(value.isfinite().all())]
     if bad:
-        raise InputError(f"{path}: {len(bad)} tensors are not finite ({bad[0]} is the first); train or fetch it anew")
+        raise InputError(f"{len(bad)} tensors are not finite ({bad[0]} is the first)", path, "train or fetch it anew")
     told = f"SHA-256 {found[:8]}, as published" if release else f"SHA-256 {found[:8]}"
     print(f"{path}: {len(stored.state)} tensors, all present and finite; {told}")
 
@@ -174,9 +172,18 @@ def _release(name: str) -> Release:
 
     release = find_release(name)
     if release is None:
-        raise InputError(f"{name}: no such release; there are {', '.join(r.alias for r in RELEASES)}")
+        raise InputError("no such release", name, f"there are {', '.join(r.alias for r in RELEASES)}")
     return release
 
 
 def _short(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.4g}" for value in values)
+
+
+def _kind(settings: Any) -> str:
+    """A backbone's or a pairing rule's name and settings."""
+    from dataclasses import fields
+
+    values = {field.name.replace("_", " "): getattr(settings, field.name) for field in fields(settings)}
+    texts = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in values.items()}
+    return ", ".join([settings.name, *(f"{name} {text}" for name, text in texts.items())])

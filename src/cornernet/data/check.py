@@ -1,4 +1,4 @@
-"""Every problem of a data set, and what a copy without them holds."""
+"""Every problem of a data set, and the content of a copy without them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
-from cornernet.data.tables import Problem, Tables, unusable_image, what_and_fix
+from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
 from cornernet.errors import InputError
 
 _SAME = 2  # decimals of a pixel to which two boxes that are one agree
@@ -24,14 +24,14 @@ _HELD_BACK = ("test", "val")  # an image in two splits stays in these
 
 @dataclass
 class Findings:
-    """``problems``, and by split what a clean copy holds: all that is not left out, with every valid box."""
+    """``problems``, and by split the content of a clean copy: all images not left out, with their valid boxes."""
 
     problems: list[Problem]
     datasets: dict[str, CocoDataset]
 
 
 def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None = None) -> Findings:
-    """Look at every file, label and pixel of a data set; ``progress(done, total)`` is called after each image."""
+    """Check every file, label and pixel of a data set; ``progress(done, total)`` is called after each image."""
     problems: list[Problem] = []
     read: dict[str, Tables] = {}
     datasets: dict[str, CocoDataset] = {}
@@ -78,8 +78,7 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
 
 
 def _unreadable(split: str, error: InputError) -> Problem:
-    what, fix = what_and_fix(error, split)
-    return Problem("splits that cannot be read", split, what, fix, "left out")
+    return problem_of(error, "splits that cannot be read", split, "left out")
 
 
 def _read_error(image: ImageRecord) -> InputError | None:
@@ -92,7 +91,7 @@ def _read_error(image: ImageRecord) -> InputError | None:
 
 
 def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
-    """Names that differ only in case, and links that lead nowhere or back to where they are."""
+    """Names that differ only in case, and links to nothing or to a folder that contains them."""
     places = sorted({Path(os.path.realpath(folder)): folder for folder in folders}.items())
     tops = [place for real, place in places if not any(real.is_relative_to(r) and real != r for r, _ in places)]
     for top in tops:
@@ -156,7 +155,7 @@ def _merge_classes(tables: Tables) -> Iterator[Problem]:
 
 
 def _other_classes(datasets: Mapping[str, CocoDataset]) -> Iterator[Problem]:
-    """Splits that have not the same classes as the first."""
+    """Splits whose classes differ from the first split's."""
     splits = list(datasets)
     for split in splits[1:]:
         ours, first = set(datasets[split].class_names), set(datasets[splits[0]].class_names)
@@ -169,13 +168,13 @@ def _other_classes(datasets: Mapping[str, CocoDataset]) -> Iterator[Problem]:
 
 
 def _keys(image: ImageRecord) -> list[tuple[float, ...]]:
-    """For each box, what is equal for boxes that are one."""
+    """A key of each box; two boxes with one key are the same box."""
     columns = [np.round(image.boxes.astype(np.float64), _SAME), image.labels[:, None], image.crowd[:, None]]
     return [tuple(row) for row in np.concatenate(columns, axis=1).tolist()]
 
 
 def _repeated_boxes(image: ImageRecord) -> list[int]:
-    """Ids of boxes that are there before them already."""
+    """Ids of boxes that repeat an earlier box of their image."""
     seen = set()
     return [
         id_
@@ -185,7 +184,7 @@ def _repeated_boxes(image: ImageRecord) -> list[int]:
 
 
 def _twins(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str, set[int]]]:
-    """Images whose files are equal to the byte, and by split those that a copy can do without: their boxes stay."""
+    """Images whose files have the same bytes, and by split those that a copy leaves out without losing a box."""
     ranked = sorted(datasets, key=lambda split: plain_name(split) not in _HELD_BACK)
     same_size: dict[int, list[tuple[str, ImageRecord]]] = defaultdict(list)
     for split in ranked:

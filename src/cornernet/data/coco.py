@@ -1,4 +1,4 @@
-"""COCO's JSON: the layouts it comes in, read and written."""
+"""Reads and writes COCO's JSON files, in their usual folder layouts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def load_coco(
 ) -> CocoDataset:
     """The data set of a COCO JSON file; options, order and errors as in `build_dataset`.
 
-    Images that lack a size have their header read.
+    The header of an image is read if the file gives no size for it.
     """
     tables = read_coco(Path(annotation_file), Path(image_dir))
     return build_dataset(tables, strict=strict, class_names=class_names, check_files=check_files)
 
 
 def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> Tables:
-    """A COCO JSON file's tables, less the images that are not ``wanted`` and their annotations.
+    """A COCO JSON file's tables, without the images that are not ``wanted`` and their annotations.
 
-    Without a ``folder`` it is looked for beside the file, by all images: it does not depend on which are wanted.
+    If no image ``folder`` is given, it is looked for beside the file. All images are used for that, wanted or not.
     """
     raw = read_json(path)
     images, annotations = raw["images"], raw["annotations"]
@@ -51,16 +51,15 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
 
 
 def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path]:
-    """(annotation file, image folder) of a split, by the layouts that data sets come in.
+    """(annotation file, image folder) of a split, in the usual layouts.
 
     COCO's: ``annotations/instances_{split}.json`` with images in ``{split}/``, ``images/{split}/`` or ``images/``,
     where ``train`` also stands for ``train2017``. Roboflow's: ``{split}/_annotations.coco.json`` beside the images,
-    where ``val`` also stands for ``valid``. Raises ``InputError`` listing what was looked for and which splits there
-    are.
+    where ``val`` also stands for ``valid``. Raises ``InputError`` with the files it looked for and the splits it found.
     """
     root = Path(data_dir)
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the folder that holds the data set")
+        raise InputError("no such folder", root, "give the folder that holds the data set")
     looked = []
     for name in (split, f"{split}2017"):
         file = root / "annotations" / f"instances_{name}.json"
@@ -70,15 +69,16 @@ def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path
             for folder in folders:
                 if folder.is_dir():
                     return file, folder
-            raise InputError(f"{file}: its images are neither in {folders[0]} nor in {folders[1]}; put them there")
+            raise InputError(f"its images are neither in {folders[0]} nor in {folders[1]}", file, "put them there")
     for name in (split, "valid") if split == "val" else (split,):
         file = root / name / _ROBOFLOW
         looked.append(file)
         if file.is_file():
             return file, file.parent
     raise InputError(
-        f"{root}: no split {split!r}: looked for {', '.join(str(file.relative_to(root)) for file in looked)};"
-        f" splits there: {', '.join(sorted(_files_by_split(root))) or 'none'}"
+        f"no split {split!r}: looked for {', '.join(str(file.relative_to(root)) for file in looked)};"
+        f" splits there: {', '.join(sorted(_files_by_split(root))) or 'none'}",
+        root,
     )
 
 
@@ -106,9 +106,9 @@ class CocoFolder:
         return read_coco(file, folder, wanted)
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
-        """As `LabelFolder.strays`: images in the folders of the splits that none of their label files lists.
+        """As `LabelFolder.strays`: images in the splits' folders that no label file lists.
 
-        None where one file was named: other splits may share its folder.
+        Empty if a single file was named, because other splits may share its folder.
         """
         if self.root in self.files.values():
             return []
@@ -123,7 +123,7 @@ class CocoFolder:
 
 
 def find_coco(path: Path) -> CocoFolder | None:
-    """The COCO data set in a folder, or the one that a JSON file is; ``None`` where there is none."""
+    """The COCO data set in a folder or of a JSON file; ``None`` if there is none."""
     if path.is_file():
         return CocoFolder(path, {_split_of(path): path}) if path.suffix == ".json" else None
     files = _files_by_split(path) or {_split_of(file): file for file in sorted(path.glob("*.json")) if _is_coco(file)}
@@ -131,7 +131,7 @@ def find_coco(path: Path) -> CocoFolder | None:
 
 
 def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
-    """Write splits in COCO's official layout; returns what the format could not hold: nothing.
+    """Write splits in COCO's official layout; returns no lines, because the format can store everything.
 
     ``annotations/instances_{split}.json`` with images in ``{split}/``; ids, areas and crowd flags are kept.
     """
@@ -157,7 +157,7 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
 
 
 def _files_by_split(root: Path) -> dict[str, Path]:
-    """The label files of the layouts that say which split they are."""
+    """The label files by split, in the layouts that name the split."""
     files = [*sorted(root.glob(f"*/{_ROBOFLOW}")), *sorted(root.glob("annotations/instances_*.json"))]
     return {_split_of(file): file for file in files if file.is_file()}
 
@@ -178,7 +178,7 @@ def _is_coco(file: Path) -> bool:
 
 
 def _folder_of(file: Path, names: Sequence[str]) -> Path:
-    """The folder that holds most of a label file's images: one named as its split or ``images``, or any beside it."""
+    """The folder with most of a label file's images: one named like its split or ``images``, or any beside it."""
     root, split = file.parent, _split_of(file)
     if root.name == "annotations":
         root = root.parent
@@ -186,5 +186,5 @@ def _folder_of(file: Path, names: Sequence[str]) -> Path:
     folders = [root / split, root / "images" / split, root / "images", root, *beside]
     counts = [sum(os.path.isfile(folder / name) for name in names) for folder in folders]
     if not any(counts):
-        raise InputError(f"{file}: its images, such as {names[0]}, are in no folder beside it; put them into images/")
+        raise InputError(f"its images, such as {names[0]}, are in no folder beside it", file, "put them into images/")
     return folders[counts.index(max(counts))]

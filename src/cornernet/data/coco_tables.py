@@ -1,4 +1,4 @@
-"""The tables of a COCO JSON file, each value's type checked: images, annotations, categories."""
+"""The tables of a COCO JSON file (images, annotations, categories), with the type of each value checked."""
 
 from __future__ import annotations
 
@@ -45,42 +45,41 @@ def read_json(path: Path) -> dict[str, Any]:
         except ValueError:
             raw = json.loads(content)  # for the line and column of the error
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
+        raise InputError("no such file", path, "check the path") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"cannot be read ({error.strerror})", path) from error
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}; mend it or export it again"
-        ) from error
+        what = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise InputError(what, path, "mend it or export it again") from error
     except (ValueError, RecursionError) as error:  # not text, a number of thousands of digits, or nested without end
-        raise InputError(f"{path}: not JSON: {error}; export it again") from error
+        raise InputError(f"not JSON: {error}", path, "export it again") from error
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: the top level must be an object, not {_kind(raw)}; export it as COCO JSON")
+        raise InputError(f"the top level must be an object, not {_kind(raw)}", path, "export it as COCO JSON")
     for key in ("images", "annotations", "categories"):
         if key not in raw:
-            raise InputError(f"{path}: {key!r} is missing; export it as COCO JSON (object detection)")
+            raise InputError(f"{key!r} is missing", path, "export it as COCO JSON (object detection)")
         if not isinstance(raw[key], list):
-            raise InputError(f"{path}: {key!r} must be a list, not {_kind(raw[key])}")
+            raise InputError(f"{key!r} must be a list, not {_kind(raw[key])}", path)
         if key != "annotations" and not raw[key]:
-            raise InputError(f"{path}: {key!r} is empty; nothing can be read from this file")
+            raise InputError(f"{key!r} is empty; nothing can be read from this file", path)
         for i, item in enumerate(raw[key]):
             if not isinstance(item, dict):
-                raise InputError(f"{path}: {key}[{i}] must be an object, not {_kind(item)}")
+                raise InputError(f"{key}[{i}] must be an object, not {_kind(item)}", path)
     return raw
 
 
 def read_categories(
     path: Path, raw: Table, expected: Sequence[str] | None, entry: str = "categories[{}].name"
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Category ids and names, by id or in the expected names' order; ``entry`` is how the file names one, by index."""
+    """Category ids and names, in the order of the ids or of ``expected``; ``entry`` is the file's name of one entry."""
     ids = integers(path, "categories", "id", raw, unique=True).tolist()
     names: list[str] = []
     for i, item in enumerate(raw):
         name = item.get("name")
         if not isinstance(name, str) or not name or not is_text(name):
-            raise InputError(f"{path}: {entry.format(i)} must be a text, not {short(name)}")
+            raise InputError(f"{entry.format(i)} must be a text, not {short(name)}", path)
         if name in names:
-            raise InputError(f"{path}: {entry.format(i)} {name!r} stands twice; rename or remove one")
+            raise InputError(f"{entry.format(i)} {name!r} stands twice", path, "rename or remove one")
         names.append(name)
     pairs = sorted(zip(ids, names, strict=True))
     if expected is not None:
@@ -88,16 +87,17 @@ def read_categories(
             lacking = [name for name in expected if name not in names]
             unknown = [name for name in names if name not in expected]
             raise InputError(
-                f"{path}: its {len(names)} categories are not the {len(expected)} classes of the weights"
-                f" (missing here: {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')});"
-                " take weights trained on these classes, or rename the categories"
+                f"its {len(names)} categories are not the {len(expected)} classes of the weights"
+                f" (missing here: {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')})",
+                path,
+                "take weights trained on these classes, or rename the categories",
             )
         pairs.sort(key=lambda pair: list(expected).index(pair[1]))
     return tuple(id_ for id_, _ in pairs), tuple(name for _, name in pairs)
 
 
 def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any]]:
-    """Columns, and what stands in place of a box where that is not four numbers, by row (NaN in the column)."""
+    """Columns, and by row the values of boxes that are not four numbers (NaN in the columns)."""
     ids = integers(path, "annotations", "id", raw, unique=True)
     image_ids = integers(path, "annotations", "image_id", raw)
     category_ids = integers(path, "annotations", "category_id", raw)
@@ -116,10 +116,10 @@ def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any
     areas = [item.get("area") for item in raw]
     for i, flag in enumerate(crowd):
         if flag not in (0, 1):
-            raise InputError(f"{path}: annotations[{i}].iscrowd must be 0 or 1, not {short(flag)} (id {ids[i]})")
+            raise InputError(f"annotations[{i}].iscrowd must be 0 or 1, not {short(flag)} (id {ids[i]})", path)
     if not _are_numbers([area for area in areas if area is not None]):
         i = next(i for i, area in enumerate(areas) if area is not None and not _are_numbers([area]))
-        raise InputError(f"{path}: annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})")
+        raise InputError(f"annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})", path)
     area = np.array(areas, np.float64)  # None becomes NaN
     with np.errstate(invalid="ignore", over="ignore"):
         area = np.where(np.isfinite(area) & (area >= 0), area, columns[:, 2] * columns[:, 3])
@@ -127,18 +127,18 @@ def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any
 
 
 def integers(path: Path, table: str, key: str, raw: Table, *, unique: bool = False) -> NDArray[np.int64]:
-    """One column; missing, no integer, or (where ``unique``) there twice is an ``InputError``."""
+    """One column. Raises ``InputError`` for a value that is missing, is no integer, or (if ``unique``) is repeated."""
     values = [item.get(key) for item in raw]
     if not _are_numbers(values) or float in set(map(type, values)):
         for i, (item, value) in enumerate(zip(raw, values, strict=True)):
             if key not in item:
-                raise InputError(f"{path}: {table}[{i}].{key} is missing; export it as COCO JSON (object detection)")
+                raise InputError(f"{table}[{i}].{key} is missing", path, "export it as COCO JSON (object detection)")
             if type(value) is not int or not _are_numbers([value]):
-                raise InputError(f"{path}: {table}[{i}].{key} must be an integer, not {short(value)}; number them")
+                raise InputError(f"{table}[{i}].{key} must be an integer, not {short(value)}", path, "number them")
     if unique and len(set(values)) < len(values):
         seen = set()
         twice = next(value for value in values if value in seen or seen.add(value))
-        raise InputError(f"{path}: {table} has the {key} {twice} twice; every one needs its own")
+        raise InputError(f"{table} has the {key} {twice} twice", path, "every one needs its own")
     return np.array(values, np.int64)
 
 
@@ -154,7 +154,7 @@ def _are_numbers(values: list[Any]) -> bool:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be printed and written; a file's, from an old archive, may hold bytes that are no text."""
+    """Whether a name can be printed and written: file names from old archives may have bytes that are not UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -173,6 +173,6 @@ def short(value: Any) -> str:
 
 
 def few(lines: Sequence[str], separator: str = "; ") -> str:
-    """The first few of them, on one line."""
+    """The first few lines, joined to one line."""
     more = f"{separator}and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return separator.join(lines[:_SHOWN]) + more if lines else "none"

@@ -1,4 +1,4 @@
-"""A data set written anew, in any label format, whole or not at all; images are copied, never encoded again."""
+"""Writes a data set in any label format, whole or not at all; images are copied, never encoded again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from cornernet.data.find import plain_name
 from cornernet.data.formats import Format
 from cornernet.data.voc import write_voc
 from cornernet.data.yolo import write_yolo
-from cornernet.errors import InputError
-from cornernet.files import make_folder
+from cornernet.files import atomic_folder
 
 
 def write_data(
@@ -25,13 +24,12 @@ def write_data(
     link: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Write the splits ``datasets`` to the new folder ``out``; returns what the format could not hold, a line each.
+    """Write the splits ``datasets`` to the new folder ``out``; returns a line about each thing the format cannot store.
 
-    Splits that go by other names (``valid``, ``train2017``) get the usual ones. ``link`` makes hard links to the images
-    instead of copies; ``progress(done, total)`` is called after each. Raises ``InputError`` where ``out`` is in use or
-    cannot be written, and for names that the format cannot hold.
+    Splits with other names (``valid``, ``train2017``) get the usual names. ``link`` makes hard links to the images
+    instead of copies; ``progress(done, total)`` is called after each. Raises ``InputError`` if ``out`` is in use or
+    cannot be written, and for names that the format cannot store.
     """
-    out = out.absolute()
     names = [plain_name(name) for name in datasets]
     splits = dict(zip(names if len(set(names)) == len(names) else datasets, datasets.values(), strict=True))
     total = sum(len(dataset.images) for dataset in datasets.values())
@@ -49,19 +47,5 @@ def write_data(
             progress(done, total)
 
     write = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc}[format]
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out} exists and is not an empty folder: give another path or remove it first")
-        partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-        try:
-            make_folder(partial)
-            notes = write(partial, splits, place)
-            if out.exists():
-                out.rmdir()  # a rename onto an empty folder fails on Windows
-            partial.rename(out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        fix = "leave --link out, or give another path" if link else "give a writable path with room"
-        raise InputError(f"cannot write {out}: {error.strerror or error}; {fix}") from error
-    return notes
+    with atomic_folder(out, "leave --link out, or give another path" if link else "") as new:
+        return write(new, splits, place)

@@ -1,6 +1,6 @@
-"""A data set in memory, checked: one record an image, boxes to train on and a ground truth to evaluate on.
+"""A checked data set in memory: one record per image, boxes to train on and a ground truth to evaluate on.
 
-It is described in COCO's terms. Every label format is read into COCO's tables, and from there on goes this one road.
+It uses COCO's terms. Every label format is read into COCO's tables first, and the tables are turned into this.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ImageRecord:
     annotation_ids: NDArray[np.int64]
 
     def read(self) -> Pixels:
-        """Its pixels (H, W, 3), turned as the labels have them. Raises ``InputError`` as `read_image` does."""
+        """Its pixels (H, W, 3), in the orientation of the labels. Raises ``InputError`` as `read_image` does."""
         return read_image(self.path, size=(self.height, self.width))
 
 
@@ -49,8 +49,8 @@ class ImageRecord:
 class CocoDataset:
     """One split: ``category_ids[label]`` and ``class_names[label]`` say what a label is.
 
-    ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, as ``format`` says. ``problems`` has one for
-    every image and box that was left out (``skipped_images`` and ``skipped`` of them) or clipped to its image.
+    ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, depending on ``format``. ``problems`` has one
+    entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
     """
 
     name: str
@@ -63,7 +63,7 @@ class CocoDataset:
     _truth: Annotations = field(repr=False)
 
     def __str__(self) -> str:
-        """What was read, on one line."""
+        """One line about the data set."""
         counts = f"{len(self.images)} images, {len(self._truth.ids)} boxes, {len(self.class_names)} classes"
         return f"{self.name}: {counts} ({self.format}, {self.json_path})"
 
@@ -78,13 +78,13 @@ class CocoDataset:
         return sum(problem.outcome == "image left out" for problem in self.problems)
 
     def require_boxes(self) -> None:
-        """Raise ``InputError`` where no image has a box to learn from."""
+        """Raise ``InputError`` if no image has a box to learn from."""
         if bool(self._truth.crowd.all()):
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
-            raise InputError(f"{self.json_path}: no box to learn from{left_out}; label some, or choose another split")
+            raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
 
     def without(self, image_ids: AbstractSet[int], annotation_ids: AbstractSet[int]) -> CocoDataset:
-        """The data set less these images, with all their boxes, and less these boxes."""
+        """The data set without these images (and their boxes) and without these boxes."""
         truth = self._truth
         gone = np.isin(truth.ids, list(annotation_ids)) | np.isin(truth.image_ids, list(image_ids))
         images = [image for image in self.images if image.id not in image_ids]
@@ -99,8 +99,8 @@ class CocoDataset:
     def coco_dict(self) -> dict[str, Any]:
         """Ground truth for faster-coco-eval: boxes as the file has them (not clipped), its areas and crowd flags.
 
-        Without segmentations, and without the boxes that were left out. Where the file uses annotation id 0, which
-        the evaluator takes for "unmatched", annotations are numbered anew from 1.
+        It has no segmentations and no boxes that were left out. The evaluator takes annotation id 0 for "unmatched":
+        if the file uses it, annotations are renumbered from 1.
         """
         truth = self._truth
         ids = np.arange(1, len(truth.ids) + 1) if 0 in truth.ids else truth.ids
@@ -127,13 +127,13 @@ def build_dataset(
     class_names: Sequence[str] | None = None,
     check_files: bool = False,
 ) -> CocoDataset:
-    """The data set of a split's tables, checked: images in their order, categories in the order of their ids.
+    """The checked data set of a split's tables: images in their order, categories in the order of their ids.
 
-    Boxes without four finite numbers or an area, entirely outside their image, or of an image or class that is not
-    there, are left out; those that leave their image by more than a pixel are clipped. ``check_files`` reads every
-    image's header and leaves out images that are missing, unreadable or of another size than the labels say. All this
-    is listed in ``problems``, and refused where ``strict``. ``class_names`` (of trained weights) must be the split's
-    names, and then gives their order. Raises ``InputError``, one line, for all else, and where no image is left.
+    A box is left out if it has not four finite numbers, has no area, lies outside its image, or is of an unknown image
+    or class; a box that leaves its image by more than a pixel is clipped. ``check_files`` reads every image's header
+    and leaves out images that are missing, unreadable or of another size than the labels say. ``problems`` lists all
+    this; with ``strict`` it raises ``InputError`` instead. ``class_names`` (of trained weights) must be the split's
+    names; they are then used in that order. Raises ``InputError`` for all other faults, and if no image is left.
     """
     path = tables.path
     categories = _known_to_weights(tables, class_names)
@@ -143,9 +143,7 @@ def build_dataset(
     images = [record for record in records if record is not None]
     if not images:
         seen = few([problem.with_fix() for problem in problems])
-        raise InputError(
-            f"{path}: none of the {len(records) or len(problems)} images of {tables.name} is usable: {seen}"
-        )
+        raise InputError(f"none of the {len(records) or len(problems)} images of {tables.name} is usable: {seen}", path)
     truth, shapeless = read_annotations(path, tables.annotations)
     tables.annotations.clear()  # the columns have it all, in far less memory
 
@@ -163,7 +161,7 @@ def build_dataset(
         is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
     is_usable = is_kept & has_class & is_finite & has_area & is_inside
 
-    # Boxes of images that were left out go with them, unsaid.
+    # Boxes of images that were left out are left out too, without a problem of their own.
     for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out)):
         image = records[rows[i]] if has_image[i] else None
         box = f"bbox {short(shapeless.get(int(i), truth.boxes[i].tolist()))}"
@@ -202,12 +200,12 @@ def build_dataset(
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
         counted = " and ".join(f"{count} {what}" for count, what in counts if count)
         listed = few([str(problem) for problem in problems])
-        raise InputError(f"{path}: {counted}: {listed}; mend them, or load without strict")
+        raise InputError(f"{counted}: {listed}", path, "mend them, or load without strict")
     return dataset
 
 
 def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Table:
-    """The categories; where the format has no list of them, also those that no box happens to have."""
+    """The categories; if the format does not list them, also the weights' classes that no box has."""
     if class_names is None or tables.lists_classes:
         return tables.categories
     names = [str(category["name"]) for category in tables.categories]
@@ -217,7 +215,7 @@ def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Tabl
 
 
 def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | None], list[Problem]]:
-    """Records without boxes, ``None`` where the image cannot be used, and why it cannot."""
+    """Records without boxes (``None`` for an image that cannot be used), and the problems of such images."""
     path, folder, raw = tables.path, tables.folder, tables.images
     ids = integers(path, "images", "id", raw, unique=True).tolist()
     records: list[ImageRecord | None] = []
@@ -225,11 +223,10 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
-            raise InputError(f"{path}: images[{i}].file_name must be a text, not {short(name)} (image id {id_})")
+            raise InputError(f"images[{i}].file_name must be a text, not {short(name)} (image id {id_})", path)
         if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
-            raise InputError(
-                f"{path}: images[{i}].file_name {name!r} leaves the image folder; make it relative to {folder}"
-            )
+            what = f"images[{i}].file_name {name!r} leaves the image folder"
+            raise InputError(what, path, f"make it relative to {folder}")
         if not is_text(name):
             what, fix = "its name is not UTF-8", "rename it"
             problems.append(Problem("unusable images", str(folder / name), what, fix, "image left out"))
@@ -238,12 +235,12 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         size: Any = (item.get("height"), item.get("width"))
         if None not in size and not all(type(side) is int and side > 0 for side in size):
             sides = " and ".join(map(short, size))
-            raise InputError(f"{path}: height and width of image {id_} ({name}) must be whole pixels, not {sides}")
+            raise InputError(f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path)
         try:
             if None in size:
                 size = image_size(folder / name)
             elif check_files and image_size(folder / name) != size:
-                # Perhaps labelled without EXIF rotation: reading knows, and says what is wrong.
+                # The labels may be those of the unrotated image: reading checks that, and raises otherwise.
                 read_image(folder / name, size=size)
         except InputError as error:
             problems.append(unusable_image(folder / name, error))
@@ -257,7 +254,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
 
 
 def _positions(wanted: NDArray[np.int64], ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where each wanted id stands among ``ids``, and whether it does."""
+    """The position of each wanted id in ``ids``, and whether it is there."""
     known = np.array(ids, np.int64)
     order = np.argsort(known)
     positions = order[np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)]

@@ -1,4 +1,4 @@
-"""Which label format a data set is in, found by looking, and its splits in memory."""
+"""Finds out which label format a data set is in, and reads its splits."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _ORDER = ("train", "val", "test")
 
 
 class LabelFolder(Protocol):
-    """A data set in one format; ``title`` says which, and by what it was known.
+    """A data set in one format; ``title`` says which, and the file by which it was recognised.
 
-    ``root`` is its folder, or the COCO file that was named: then what lies beside that file is no part of it.
+    ``root`` is its folder, or the COCO file that was named: then other files beside it are not part of the data set.
     """
 
     format: Format
@@ -38,7 +38,7 @@ class LabelFolder(Protocol):
     splits: tuple[str, ...]
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
-        """A split's tables, of the images ``wanted``; ``InputError`` or ``OSError`` where it cannot be read at all."""
+        """The tables of a split's ``wanted`` images; ``InputError`` or ``OSError`` if it cannot be read at all."""
         ...
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -49,24 +49,24 @@ class LabelFolder(Protocol):
 def find_data(path: str | os.PathLike[str], format: Format | None = None, *, option: str = "--format") -> LabelFolder:
     """The data set in a folder, or the one that a COCO JSON or a YOLO YAML file describes.
 
-    Raises ``InputError`` where there is none, or there are two formats and ``format`` does not choose one, for which
-    the command has ``option``.
+    Raises ``InputError`` if there is none, or if there are several formats and ``format`` is not given; ``option`` is
+    the command's name of it.
     """
     place = Path(path)
     try:
         if not place.exists():
-            raise InputError(f"{place}: no such folder; give the folder that holds the data set")
+            raise InputError("no such folder", place, "give the folder that holds the data set")
         found = _found(place, format)
-        hint = "" if found else _hint(place, format)
+        fix = "" if found else _hint(place, format)
     except OSError as error:
-        raise InputError(f"{place}: cannot be read ({error.strerror}); change its permissions or name") from error
+        raise _unreadable(place, error) from error
     if not found:
         wanted = [what for name, what in _LOOKED_FOR.items() if format in (None, name)]
-        raise InputError(f"{place}: no data set there; looked for {', '.join(wanted)}{hint}")
+        raise InputError(f"no data set there; looked for {', '.join(wanted)}", place, fix)
     if len(found) > 1:
         titles = " and ".join(each.title for each in found)
         choices = " or ".join(f"{option} {each.format}" for each in found)
-        raise InputError(f"{place}: looks like {titles} at once; choose with {choices}")
+        raise InputError(f"looks like {titles} at once", place, f"choose with {choices}")
     return found[0]
 
 
@@ -77,32 +77,32 @@ def _found(place: Path, format: Format | None) -> list[LabelFolder]:
 
 
 def _hint(place: Path, format: Format | None) -> str:
-    """What the user may have meant."""
+    """What the user may have meant, "" if nothing is found."""
     if not place.is_dir():
         return ""
     for folder in sorted(path for path in place.iterdir() if path.is_dir()):
         with suppress(InputError, OSError):
             if found := _found(folder, format):
-                return f"; {folder} holds {found[0].title}: give that folder"
+                return f"{folder} holds {found[0].title}: give that folder"
     if (place / "labels").is_dir() and (place / "images").is_dir():
-        return "; labels and images are there: write a data.yaml with names, and train: images (YOLO)"
+        return "labels and images are there: write a data.yaml with names, and train: images (YOLO)"
     return ""
 
 
 def split_names(labels: LabelFolder) -> list[str]:
-    """The splits that make up a data set, train first; VOC's ``trainval`` is train and val once more."""
+    """The splits of a data set, train first; without VOC's ``trainval``, which repeats train and val."""
     names = [name for name in labels.splits if name != "trainval" or "train" not in labels.splits]
     return sorted(names, key=lambda name: (_ORDER.index(plain_name(name)) if plain_name(name) in _ORDER else 9, name))
 
 
 def plain_name(split: str) -> str:
-    """``train``, ``val`` or ``test`` for a split that goes by another name for it, else its own."""
+    """``train``, ``val`` or ``test`` for a split that has another name for one of them, else its own name."""
     name = split.removesuffix("2017")
     return next((plain for plain, others in _OTHER_NAMES.items() if name in others), name)
 
 
 def has_val(labels: LabelFolder) -> bool:
-    """Whether a split is there to validate on."""
+    """Whether there is a split to validate on."""
     return any(plain_name(name) == "val" for name in labels.splits)
 
 
@@ -114,11 +114,10 @@ def load_split(
     strict: bool = False,
     class_names: Sequence[str] | None = None,
 ) -> CocoDataset:
-    """A split of a data set, checked as by `build_dataset`, with ``check_files``.
+    """A split of a data set, checked by `build_dataset` with ``check_files``.
 
-    ``val_share`` makes a ``val`` of a part of ``train``, or of the only split there is, and leaves the rest as
-    ``train``: which part an image falls into depends on its name alone, in whatever folder or format it lies. Raises
-    ``InputError`` for a split that is not there.
+    ``val_share`` divides ``train``, or the only split, into ``val`` and ``train``. An image's part depends on its name
+    alone, not on its folder or format. Raises ``InputError`` for a split that is not there.
     """
     if val_share is None:
         tables = read_split(labels, _named(labels, split))
@@ -127,46 +126,48 @@ def load_split(
         tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
         tables.name = split
         if not tables.images and not tables.problems:
-            raise InputError(f"{labels.root}: no image falls to {split} with --val_share {val_share:g}; choose another")
+            what = f"no image falls to {split} with --val_share {val_share:g}"
+            raise InputError(what, labels.root, "choose another")
     return build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
 
 
 def read_split(labels: LabelFolder, split: str, wanted: Wanted = everything) -> Tables:
-    """A split's tables, of the images ``wanted``; ``InputError`` where it cannot be read at all."""
+    """The tables of a split's ``wanted`` images. Raises ``InputError`` if the split cannot be read at all."""
     try:
         return labels.read(split, wanted)
     except OSError as error:
-        where = error.filename or labels.root
-        raise InputError(f"{where}: cannot be read ({error.strerror}); change its permissions or name") from error
+        raise _unreadable(error.filename or labels.root, error) from error
 
 
 def in_val(file_name: str, val_share: float) -> bool:
-    """Whether an image is held back for validation, by a hash of its name without folders."""
+    """Whether an image belongs to ``val``: decided by a hash of its name without folders."""
     digest = hashlib.sha256(os.fsencode(os.path.basename(file_name))).digest()
     return int.from_bytes(digest[:8], "big") < val_share * 2**64
 
 
 def _named(labels: LabelFolder, split: str) -> str:
-    """The split of that name, or of another name for it."""
+    """The split of that name, or of a usual other name for it."""
     for name in (split, f"{split}2017", *_OTHER_NAMES.get(split, ())):
         if name in labels.splits:
             return name
-    hint = "name one of them"
+    fix = "name one of them"
     if split in ("train", "val") and (len(labels.splits) == 1 or "train" in map(plain_name, labels.splits)):
-        hint += ", or hold back a tenth of the images for val with --val_share 0.1"
-    raise InputError(
-        f"{labels.root}: no split {split!r} in {labels.title}; splits there: {', '.join(labels.splits)}; {hint}"
-    )
+        fix += ", or hold back a tenth of the images for val with --val_share 0.1"
+    what = f"no split {split!r} in {labels.title}; splits there: {', '.join(labels.splits)}"
+    raise InputError(what, labels.root, fix)
 
 
 def _shared(labels: LabelFolder, split: str, val_share: float) -> str:
     """The split of which a share becomes ``val``."""
     if not 0 < val_share < 1:
-        raise InputError(f"--val_share {val_share:g}: give a share between 0 and 1, such as 0.1")
+        raise InputError("give a share between 0 and 1, such as 0.1", f"--val_share {val_share:g}")
     if split not in ("train", "val"):
-        raise InputError(
-            f"--val_share: makes the splits train and val, not {split!r}; leave it out, or choose one of them"
-        )
+        what = f"makes the splits train and val, not {split!r}"
+        raise InputError(what, "--val_share", "leave it out, or choose one of them")
     if has_val(labels):
-        raise InputError(f"--val_share: {labels.root} has a val split already; leave it out")
+        raise InputError(f"{labels.root} has a val split already", "--val_share", "leave it out")
     return labels.splits[0] if len(labels.splits) == 1 else _named(labels, "train")
+
+
+def _unreadable(where: object, error: OSError) -> InputError:
+    return InputError(f"cannot be read ({error.strerror})", where, "change its permissions or name")

@@ -1,4 +1,4 @@
-"""The label formats, by the names that the command line has for them; apart, as it imports nothing heavy."""
+"""The label formats, by their names on the command line; a module of its own because it imports nothing heavy."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Training batches: every sample decided by (seed, epoch, index), so that a run can be repeated and resumed."""
+"""Training batches: (seed, epoch, index) decide every sample, so that a run can be repeated and resumed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _GRACE = 300  # seconds that a worker outlives SIGTERM: time to save the trainin
 
 class Batch(NamedTuple):
     """``images`` uint8 (B, 3, S, S) RGB, channels-last; ``boxes`` (B, N, 4) in pixels of the crop; ``labels`` (B, N),
-    -1 where an image has fewer than N; ``planes`` the heatmaps that they have anything in; ``names`` the images' file
-    names."""
+    -1 after an image's last box; ``occupied_maps`` the heatmaps that have an object; ``names`` the images' file names.
+    """
 
     images: Tensor
     boxes: Tensor
@@ -36,9 +36,9 @@ class Batch(NamedTuple):
 
 
 class TrainingImages(Dataset[Any]):
-    """Augmented samples, asked for by (epoch, index). Crowd boxes are left out.
+    """Augmented samples; the key is (epoch, index). Crowd boxes are left out.
 
-    An image that cannot be used comes back as the ``InputError`` itself, so that it crosses processes whole.
+    For an image that cannot be used the sample is the ``InputError`` itself: so it crosses processes unchanged.
     """
 
     def __init__(self, dataset: CocoDataset, recipe: Recipe) -> None:
@@ -67,7 +67,7 @@ class TrainingImages(Dataset[Any]):
 
 
 def collate(samples: list[Any]) -> Batch | InputError:
-    """Samples of one size into a batch; the first error among them instead, where there is one."""
+    """A batch of samples of one size; if there is an error among the samples, the first error."""
     for sample in samples:
         if isinstance(sample, InputError):
             return sample
@@ -83,10 +83,10 @@ def collate(samples: list[Any]) -> Batch | InputError:
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) in an order drawn from (seed, epoch); the last, incomplete batch is left out.
+    """Batches of (epoch, index) in an order drawn from (seed, epoch); an incomplete last batch is left out.
 
-    ``start`` batches at the front of the current epoch are skipped, after resuming. With several processes each takes
-    every ``world``-th image from ``rank`` on.
+    After resuming, the first ``start`` batches of the current epoch are skipped. With several processes each takes
+    every ``world``-th image, beginning with image ``rank``.
     """
 
     def __init__(self, images: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
@@ -111,9 +111,9 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 class TrainingLoader:
-    """Batches of an epoch; its place can be saved and found again to the batch.
+    """Batches of an epoch; its position can be saved and restored to the batch.
 
-    ``recipe.workers`` processes prepare them, at most one a core. Iterating raises ``InputError`` where an image of the
+    ``recipe.workers`` processes prepare them, at most one per core. Iterating raises ``InputError`` if an image of the
     batch cannot be used.
     """
 
@@ -137,9 +137,9 @@ class TrainingLoader:
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._loader:
             if isinstance(batch, InputError):
-                # anew: an error that lies in the frame it is raised from is a cycle, and workers freed with a cycle
-                # take five seconds to stop
-                raise InputError(str(batch)) from batch
+                # A copy: an error that lies in the frame it is raised from is a cycle, and workers freed with a cycle
+                # take five seconds to stop.
+                raise batch.at(batch.where) from batch
             yield batch
 
     def close(self) -> None:
@@ -151,11 +151,11 @@ class TrainingLoader:
                 worker.kill()  # one that is stuck: SIGTERM does not end it at once
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch and batches trained on in it, as noted in ``progress`` by the training loop."""
+        """The epoch and the number of its batches that were trained on; the training loop sets ``progress``."""
         return dict(self.progress)
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after ``state``; an epoch that is over is followed by the next."""
+        """Continue after ``state``; if its epoch is complete, with the next epoch."""
         over = state["batches"] >= len(self.sampler)
         self.sampler.epoch = state["epoch"] + over
         self.sampler.start = 0 if over else state["batches"]

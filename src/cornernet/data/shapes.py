@@ -21,8 +21,6 @@ in sin, cos and OpenCV's interpolation can change single pixel values.
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import NormalDist
@@ -33,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.errors import InputError
+from cornernet.files import atomic_folder
 
 CLASS_NAMES = ("disc", "ring", "star", "cross", "crescent", "triangle", "heart", "arrow", "box", "hourglass")
 SIZE = 320
@@ -109,13 +108,9 @@ def write_shapes(
     called after each scene. Raises InputError where `out` is in use or cannot be written, or a number is out of range.
     """
     if train < 0 or val < 0:
-        raise InputError(f"cannot write {train} train and {val} val scenes: give counts of 0 or more")
+        raise InputError(f"cannot write {train} train and {val} val scenes", fix="give counts of 0 or more")
     if not 0 <= seed < 2**32:
-        raise InputError(f"cannot draw scenes from seed {seed}: give one in 0..2**32 - 1")
-    out = Path(out).absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not an empty folder: give another path or remove it first")
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+        raise InputError(f"cannot draw scenes from seed {seed}", fix="give one in 0..2**32 - 1")
     jobs = [("train", index) for index in range(train)] + [("val", index) for index in range(val)]
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(CLASS_NAMES)]
     content: dict[str, dict[str, Any]] = {
@@ -123,26 +118,19 @@ def write_shapes(
         | {"images": [], "annotations": []}
         for split in ("train", "val")
     }
-    try:
+    with atomic_folder(out) as new:
         for folder in ("annotations", *content):
-            (partial / folder).mkdir(parents=True)
+            (new / folder).mkdir()
         for done, (split, index) in enumerate(jobs, start=1):
             scene = draw_scene(scene_seed(split, seed, index))
             encoded = cv2.imencode(".png", scene.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-            (partial / split / f"{index:06d}.png").write_bytes(encoded.tobytes())
+            (new / split / f"{index:06d}.png").write_bytes(encoded.tobytes())
             _add_to_coco(content[split], scene, index)
             if progress is not None:
                 progress(done, len(jobs))
         for split, instances in content.items():
             text = json.dumps(instances)
-            (partial / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
-        if out.exists():
-            out.rmdir()  # a rename onto an empty folder fails on Windows
-        partial.rename(out)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}; give a writable path with room") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            (new / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
 
 
 def _add_to_coco(content: dict[str, Any], scene: Scene, index: int) -> None:

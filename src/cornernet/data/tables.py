@@ -1,4 +1,4 @@
-"""What every label format is read into: COCO's three tables, and what is wrong with them."""
+"""COCO's three tables, into which every label format is read, and the problems in them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cornernet.media.images import find_images
 
 Table = list[dict[str, Any]]
 Wanted = Callable[[str], bool]  # whether an image of that file name is wanted
+Outcome = Literal["left out", "image left out", "clipped", "mended", "kept"]
 
 
 def everything(_: str) -> bool:
@@ -21,40 +22,39 @@ def everything(_: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing in a data set that cannot be used as it is: where it stands, what it is, how to mend it.
+    """One thing in a data set that cannot be used as it is: where it is, what is wrong, how to fix it.
 
-    ``kind`` is its plural, to count by. ``outcome`` says what becomes of it in training, or in a clean copy.
+    ``kind`` is a plural noun, by which problems are counted. ``outcome`` is what training or a clean copy does with it.
     """
 
     kind: str
     where: str
     what: str
     fix: str
-    outcome: Literal["left out", "image left out", "clipped", "mended", "kept"]
+    outcome: Outcome
 
     def __str__(self) -> str:
         return _printable(f"{self.where}: {self.what}; {self.outcome}")
 
     def with_fix(self) -> str:
-        """The line for whoever wants to mend it."""
+        """The line that tells how to fix it."""
         return _printable(f"{self.where}: {self.what}; {self.fix}")
 
 
 def _printable(line: str) -> str:
-    """A text with names of files in it, which may hold bytes that are no text."""
+    """A line that can be printed: names of files in it may have bytes that are not UTF-8, or line breaks."""
     return line.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
+
+
+def problem_of(error: InputError, kind: str, where: object, outcome: Outcome) -> Problem:
+    """An error as the problem of the file or split ``where``; if the error has another place, ``what`` names that."""
+    place = "" if error.where == str(where) else error.where
+    return Problem(kind, str(where), str(InputError(error.what, place)), error.fix or "mend it", outcome)
 
 
 def unusable_image(path: Path, error: InputError) -> Problem:
     """The problem of an image that cannot be used because it, or its label file ``path``, cannot be read."""
-    what, fix = what_and_fix(error, str(path))
-    return Problem("unusable images", str(path), what, fix, "image left out")
-
-
-def what_and_fix(error: InputError, where: str) -> tuple[str, str]:
-    """The parts of an error's line, which says "where: what; how to mend"."""
-    what, _, fix = str(error).removeprefix(f"{where}: ").rpartition("; ")
-    return (what, fix) if what else (fix, "mend it")
+    return problem_of(error, "unusable images", path, "image left out")
 
 
 @dataclass(slots=True, eq=False)
@@ -62,10 +62,9 @@ class Tables:
     """One split: ``images``, ``annotations`` and ``categories`` as a COCO file has them, not yet checked.
 
     ``path`` is the label file or folder that messages name; image file names are relative to ``folder``. ``places``
-    says where each annotation stands, in formats that give them no ids and where they are numbered from 1 on.
-    ``problems`` are those of the reading. ``category_entry`` is what the format calls a class's entry, by its index.
-    ``lists_classes`` is false where the classes are only those that boxes have; ``knows_headers`` is true where sizes
-    come from the images themselves.
+    gives the place of each annotation for formats without ids; their annotations are numbered from 1. ``problems`` were
+    found while reading. ``category_entry`` is the format's name of a class's entry, by its index. ``lists_classes`` is
+    false if the classes are only those of the boxes; ``knows_headers`` is true if sizes were read from the images.
     """
 
     name: str
@@ -82,14 +81,14 @@ class Tables:
     knows_headers: bool = False
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
-        """Where an annotation of an image stands, for messages."""
+        """The place of an annotation of an image, for messages."""
         if self.places is not None:
             return self.places[annotation_id - 1]
         return f"{self.path} annotation {annotation_id}" + (f" of {file_name}" if file_name else "")
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Every image in a folder, searched to the bottom, sorted; none is no error."""
+    """Every image in a folder and its subfolders, sorted; the list may be empty."""
     try:
         return find_images([folder])
     except InputError:

@@ -28,6 +28,7 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _CHALLENGE = re.compile(r"The VOC20\d\d Database")  # its pixels are counted from 1
 _ONE_CLASS = re.compile(r".+\s(-1|0|1)\s*")  # a line of the challenge's lists of one class
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
+_NO_CONTROL, _RENAME = "VOC's files hold no control characters", "rename it, or choose another format"
 
 
 class _Part(NamedTuple):
@@ -45,7 +46,7 @@ class _Object(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """A label file: the image it is for, (height, width) if said, its objects; or why it cannot be used."""
+    """A label file: its image, (height, width) if given, its objects; or the problem if it cannot be used."""
 
     file: Path
     image: Path
@@ -67,7 +68,7 @@ class VocFolder:
         self._labels: dict[str, list[_Label]] = {}
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
-        """A split's tables, as `LabelFolder.read`; the XML files of all splits are read for the class names."""
+        """A split's tables, as `LabelFolder.read`; the class names come from the XML files of all splits."""
         part = self.parts[split]
         names, are_listed = self._class_names()
         ids = {name: id_ for id_, name in enumerate(names, start=1)}
@@ -84,7 +85,7 @@ class VocFolder:
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
-        """As `LabelFolder.strays`: images that no label file is for, and label files that no list has."""
+        """As `LabelFolder.strays`: images without a label file, and label files that are in no list."""
         labels = [label for split in self.splits for label in self._read(split)]
         problems = []
         with_labels = {label.image for label in labels}
@@ -102,15 +103,15 @@ class VocFolder:
         return problems
 
     def _class_names(self) -> tuple[list[str], bool]:
-        """The class names, and whether a file lists them; otherwise those of all splits' boxes, sorted."""
+        """The class names, and whether a file lists them; if not, they are those of all splits' boxes, sorted."""
         if (file := self.root / _CLASSES).is_file():
             return list(dict.fromkeys(line for line in _text(file).split("\n") if line)), True
         labels = [label for split in self.splits for label in self._read(split)]
         names = sorted({item.name for label in labels for item in label.objects if item.name})
         if not names:
             problems = [label.problem.with_fix() for label in labels if label.problem]
-            seen = problems[0] if problems else "label some"
-            raise InputError(f"{self.root}: no object in any of its {len(labels)} label files; {seen}")
+            fix = problems[0] if problems else "label some"
+            raise InputError(f"no object in any of its {len(labels)} label files", self.root, fix)
         return names, False
 
     def _read(self, split: str) -> list[_Label]:
@@ -128,7 +129,7 @@ class VocFolder:
 
 
 def find_voc(path: Path) -> VocFolder | None:
-    """The Pascal VOC data set in a folder; ``None`` where there is none."""
+    """The Pascal VOC data set in a folder; ``None`` if there is none."""
     if path.is_file():
         return None
     for labels in (path / name for name in _LABELS):
@@ -145,23 +146,18 @@ def find_voc(path: Path) -> VocFolder | None:
 
 
 def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
-    """Write splits as ``Annotations``, ``JPEGImages``, ``ImageSets/Main`` and ``classes.txt``; returns what VOC cannot.
+    """Write splits as ``Annotations``, ``JPEGImages``, ``ImageSets/Main`` and ``classes.txt``.
 
-    Boxes are written with the fractions of a pixel that they have; crowd boxes are marked ``difficult``. All splits
-    share one folder, where an image whose name is taken gets another.
+    Returns a line about what VOC cannot store. Boxes keep their fractions of a pixel; crowd boxes are marked
+    ``difficult``. All splits share one folder, so an image whose name is taken gets another name.
     """
     names = all_classes(datasets.values())
     for name in names:
         if _NOT_IN_XML.search(name):
-            raise InputError(
-                f"class {name!r}: VOC's files hold no control characters; rename it, or choose another format"
-            )
+            raise InputError(_NO_CONTROL, f"class {name!r}", _RENAME)
     for record in (record for dataset in datasets.values() for record in dataset.images):
         if _NOT_IN_XML.search(record.file_name):
-            raise InputError(
-                f"image {str(record.path)!r}: VOC's files hold no control characters; rename it, or choose another"
-                " format"
-            )
+            raise InputError(_NO_CONTROL, f"image {str(record.path)!r}", _RENAME)
     taken: set[str] = set()
     renamed = 0
     for split, dataset in datasets.items():
@@ -214,22 +210,23 @@ def _add(tables: Tables, label: _Label, ids: Mapping[str, int]) -> None:
 
 
 def _read_label(file: Path, stem: str, folder: Path, named_so: Sequence[Path]) -> _Label:
-    """A label file; its image is the one of its name, of several the one that it names, else the one that it names."""
+    """A label file. Its image has the file's own stem; if none or several have it, the image is the one it names."""
     image = named_so[0] if named_so else folder / f"{stem}.jpg"
     try:
         content = ElementTree.fromstring(file.read_bytes())
     except OSError as error:
-        problem = InputError(f"{file}: cannot be read ({error.strerror}); export it again, or take it off the list")
+        fix = "export it again, or take it off the list"
+        problem = InputError(f"cannot be read ({error.strerror})", file, fix)
         return _Label(file, image, problem=unusable_image(file, problem))
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or in no known encoding
-        problem = InputError(f"{file}: not XML: {error}; mend it or export it again")
+        problem = InputError(f"not XML: {error}", file, "mend it or export it again")
         return _Label(file, image, problem=unusable_image(file, problem))
     file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
     if file_name.strip("."):
-        said = [(folder / stem).with_name(file_name), folder / file_name]
-        image = next((path for path in said if path in named_so or (not named_so and os.path.isfile(path))), image)
+        named = [(folder / stem).with_name(file_name), folder / file_name]
+        image = next((path for path in named if path in named_so or (not named_so and os.path.isfile(path))), image)
         if not named_so and not os.path.isfile(image):
-            image = said[0]
+            image = named[0]
     height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))
@@ -237,7 +234,7 @@ def _read_label(file: Path, stem: str, folder: Path, named_so: Sequence[Path]) -
 
 
 def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
-    """An object, whose image's first pixel has this number."""
+    """An object; ``first_pixel`` is the number of the image's first pixel, 0 or 1."""
     texts = [item.findtext(f"bndbox/{side}") for side in _SIDES]
     numbers = [_number(text) for text in texts]
     bbox: list[float] | list[str | None] = texts
@@ -249,12 +246,12 @@ def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
 
 
 def _name(text: str | None) -> str | None:
-    """A name without the lines that a pretty-printer put around it; spaces alone may be its own."""
+    """A name without the line breaks of a pretty-printer around it; other spaces may belong to the name."""
     return text.strip() if text and "\n" in text else text
 
 
 def _number(text: str | None) -> float | None:
-    """A finite number, ``None`` for all else."""
+    """A finite number; ``None`` for anything else."""
     try:
         number = float(text or "")
     except ValueError:
@@ -283,7 +280,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: not a text that can be read ({error}); save it as UTF-8") from error
+        raise InputError(f"not a text that can be read ({error})", file, "save it as UTF-8") from error
 
 
 def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:

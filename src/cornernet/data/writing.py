@@ -1,4 +1,4 @@
-"""What the writers of all formats share: boxes by image, names for the copied images, numbers as text."""
+"""Functions that the writers of all formats share: boxes by image, names of copied images, numbers as text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def all_classes(datasets: Iterable[CocoDataset]) -> list[str]:
 
 
 def boxes_of(dataset: CocoDataset, class_names: Sequence[str]) -> dict[int, list[Box]]:
-    """Every box by its image's id, as the label file has it; only what reaches out of the image is cut off."""
+    """The boxes of each image id, as the label file has them, except that they are clipped to the image."""
     content = dataset.coco_dict()
     sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
     labels = {category["id"]: class_names.index(category["name"]) for category in content["categories"]}
@@ -52,20 +52,18 @@ def boxes_of(dataset: CocoDataset, class_names: Sequence[str]) -> dict[int, list
 
 
 def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool = False) -> list[str]:
-    """A file name for each image's copy, its own where that is free, with a number where it is not.
+    """A file name for each image's copy: its own name, with a number if that is taken.
 
-    Names that differ only in case are the same on many disks, and so here. ``by_stem``: also those that differ only in
-    their ending, as label files are named by the stem; and as images are then found by looking, ``InputError`` for
-    names that are not looked for. ``taken`` has the names used before, and grows.
+    Names that differ only in case count as the same, as on many disks. With ``by_stem`` names that differ only in their
+    ending do too, because label files are named by the stem; and ``InputError`` is raised for a name by which the
+    image would not be found in its folder. ``taken`` has the names used so far, and grows.
     """
     names = []
     for image in images:
         path = PurePosixPath(image.file_name)
         if by_stem and (not path.name.lower().endswith(IMAGE_SUFFIXES) or any(p.startswith(".") for p in path.parts)):
-            raise InputError(
-                f"{image.path}: in this format an image's name ends in {', '.join(IMAGE_SUFFIXES)} and does not begin"
-                " with a dot; rename it, or convert to COCO"
-            )
+            what = f"in this format an image's name ends in {', '.join(IMAGE_SUFFIXES)} and does not begin with a dot"
+            raise InputError(what, image.path, "rename it, or convert to COCO")
         name, count = path, 1
         while (key := str(name.with_suffix("") if by_stem else name).casefold()) in taken:
             count += 1
@@ -76,11 +74,11 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
 
 
 def write_text(path: Path, text: str) -> None:
-    """A label file, its folders made where they lack; plainly, as the whole folder is not yet in its place."""
+    """Write a label file, and make its folders. Not atomic: the whole folder is renamed when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
 
 
 def as_text(value: float, digits: int = _DIGITS) -> str:
-    """A number with at most so many decimals, and no more than it needs."""
+    """A number with at most ``digits`` decimals, without trailing zeros."""
     return f"{value:.{digits}f}".rstrip("0").rstrip(".")

@@ -1,9 +1,9 @@
-"""YOLO's label files, as Ultralytics and Roboflow write them, read and written.
+"""Reads and writes YOLO's label files, as Ultralytics and Roboflow write them.
 
 A YAML file names the classes and, for each split, the images: a folder, a list of folders, or a text file of paths. An
-image's labels lie in the text file of its name, with the last ``images`` folder of the path replaced by ``labels``, or
-beside the image. A line is a class and a box, ``3 0.5 0.5 0.2 0.1``: centre x, centre y, width and height, in parts of
-the image's width and height; or a class and a polygon's points, of which the bounding box is taken.
+image's labels are in the text file of its name, with the last ``images`` folder of the path replaced by ``labels``, or
+beside the image. A line is a class and a box, ``3 0.5 0.5 0.2 0.1``: centre x, centre y, width and height, as shares of
+the image's width and height; or a class and a polygon's points, which is read as its bounding box.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DIGITS = 12  # decimals of a part of the image's side
 
 
 class YoloFolder:
-    """A data set described by a YAML file; ``InputError`` where that file will not do."""
+    """A data set described by a YAML file. Raises ``InputError`` if the file cannot be used."""
 
     format = "yolo"
 
@@ -48,7 +48,7 @@ class YoloFolder:
                     self.entries[str(key)] = entries
         self.splits = tuple(self.entries)
         if not self.splits:
-            raise InputError(f"{path}: names no images; add 'train:' and 'val:' with their folders")
+            raise InputError("names no images", path, "add 'train:' and 'val:' with their folders")
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`."""
@@ -63,7 +63,7 @@ class YoloFolder:
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
-        """As `LabelFolder.strays`: images that have no label file, and label files in the same folders of no image."""
+        """As `LabelFolder.strays`: images without a label file, and label files without an image."""
         problems, expected, folders = [], set(), set()
         for tables in read:
             listed = [Path(problem.where) for problem in tables.problems if problem.outcome == "image left out"]
@@ -81,7 +81,7 @@ class YoloFolder:
         return problems
 
     def _find(self, entry: str) -> Path | None:
-        """Where an entry of the YAML file leads."""
+        """The path of an entry of the YAML file; ``None`` if it does not exist."""
         for text in (entry, entry.removeprefix("../")):  # Roboflow writes ../train/images and means train/images
             for base in self.bases:
                 if os.path.exists(base / text):
@@ -89,23 +89,24 @@ class YoloFolder:
         return None
 
     def _images(self, split: str) -> list[Path]:
-        """The images of a split, each once, whether or not they are there."""
+        """The images of a split, each once, whether or not they exist."""
         paths: dict[str, None] = {}
         for entry in self.entries[split]:
             place = self._find(entry)
             if place is None:
                 where = " nor ".join(str(base / entry) for base in self.bases)
-                raise InputError(f"{self.path}: {split}: there is no {where}; correct the path")
+                raise InputError(f"{split}: there is no {where}", self.path, "correct the path")
             if not _lists_images(place):
-                raise InputError(f"{self.path}: {split}: {place} is neither a folder nor a .txt file; name one of them")
+                what = f"{split}: {place} is neither a folder nor a .txt file"
+                raise InputError(what, self.path, "name one of them")
             images = find_images([place]) if place.is_dir() else _listed(place, self.bases)
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
         if not paths:
-            raise InputError(f"{self.path}: {split}: no image in {', '.join(self.entries[split])}; add some")
+            raise InputError(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
         return [Path(path) for path in paths]
 
     def _read_image(self, tables: Tables, path: Path) -> None:
-        """Add an image and its boxes to the tables, or why they cannot be used to their problems."""
+        """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
         label = label_file(path)
         try:
             height, width = image_size(path)
@@ -136,7 +137,7 @@ class YoloFolder:
                 tables.places.append(where)
 
     def _parse(self, fields: Sequence[str]) -> tuple[int | None, list[float] | None]:
-        """The class id, ``None`` where it is no whole number, and x y width height, ``None`` where it is no box."""
+        """The class id (``None`` if it is no whole number), and x y width height (``None`` if they are no box)."""
         try:
             first, *numbers = map(float, fields)
         except ValueError:
@@ -152,7 +153,8 @@ class YoloFolder:
 
 
 def label_file(image: Path) -> Path:
-    """Where an image's labels are: in ``labels`` for the last ``images``; without that, or if only there, beside it."""
+    """The label file of an image: its path with ``labels`` for the last ``images``; or beside the image, if the path
+    has no ``images`` or the file is only there."""
     folders = image.parent.parts
     beside = image.with_suffix(".txt")
     if "images" not in folders:
@@ -163,9 +165,9 @@ def label_file(image: Path) -> Path:
 
 
 def find_yolo(path: Path) -> YoloFolder | None:
-    """The YOLO data set of a folder's YAML file, or of that file; ``None`` where there is none.
+    """The YOLO data set of a folder's YAML file, or of that file; ``None`` if there is none.
 
-    ``InputError`` where there are several such files, or one named ``data.yaml`` that will not do.
+    Raises ``InputError`` if there are several such files, or if ``data.yaml`` cannot be used.
     """
     if path.is_file():
         return YoloFolder(path) if path.suffix in (".yaml", ".yml") else None
@@ -174,15 +176,15 @@ def find_yolo(path: Path) -> YoloFolder | None:
     found = [file for file in sorted(path.glob("*.y*ml")) if _is_yolo(file)]
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
-        raise InputError(f"{path}: several YOLO data sets ({names}); name one of these files instead of the folder")
+        raise InputError(f"several YOLO data sets ({names})", path, "name one of these files instead of the folder")
     return YoloFolder(found[0]) if found else None
 
 
 def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
-    """Write splits as ``data.yaml``, ``images/{split}/`` and ``labels/{split}/``; returns what YOLO cannot hold.
+    """Write splits as ``data.yaml``, ``images/{split}/`` and ``labels/{split}/``.
 
-    Every image gets a label file, an empty one where nothing is on it. Numbers have 12 decimals, so that boxes come
-    back to within a thousandth of a pixel.
+    Returns a line about what YOLO cannot store. Every image gets a label file, an empty one if it has no box. Numbers
+    have 12 decimals, so that boxes read back differ by less than a thousandth of a pixel.
     """
     names = all_classes(datasets.values())
     crowds = 0
@@ -208,11 +210,12 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"cannot be read ({error.strerror})", path, "check its permissions") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}; mend it or export it again") from error
+        raise InputError(f"not YAML: {' '.join(str(error).split())}", path, "mend it or export it again") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: not a YOLO data set: it must have the keys names, train and val; export it again")
+        what = "not a YOLO data set: it must have the keys names, train and val"
+        raise InputError(what, path, "export it again")
     return content
 
 
@@ -220,12 +223,13 @@ def _class_names(path: Path, names: Any) -> dict[int, str]:
     """Class names by id, from a list or a dictionary."""
     pairs = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(pairs, dict) or not pairs:
-        raise InputError(f"{path}: 'names' must be a list or a dictionary of class names, not {names!r}")
+        raise InputError(f"'names' must be a list or a dictionary of class names, not {names!r}", path)
     for key, name in pairs.items():
         if type(key) is not int or key < 0:
-            raise InputError(f"{path}: names has the key {key!r}; number the classes from 0 on")
+            raise InputError(f"names has the key {key!r}", path, "number the classes from 0 on")
         if type(name) not in (str, int) or name == "":  # names: [0, 1, 2] are digits' names
-            raise InputError(f"{path}: names[{key}] is {name!r}, which YAML does not take for a text; put it in quotes")
+            what = f"names[{key}] is {name!r}, which YAML does not take for a text"
+            raise InputError(what, path, "put it in quotes")
     return {key: str(pairs[key]) for key in sorted(pairs)}
 
 
@@ -249,19 +253,19 @@ def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:
-    """Every line with something on it, and its number, from 1 on."""
+    """Every line that is not empty, and its number, counted from 1."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"cannot be read ({error.strerror})", file, "check its permissions") from error
     except ValueError as error:
-        raise InputError(f"{file}: not text ({error}); export it again") from error
+        raise InputError(f"not text ({error})", file, "export it again") from error
     lines = enumerate(text.split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def _looks_like_labels(file: Path) -> bool:
-    """Whether a text file begins with numbers, or has nothing in it; others are notes and lists."""
+    """Whether a text file is empty or begins with a number; other text files are notes and lists."""
     try:
         lines = _lines(file)
     except InputError:

@@ -1,4 +1,4 @@
-"""What a check of the machine has to say."""
+"""The findings of a check of the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Check = Callable[[], list["Finding"]]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact: ``mark`` ``"FAIL"`` for what would stop a training, ``what`` it is about, how to ``mend`` it."""
+    """One fact: its ``mark`` ("FAIL" for what would stop a training), ``what`` it is about, and how to ``fix`` it."""
 
     mark: Literal["ok", "warn", "FAIL"]
     what: str
@@ -20,7 +20,7 @@ class Finding:
 
 
 def examine(checks: Sequence[tuple[str, Check]]) -> list[Finding]:
-    """Everything that the checks find; one that fails itself is a warning, and costs the others nothing."""
+    """Everything that the checks find. A check that fails itself gives a warning, and the others still run."""
     findings: list[Finding] = []
     for what, check in checks:
         try:

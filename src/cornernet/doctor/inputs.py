@@ -22,7 +22,8 @@ _AUGMENTATION = 1.56  # a training sample's time / that of decoding it: decoding
 
 @dataclass(frozen=True)
 class Speed:
-    """``images`` read and decoded one after another, ``size`` bytes in all, in seconds; and those that could not be."""
+    """Seconds for ``reading`` and for ``decoding`` of ``images`` images, ``size`` bytes in all; ``broken`` has an error
+    of each image that cannot be read."""
 
     images: int
     size: int
@@ -32,7 +33,7 @@ class Speed:
 
 
 def check_dataset(folder: str, cores: float, need: float) -> list[Finding]:
-    """What a data set is, and whether its images come as fast as a training wants them, ``need`` a second."""
+    """What a data set is, and whether its images can be read as fast as a training needs, ``need`` per second."""
     from cornernet.data.find import find_data, read_split
     from cornernet.data.tables import images_below
 
@@ -43,8 +44,8 @@ def check_dataset(folder: str, cores: float, need: float) -> list[Finding]:
             tables = read_split(labels, labels.splits[0])
             paths = [tables.folder / image["file_name"] for image in tables.images]
     except InputError as error:
-        said, _, fix = str(error).rpartition("; ")
-        return [Finding("FAIL", "data", said or fix, fix if said else "give the folder of a data set")]
+        what = f"{error.where}: {error.what}"
+        return [Finding("FAIL", "data", what, error.fix or "give the folder of a data set")]
     findings = [Finding("ok", "data", f"{labels.title}, splits {', '.join(labels.splits)}")]
     speed = measure(random.Random(0).sample(paths, min(_SAMPLE, len(paths))))
     if speed.broken:
@@ -56,7 +57,7 @@ def check_dataset(folder: str, cores: float, need: float) -> list[Finding]:
 
 
 def measure(paths: Sequence[Path]) -> Speed:
-    """Read and decode images, from the disk where the system lets go of what it remembers, for at most 20 s."""
+    """Read and decode images for at most 20 s; from the disk if the system can drop its copies in memory."""
     from cornernet.media.images import read_image
 
     count, size, reading, decoding, broken = 0, 0, 0.0, 0.0, []
@@ -100,14 +101,13 @@ def judge_speed(speed: Speed, cores: float, need: float) -> list[Finding]:
 
 
 def check_weights(source: str, answer: dict[str, Any]) -> list[Finding]:
-    """``answer`` is that to ``ask("weights", source)``."""
+    """Whether weights can be used; ``answer`` is that of ``ask("weights", source)``."""
     if "absent" in answer:
         fix = f"cornernet weights fetch {answer['absent']}"
         return [Finding("warn", "weights", f"{source}: not fetched yet; fetched on first use", fix)]
     if "error" in answer:
-        return [
-            Finding("FAIL", "weights", answer["error"].removeprefix("InputError: "), "name another file, or a release")
-        ]
+        fix = answer.get("fix") or "name another file, or a release"
+        return [Finding("FAIL", "weights", answer["error"], fix)]
     said = f"{source}: {answer['classes']} classes, {1000 * answer['seconds']:.0f} ms for an image of 256x256"
     return [Finding("ok", "weights", said)]
 

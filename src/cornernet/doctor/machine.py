@@ -1,4 +1,4 @@
-"""GPUs, cores, memory and folders: what is little, and the mend."""
+"""GPUs, cores, memory and folders: what there is too little of, and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LITTLE_SPACE = 2 * _GIB  # a release has 0.8 GB, a run with its state up to 4
 
 
 def graphics_cards() -> list[str] | str:
-    """Name, driver and memory of each NVIDIA GPU; a sentence where ``nvidia-smi`` is there and fails."""
+    """Name, driver and memory of each NVIDIA GPU; the error's text if ``nvidia-smi`` is installed and fails."""
     program = shutil.which("nvidia-smi")
     if not program:
         return []
@@ -36,7 +36,7 @@ def graphics_cards() -> list[str] | str:
 
 
 def check_cores(facts: dict[str, Any], cores: float) -> list[Finding]:
-    """Torch's threads beside the cores there are; ``facts`` are the answer to ``ask("torch")``."""
+    """Torch's threads compared with the cores; ``facts`` are the answer of ``ask("torch")``."""
     said = f"{cores:g} of {os.cpu_count()} cores may be used"
     threads = facts.get("threads")
     if threads is None:
@@ -51,7 +51,7 @@ def check_cores(facts: dict[str, Any], cores: float) -> list[Finding]:
 
 
 def check_memory(memory: tuple[int, int] | None) -> list[Finding]:
-    """Memory that can still be had."""
+    """The available memory."""
     if memory is None:
         return [Finding("ok", "memory", "the system does not say how much there is")]
     said = f"{memory[0] / _GIB:.1f} of {memory[1] / _GIB:.1f} GiB available"
@@ -61,7 +61,7 @@ def check_memory(memory: tuple[int, int] | None) -> list[Finding]:
 
 
 def check_shared_memory(folder: Path = _SHARED_MEMORY) -> list[Finding]:
-    """Loader workers hand batches over in shared memory, of which containers have little."""
+    """Loader workers pass batches through shared memory, and containers often have little of it."""
     if not folder.is_dir():
         return []
     free = shutil.disk_usage(folder).free

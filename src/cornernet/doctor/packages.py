@@ -1,4 +1,4 @@
-"""Python, the packages and how they get along."""
+"""Python and the packages: are they there, and do they work together?"""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_python() -> list[Finding]:
 
 
 def check_packages() -> list[Finding]:
-    """What cornernet requires: absent, too old, or there; extras too."""
+    """Which required packages are missing or too old, and which extras are missing."""
     from packaging.requirements import Requirement
 
     own = installed("cornernet")
@@ -73,7 +73,7 @@ def check_packages() -> list[Finding]:
 
 
 def check_imports() -> list[Finding]:
-    """Packages that are there but cannot be imported, each tried in a process of its own."""
+    """Packages that are installed but cannot be imported, each tried in a process of its own."""
     answers = {name: ask("package", name) for name in _IMPORTED}
     broken = {name: answer["error"] for name, answer in answers.items() if "error" in answer}
     if not broken:
@@ -89,7 +89,7 @@ def _import_fix(name: str, error: str) -> str:
 
 
 def check_torchvision() -> list[Finding]:
-    """A torchvision that does not fit its torch breaks Lightning by being there; nothing here needs one."""
+    """An installed torchvision that does not fit torch breaks Lightning; nothing here needs torchvision."""
     if find_spec("torchvision") is None:
         return [Finding("ok", "torchvision", "absent; nothing here needs it")]
     answer = ask("package", "torchvision")
@@ -100,7 +100,7 @@ def check_torchvision() -> list[Finding]:
 
 
 def check_opencv() -> list[Finding]:
-    """OpenCV's packages all write to one folder: of two, neither is whole."""
+    """OpenCV's packages all write to one folder: two of them overwrite each other's files."""
     there = [name for name in _OPENCVS if installed(name)]
     if len(there) > 1:
         fix = f"pip uninstall {' '.join(there)}, then pip install opencv-python-headless"
@@ -109,7 +109,7 @@ def check_opencv() -> list[Finding]:
 
 
 def check_torch(facts: dict[str, Any]) -> list[Finding]:
-    """``facts`` are the answer to ``ask("torch")``."""
+    """Torch's version and build; ``facts`` are the answer of ``ask("torch")``."""
     if "error" in facts:
         return [Finding("FAIL", "torch", facts["error"], "pip install --force-reinstall torch")]
     build = f"built for CUDA {facts['cuda']}" if facts["cuda"] else "built for the CPU"
@@ -117,9 +117,9 @@ def check_torch(facts: dict[str, Any]) -> list[Finding]:
 
 
 def check_gpu(facts: dict[str, Any], cards: Sequence[str] | str, visible: str | None) -> list[Finding]:
-    """GPUs that are there, and whether torch uses them.
+    """The GPUs of the machine, and whether torch uses them.
 
-    ``facts`` are the answer to ``ask("torch")``; ``cards`` what ``nvidia-smi`` lists, or why it fails; ``visible`` is
+    ``facts`` are the answer of ``ask("torch")``; ``cards`` the list of ``nvidia-smi``, or its error; ``visible`` is
     CUDA_VISIBLE_DEVICES.
     """
     devices = facts.get("devices", [])

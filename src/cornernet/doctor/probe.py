@@ -1,4 +1,4 @@
-"""Questions to packages, asked in a process of their own: one that crashes on import cannot take the report with it."""
+"""Questions to packages, each in a process of its own: a package that crashes on import does not end the report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 180
 def ask(*words: str) -> dict[str, Any]:
     """The answer of ``_QUESTIONS[words[0]]``, or ``{"error": one line}``; never raises.
 
-    The file is run by its path and without the current folder, where a stray ``torch.py`` may lie.
+    This file is run by its path and without the current folder, which may contain another ``torch.py``.
     """
     try:
         done = subprocess.run(
@@ -37,7 +37,7 @@ def ask(*words: str) -> dict[str, Any]:
 
 
 def _torch() -> dict[str, Any]:
-    """Build, threads, GPUs, and what torch warned of while it looked for them."""
+    """Torch's build, its threads, its GPUs, and its warnings while it looked for them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         import torch
@@ -68,11 +68,12 @@ def _package(name: str) -> dict[str, Any]:
 
 
 def _weights(source: str) -> dict[str, Any]:
-    """Opens weights, unless that means to fetch them, and looks at a grey image."""
+    """Opens weights, unless they would have to be downloaded, and detects in a grey image."""
     import time
 
     import numpy as np
 
+    from cornernet.errors import InputError
     from cornernet.inference.detector import load_detector
     from cornernet.weights import cache_folder
     from cornernet.weights.zoo import find_release
@@ -80,7 +81,10 @@ def _weights(source: str) -> dict[str, Any]:
     release = find_release(source)
     if release and not (cache_folder() / release.file).is_file():
         return {"absent": release.alias}
-    detector = load_detector(source)
+    try:
+        detector = load_detector(source)
+    except InputError as error:
+        return {"error": str(InputError(error.what, error.where)), "fix": error.fix}
     image = np.full((256, 256, 3), 128, np.uint8)
     detector(image)
     start = time.perf_counter()

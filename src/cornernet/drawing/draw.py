@@ -192,14 +192,16 @@ def save_image(path: str | os.PathLike[str], image: Image) -> Path:
     target = Path(path)
     ending = target.suffix.lower()
     if ending not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"cannot write {target}: pictures are written as .png, .jpg or .jpeg; change the ending")
+        what = "cannot be written (pictures are written as .png, .jpg or .jpeg)"
+        raise InputError(what, target, "change the ending")
     options = [] if ending == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     try:
         done, data = cv2.imencode(ending, cv2.cvtColor(_copy(image), cv2.COLOR_RGB2BGR), options)
     except cv2.error:
         done, data = False, np.zeros(0, np.uint8)
     if not done:
-        raise InputError(f"cannot write {target}: {image.shape[1]}x{image.shape[0]} pixels do not fit; save as .png")
+        what = f"cannot be written ({image.shape[1]}x{image.shape[0]} pixels do not fit)"
+        raise InputError(what, target, "save as .png")
     return atomic_write(target, data.tobytes())
 
 

@@ -23,7 +23,7 @@ _ONE_COLUMN_AT_MOST = 20
 
 @dataclass(frozen=True)
 class Metrics:
-    """COCO's twelve figures over all classes, and AP class by class; fractions (0..1), NaN where nothing counts.
+    """COCO's twelve figures over all classes, and AP class by class; fractions (0..1), NaN if nothing is counted.
 
     ``figures`` has the keys ``METRIC_NAMES``: s, m, l are boxes under 32^2, up to 96^2, and over 96^2 pixels.
     ``per_class``: for every class name ``AP``, ``AP50``, ``AP75`` and ``boxes``, its number of ground-truth boxes.
@@ -36,7 +36,7 @@ class Metrics:
     boxes: int
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``figures``, ``per_class``, ``images``, ``boxes``; ``None`` for a figure nothing counts in."""
+        """JSON-ready: ``figures``, ``per_class``, ``images``, ``boxes``; ``None`` for a figure that is NaN."""
         return {
             "figures": {name: _json_number(value) for name, value in self.figures.items()},
             "per_class": {
@@ -48,7 +48,7 @@ class Metrics:
         }
 
     def table(self) -> str:
-        """Both tables as text for a terminal of 80 columns, in per cent; more than 20 classes stand in two columns."""
+        """Both tables as text for a terminal of 80 columns, in per cent; more than 20 classes are in two columns."""
         lines = [
             f"{_counted(self.images, 'image')}, {_counted(self.boxes, 'ground-truth box', 'es')}; per cent",
             "",
@@ -84,7 +84,7 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
     ``ground_truth`` is a COCO dictionary (``images``, ``annotations``, ``categories``; where they are missing, ``area``
     is the box's and ``iscrowd`` 0). ``predictions`` are COCO results: ``image_id``, ``category_id``, ``bbox`` (x y
     width height, pixels), ``score``; at most the best 100 of an image and class count. No predictions give zeros, no
-    ground-truth boxes NaN. A crowd region is no box to find, and predictions inside one are no mistakes.
+    ground-truth boxes NaN. A crowd region need not be found, and predictions inside it are not counted as mistakes.
     Raises ``InputError`` for a prediction or annotation of an unknown image or category, or with a number that is
     not finite.
     """
@@ -94,7 +94,7 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
     _check("annotation", ground_truth["annotations"], images, known)
     _check("prediction", predictions, images, known)
 
-    # Ids are given anew: to the evaluator an annotation 0 is one that nothing matched.
+    # New ids: the evaluator takes annotation id 0 for "unmatched".
     truth = [_annotation(index, annotation) for index, annotation in enumerate(ground_truth["annotations"], start=1)]
     real = Counter(box["category_id"] for box in truth if not box["iscrowd"])
     names = _unique_names(categories)
@@ -170,17 +170,13 @@ def _annotation(index: int, annotation: dict[str, Any]) -> dict[str, Any]:
 def _check(what: str, entries: list[dict[str, Any]], images: set[int], categories: set[int]) -> None:
     for index, entry in enumerate(entries):
         if entry["image_id"] not in images:
-            raise InputError(
-                f"{what} {index} is of image {entry['image_id']}, which is not in the ground truth: "
-                "evaluate against the file the images came from"
-            )
+            fault = f"is of image {entry['image_id']}, which is not in the ground truth"
+            raise InputError(fault, f"{what} {index}", "evaluate against the file the images came from")
         if entry["category_id"] not in categories:
-            raise InputError(
-                f"{what} {index} is of category {entry['category_id']}, which is not in the ground truth: "
-                "its ids may be numbered otherwise"
-            )
+            fault = f"is of category {entry['category_id']}, which is not in the ground truth"
+            raise InputError(fault, f"{what} {index}", "its ids may be numbered otherwise")
         if len(entry["bbox"]) != 4 or not all(map(math.isfinite, (*entry["bbox"], entry.get("score", 0)))):
-            raise InputError(f"{what} {index} needs a bbox of four finite numbers and a finite score")
+            raise InputError("needs a bbox of four finite numbers and a finite score", f"{what} {index}")
 
 
 def _unique_names(categories: list[dict[str, Any]]) -> list[str]:

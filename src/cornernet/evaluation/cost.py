@@ -19,7 +19,7 @@ from cornernet.errors import InputError
 from cornernet.hardware import available_memory
 from cornernet.inference.api import BaseDetector
 from cornernet.media.images import read_image
-from cornernet.model.checkpointing import checkpoint_activations, recomputed_parts
+from cornernet.model.checkpointing import checkpoint_activations
 from cornernet.model.cornernet import CornerNet
 
 GIB = 1 << 30
@@ -97,7 +97,7 @@ def _training_needs(architecture: Architecture, num_classes: int, side: int, *, 
     with torch.device("meta"):
         model = CornerNet(architecture, num_classes).train()
         own = {id(p.untyped_storage()): p.untyped_storage() for p in model.parameters()}
-        for part in recomputed_parts(model):
+        for part in model.recomputed_parts():
             part.register_forward_pre_hook(lambda *_: before.append(sum(kept.values())))
             part.register_forward_hook(lambda *_: parts.append(sum(kept.values()) - before[-1]))
         if checkpointing:
@@ -116,8 +116,8 @@ def require_training_memory(need: int, device: torch.device) -> None:
         there, what = available_memory(), "this machine"
     if there is not None and need > there:
         raise InputError(
-            f"a training step needs about {need / GIB:.1f} GiB and {what} has {there / GIB:.1f} GiB free; choose a"
-            " smaller --batch-size or network, or --no-training"
+            f"a training step needs about {need / GIB:.1f} GiB and {what} has {there / GIB:.1f} GiB free",
+            fix="choose a smaller --batch-size or network, or --no-training",
         )
 
 

@@ -18,24 +18,28 @@ from cornernet.model.cornernet import StackOutput
 from cornernet.model.decode import DecodedMaps, decode, pixels_per_cell
 from cornernet.model.head import CornerFeatures, CornerValues
 from cornernet.model.targets import Targets, dense_heatmaps, make_targets
+from cornernet.structures import Detections
 
-Part = Literal["heatmaps", "offsets", "embeddings"]
+Part = Literal["heatmaps", "offsets", "pairing"]
 
 
 def parse_parts(text: str) -> frozenset[str]:
-    """``"heatmaps,offsets"`` as a set; raises ``InputError`` for other words, or without heatmaps."""
-    parts = frozenset(word.strip() for word in text.split(","))
+    """``"heatmaps,offsets"`` as a set; raises ``InputError`` for other words, or without heatmaps.
+
+    ``embeddings`` is an older word for ``pairing``.
+    """
+    parts = frozenset(word.strip().replace("embeddings", "pairing") for word in text.split(","))
     if not parts <= set(get_args(Part)) or "heatmaps" not in parts:
-        what = "give heatmaps, and with it offsets, embeddings or both, joined by commas"
+        what = "give heatmaps, and with it offsets, pairing or both, joined by commas"
         raise InputError(what, f"--oracle {text}")
     return parts
 
 
 class OracleDetector(Detector):
-    """A detector that is told ``truth``, the image's record, and takes ``parts`` of the answer from it.
+    """A detector that is told the ground truth, and takes ``parts`` of the network's answer from it.
 
-    Heatmaps of the truth are 1 at corners, with no Gaussian around that a box could come from. Offsets and embeddings
-    of the truth are those that training teaches: where objects share a corner's cell, the last one's.
+    True heatmaps are 1 at corners, with no Gaussian around them that a box could come from. True offsets and pairing
+    values are those that training teaches: where objects share a corner's cell, those of the last one.
     """
 
     def __init__(self, detector: Detector, parts: Collection[str]) -> None:
@@ -48,9 +52,14 @@ class OracleDetector(Detector):
             precision=detector.precision,
         )
         self.parts = frozenset(parts)
-        self.truth: ImageRecord | None = None
+        self._record: ImageRecord | None = None
         if detector.flip or len(detector.scales) > 1 or detector.tiling:
             raise InputError("looks at images once, without --tta and --tile", "--oracle")
+
+    def detect(self, record: ImageRecord) -> Detections:
+        """Detections in an image, with parts of its ground truth."""
+        self._record = record
+        return self(record.read())
 
     def _decode(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> DecodedMaps:
         targets = self._targets(output, shifts, padded)
@@ -65,11 +74,12 @@ class OracleDetector(Detector):
 
     def _truth(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Boxes (1, N, 4) in pixels of the view, and labels (1, N)."""
-        assert self.truth is not None
-        wanted = ~self.truth.crowd
-        scale = shrunk_scale(self.truth.height, self.truth.width, self.max_size)
-        boxes = scale * torch.as_tensor(self.truth.boxes[wanted], dtype=torch.float32, device=device)[None]
-        return boxes, torch.as_tensor(self.truth.labels[wanted], device=device)[None]
+        record = self._record
+        assert record is not None
+        wanted = ~record.crowd
+        scale = shrunk_scale(record.height, record.width, self.max_size)
+        boxes = scale * torch.as_tensor(record.boxes[wanted], dtype=torch.float32, device=device)[None]
+        return boxes, torch.as_tensor(record.labels[wanted], device=device)[None]
 
     def _targets(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Targets:
         boxes, labels = self._truth(shifts.device)
@@ -79,12 +89,11 @@ class OracleDetector(Detector):
     def _values(
         self, output: StackOutput, targets: Targets, features: CornerFeatures, tl: Tensor, br: Tensor
     ) -> CornerValues:
-        """Offsets and embeddings at cells (1, K): the network's, or where a corner lies and they are asked for, the
-        truth's; an object's number is its embedding, or in a network that pairs by size, its size is said."""
+        """Offsets and pairing values at cells (1, K): the network's, or the true ones where a corner lies."""
         boxes, _ = self._truth(tl.device)
-        sizes = output.head.pairing.truth(boxes[0, :, :2], boxes[0, :, 2:])
+        values = output.head.pairing.target(boxes)[0]
         found = output.head.values_at(features, tl, br)
-        offsets, embeddings = [found.tl_offsets, found.br_offsets], [found.tl_embeddings, found.br_embeddings]
+        offsets, pairing = [found.tl_offsets, found.br_offsets], [found.tl_pairing, found.br_pairing]
         sides = (
             (tl, targets.tl_cells, targets.tl_is_owner, targets.tl_offsets),
             (br, targets.br_cells, targets.br_is_owner, targets.br_offsets),
@@ -96,10 +105,9 @@ class OracleDetector(Detector):
             known, owner = hit.any(dim=1)[:, None], hit.int().argmax(dim=1)
             if "offsets" in self.parts:
                 offsets[i] = torch.where(known, true_offsets[0, owner], offsets[i][0])[None]
-            if "embeddings" in self.parts:
-                numbers = 10.0 * owner[:, None].float() if sizes is None else sizes[owner]
-                embeddings[i] = torch.where(known, numbers, embeddings[i][0])[None]
-        return CornerValues(offsets[0], offsets[1], embeddings[0], embeddings[1])
+            if "pairing" in self.parts:
+                pairing[i] = torch.where(known, values[owner], pairing[i][0])[None]
+        return CornerValues(offsets[0], offsets[1], pairing[0], pairing[1])
 
 
 def evaluate_with_oracles(
@@ -113,8 +121,7 @@ def evaluate_with_oracles(
     oracle = OracleDetector(detector, parts)
     results: list[dict[str, Any]] = []
     for i, record in enumerate(dataset.images, start=1):
-        oracle.truth = record
-        results += to_coco_results(oracle(record.read()), record.id, dataset.category_ids)
+        results += to_coco_results(oracle.detect(record), record.id, dataset.category_ids)
         if progress:
             progress(i, len(dataset.images))
     return coco_metrics(dataset.coco_dict(), results), results

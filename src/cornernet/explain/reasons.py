@@ -19,8 +19,7 @@ def reason(pair: Pair, pairs: PairOutcomes) -> str:
         case "position":
             text = "the bottom-right corner is not right of and below the top-left one"
         case "distance":
-            what = "embeddings differ" if pairs.tl.sizes is None else "the sizes they say are off"
-            text = f"{what} by {pair.distance:.2f}, more than {decoding.max_distance:g}"
+            text = f"{pairs.tl.words.differ} by {pair.distance:.2f}, more than {decoding.max_distance:g}"
         case "candidates":
             text = f"score {pair.score:.2f} is beyond the best {decoding.num_candidates} pairs"
         case "score":
@@ -54,11 +53,10 @@ def short_reason(pair: Pair, pairs: PairOutcomes) -> str:
 def table(pairs: PairOutcomes, name: str) -> str:
     """Every box with its corners and the pairs that were rejected for it."""
     height, width = pairs.seen.detections.image_size
-    said = "embedding e" if pairs.tl.sizes is None else "the size they say"
     lines = [
         f"{name} ({width}x{height}): {len(pairs.boxes)} boxes of score {pairs.threshold:g} or more",
-        f"T, B: top-left, bottom-right corners by rank, with x,y, score and {said}; they pair up where their"
-        f" distance d is at most {pairs.decoding.max_distance:g}",
+        f"T, B: top-left, bottom-right corners by rank, with x,y, score and {pairs.tl.words.legend}; they pair up where"
+        f" their distance d is at most {pairs.decoding.max_distance:g}",
         _last_corners(pairs),
     ]
     for pair in pairs.boxes:
@@ -95,6 +93,7 @@ def pairs_as_json(pairs: PairOutcomes, file: str, at: tuple[float, float] | None
         "width": width,
         "classes": list(pairs.seen.detections.class_names),
         "threshold": pairs.threshold,
+        "pairing": pairs.tl.words.name,
         "max_distance": pairs.decoding.max_distance,
         "pair_score": pairs.decoding.pair_score,
         "top_left": _corner_list(pairs.tl),
@@ -149,12 +148,7 @@ def _other_corner(rival: Pair, box: Pair, pairs: PairOutcomes) -> str:
 
 def _corner(kind: str, corners: CornerPoints, i: int) -> str:
     x, y = corners.positions[i]
-    if corners.embeddings is not None:
-        said = f"e {corners.embeddings[i]:+.2f}"
-    else:
-        assert corners.sizes is not None
-        said = "{:.0f}x{:.0f}".format(*corners.sizes[i])
-    return f"{kind}{i + 1} {x:.0f},{y:.0f} {corners.scores[i]:.2f} {said}"
+    return f"{kind}{i + 1} {x:.0f},{y:.0f} {corners.scores[i]:.2f} {corners.text(i)}"
 
 
 def _corner_list(corners: CornerPoints) -> list[dict[str, Any]]:
@@ -167,18 +161,10 @@ def _corner_list(corners: CornerPoints) -> list[dict[str, Any]]:
             "cell": [int(v) for v in cell],
             "label": int(label),
             "score": round(float(score), 5),
-            **said_by(corners, number - 1, digits=5),
+            **corners.as_dict(number - 1, digits=5),
         }
         for number, (position, cell, label, score) in enumerate(zip(*columns, strict=True), start=1)
     ]
-
-
-def said_by(corners: CornerPoints, i: int, digits: int) -> dict[str, Any]:
-    """What a corner says of its object, JSON-ready: ``embedding``, or ``size`` as width and height in pixels."""
-    if corners.embeddings is not None:
-        return {"embedding": round(float(corners.embeddings[i]), digits)}
-    assert corners.sizes is not None
-    return {"size": [round(float(v), digits) for v in corners.sizes[i]]}
 
 
 def _entry(pair: Pair, pairs: PairOutcomes) -> dict[str, Any]:

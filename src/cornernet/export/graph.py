@@ -19,13 +19,17 @@ from cornernet.model.decode import Corners, decode
 
 
 class MapsGraph(nn.Module):
-    """Images, uint8 (B, 3, H, W) RGB, to the six maps of the last stack, as ``model.cornernet.DenseMaps``."""
-
-    outputs = ("tl_heatmap", "br_heatmap", "tl_embedding", "br_embedding", "tl_offset", "br_offset")
+    """Images, uint8 (B, 3, H, W) RGB, to the six maps of the last output, as ``model.cornernet.DenseMaps``."""
 
     def __init__(self, model: CornerNet, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.model, self.preprocessing = model, preprocessing
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what ``forward`` gives; the pairing rule's maps have its own."""
+        value = self.model.architecture.pairing.name
+        return "tl_heatmap", "br_heatmap", f"tl_{value}", f"br_{value}", "tl_offset", "br_offset"
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.model.dense_maps(self.to_input(images)[0], last_only=True)[-1])
@@ -51,7 +55,9 @@ class BoxesGraph(MapsGraph):
     are boxes and scores of 0 and labels of -1.
     """
 
-    outputs = ("boxes", "scores", "labels", "count")
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return "boxes", "scores", "labels", "count"
 
     def __init__(self, model: CornerNet, preprocessing: Preprocessing, decoding: Decoding) -> None:
         super().__init__(model, preprocessing)

@@ -1,8 +1,8 @@
 """An OpenVINO model's convolutions in int8, calibrated on images (post-training quantisation).
 
-Only the network is quantised: its convolutions, and what is added to their results. From the heatmaps' last convolution
-on, and in the branches for embeddings and offsets, everything stays in float32: scores of 0.001 count, and a box is as
-exact as its offsets.
+Only the network is quantised: its convolutions, and the additions to their results. The heatmaps' last convolution, all
+that follows it, and the branches for embeddings and offsets stay in float32: scores of 0.001 count, and a box is only
+as exact as its offsets.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, shrink
 
-os.environ.setdefault("NNCF_CI", "1")  # or nncf tells its makers of every use
+os.environ.setdefault("NNCF_CI", "1")  # otherwise nncf reports every use to its makers
 import nncf
 
-MOST_IMAGES = 300  # more hardly move the ranges
+MOST_IMAGES = 300  # more images hardly change the ranges
 _IN_INT8 = {"Convolution", "Add", "Interpolate"}  # not Maximum: it would round before each step of corner pooling
 
 
 class Calibration:
-    """Up to ``count`` images of a data set, evenly drawn, as the exported file gets them: uint8 (1, 3, H, W) RGB."""
+    """Up to ``count`` images of a data set, evenly spread, as input of the exported file: uint8 (1, 3, H, W) RGB."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Calibration:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if not dataset.images:
-            raise InputError(f"{dataset.json_path}: no image to calibrate on in {dataset.name}; choose another split")
+            raise InputError(f"no image to calibrate on in {dataset.name}", dataset.json_path, "choose another split")
         count = min(count, len(dataset.images))
         self.records = [dataset.images[i * len(dataset.images) // count] for i in range(count)]
         self.max_size, self.progress = max_size, progress
@@ -58,7 +58,7 @@ class Calibration:
 
 def quantize(model: openvino.Model, images: Calibration) -> openvino.Model:
     """The same model with a network in int8; ``model`` is one of ``export.graph``, read from ONNX."""
-    model = model.clone()  # without what the reader of ONNX left hanging, on which nncf stumbles
+    model = model.clone()  # the ONNX reader leaves unused nodes, with which nncf fails; a clone has none
     kept = nncf.IgnoredScope(names=float_operations(model))
     with _quiet():
         return nncf.quantize(model, nncf.Dataset(images), subset_size=len(images), ignored_scope=kept)

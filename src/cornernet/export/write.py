@@ -42,8 +42,9 @@ def to_onnx(
     """One self-contained model of standard operators: ``export.graph.BoxesGraph``, or with ``raw_maps`` ``MapsGraph``.
 
     With ``fp16`` the network computes in float16; heatmaps, pairing and soft-NMS stay in float32. With ``bf16`` the
-    model is that of ``fp32``, and asks for bfloat16 where it is run, which OpenVINO alone does. The metadata hold
-    ``Facts``. ``opset`` is one of ``OPSETS``. Raises ``InputError`` for weights that fit no network or exceed 2 GiB.
+    model is that of ``fp32``, and its metadata ask for bfloat16, which only OpenVINO obeys. The metadata are an
+    ``ExportMetadata``. ``opset`` is one of ``OPSETS``. Raises ``InputError`` for weights that fit no network or exceed
+    2 GiB.
     """
     graph, facts = _graph(weights, precision, raw_maps)
     with _quiet():
@@ -63,7 +64,7 @@ def to_onnx(
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {KEY: facts.to_json()})
     if proto.ByteSize() > _LARGEST:
-        raise InputError("the network is above 2 GiB, more than one ONNX file holds; use --precision fp16")
+        raise InputError("the network is above 2 GiB, more than one ONNX file holds", fix="use --precision fp16")
     return proto
 
 
@@ -72,8 +73,8 @@ def write_program(
 ) -> int:
     """Write the same as one program of PyTorch's own operators, whole or not at all, for ``torch.export.load``.
 
-    Its extra file ``cornernet`` holds ``Facts``. Returns the shortest side of an image, in pixels, that it takes: one
-    that leaves two cells on the innermost map, as PyTorch's exporter wants it.
+    Its extra file ``cornernet`` is the ``ExportMetadata``. Returns the shortest side of an image, in pixels, that the
+    program takes: PyTorch's exporter needs at least two cells on the innermost map.
     """
     graph, facts = _graph(weights, precision, raw_maps)
     with _quiet():
@@ -119,7 +120,7 @@ def write_openvino(path: Path, proto: onnx.ModelProto, images: Calibration | Non
 def _graph(
     weights: Weights, precision: Literal["fp32", "fp16", "bf16"], raw_maps: bool
 ) -> tuple[MapsGraph | BoxesGraph, ExportMetadata]:
-    """What exporters trace, and what the file has to say of itself."""
+    """The module that exporters trace, and the metadata of the file."""
     model = weights.build()
     facts = ExportMetadata(
         tuple(weights.class_names),
@@ -139,7 +140,7 @@ def _graph(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on torchvision and on its own deprecations."""
+    """Switch off the exporter's warnings about torchvision and about its own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -116,7 +116,7 @@ class Detector(BaseDetector):
         with _evaluation_mode(self.model):
             output, shifts = self._forward(batch.pixels, padded)
             decoded = self._decode(output, shifts, padded)
-        pairs = pairs_in_image(decoded.pairs, batch.views, clip=self.decoding.clip)
+        pairs = pairs_in_image(decoded.pairs, batch.views, clip=self.decoding.clip, stride=self.model.backbone.stride)
         return ViewOutput(pairs, batch.views, output, decoded, shifts, padded)
 
     def _forward(self, images: Sequence[Pixels], padded: tuple[int, int]) -> tuple[StackOutput, Tensor]:

@@ -1,4 +1,4 @@
-"""Exported files as plain functions of arrays: by ONNX Runtime, or by OpenVINO. None of it needs torch."""
+"""Opens exported files as plain functions of arrays, with ONNX Runtime or OpenVINO. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ Run = Callable[[np.ndarray], list[np.ndarray]]  # uint8 (B, 3, H, W) to the file
 
 
 def open_onnx(path: Path, device: str | None, threads: int | None) -> tuple[ExportMetadata, Run]:
-    """An ONNX file in ONNX Runtime, on the GPU where that package and a GPU are there, unless ``device`` is cpu."""
+    """An ONNX file in ONNX Runtime; on the GPU if onnxruntime-gpu finds one, unless ``device`` is cpu."""
     ort = _import("onnxruntime", path)
     gpu = "CUDAExecutionProvider" in ort.get_available_providers()
     if device not in (None, "cpu", "cuda") or (device == "cuda" and not gpu):
-        raise InputError(f"--device {device}: not usable with this onnxruntime; give cpu, or install onnxruntime-gpu")
+        fix = "give cpu, or install onnxruntime-gpu"
+        raise InputError("not usable with this onnxruntime", f"--device {device}", fix)
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors, which are raised too
     options.intra_op_num_threads = threads or 0
@@ -38,18 +39,19 @@ def open_openvino(path: Path, device: str | None, threads: int | None) -> tuple[
     openvino = _import("openvino", path)
     core, place = openvino.Core(), (device or "cpu").upper()
     if place.split(".")[0] not in {name.split(".")[0] for name in core.available_devices}:
-        raise InputError(f"--device {device}: not usable with OpenVINO here; give {', '.join(core.available_devices)}")
+        fix = f"give {', '.join(core.available_devices)}"
+        raise InputError("not usable with OpenVINO here", f"--device {device}", fix)
     if not path.with_suffix(".bin").is_file():
-        raise InputError(f"{path}: its weights, {path.with_suffix('.bin').name}, are not beside it; copy both files")
+        raise InputError(f"its weights, {path.with_suffix('.bin').name}, are not beside it", path, "copy both files")
     settings: dict[str, Any] = {}
     if place == "CPU":
-        settings["ENABLE_CPU_PINNING"] = False  # a thread bound to a core that others use waits for it
+        settings["ENABLE_CPU_PINNING"] = False  # a thread bound to a busy core waits for it
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
     try:
         model = core.read_model(path)
         facts = read_metadata(model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None, str(path))
-        # Without a word OpenVINO takes bfloat16 where the processor has it; behind the last convolution never.
+        # By default OpenVINO uses bfloat16 if the processor has it, except after the last convolution.
         settings["INFERENCE_PRECISION_HINT"] = "bf16" if facts.precision == "bf16" else "f32"
         compiled = core.compile_model(model, place, settings)
     except RuntimeError as error:
@@ -66,9 +68,9 @@ def _import(package: str, path: Path) -> Any:
     try:
         return import_module(package)
     except ImportError:
-        raise InputError(f"{path}: needs {package}; pip install {package} brings it") from None
+        raise InputError(f"needs {package}", path, f"pip install {package} brings it") from None
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(f"{path}: not a whole exported file ({reason}); export the weights anew")
+    return InputError(f"not a whole exported file ({reason})", path, "export the weights anew")

@@ -13,7 +13,6 @@ from cornernet.inference.views import View
 from cornernet.model.cornernet import StackOutput
 from cornernet.model.decode import Corners, DecodedMaps, Pairs
 from cornernet.model.pairing.base import Pairing
-from cornernet.model.pairing.size import SIZE_UNIT, PredictedSize
 from cornernet.structures import Candidates, CornerPoints, Detections, Explanation
 
 
@@ -55,16 +54,18 @@ def explain_views(detections: Detections, seen: Sequence[ViewOutput], shrunk: fl
 
 
 def corner_points(
-    corners: Corners, positions: Tensor, said: Tensor, scale: float, map_width: int, pairing: Pairing
+    corners: Corners, positions: Tensor, predicted: Tensor, scale: float, map_width: int, pairing: Pairing
 ) -> CornerPoints:
-    """The first image's corners; positions / scale are in pixels of the image. ``said`` (B, K, D) is ``pairing``'s."""
+    """The first image's corners; positions / scale are in pixels of the image.
+
+    ``predicted`` (B, K, D) are the values that ``pairing`` reads at the corners.
+    """
     there = corners.scores[0] >= 0
-    columns = positions[0] / scale, corners.scores[0], corners.labels[0], corners.cells[0], said[0].float()
-    place, score, label, cell, numbers = (column[there].cpu().numpy() for column in columns)
+    values = pairing.readable(predicted[0].float(), scale)
+    columns = positions[0] / scale, corners.scores[0], corners.labels[0], corners.cells[0], values
+    place, score, label, cell, values = (column[there].cpu().numpy() for column in columns)
     cells = np.stack(np.divmod(cell, map_width), axis=1)
-    if isinstance(pairing, PredictedSize):
-        return CornerPoints(place, score, label, cells, sizes=SIZE_UNIT / scale * np.exp(numbers))
-    return CornerPoints(place, score, label, cells, embeddings=numbers[:, 0])
+    return CornerPoints(place, score, label, cells, values, pairing.words)
 
 
 def all_candidates(seen: Sequence[ViewOutput], scale: float) -> Candidates:

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: everything that its user must know, as JSON in its metadata."""
+"""The metadata of an exported file, as JSON: everything that is needed to use it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ExportMetadata:
     """An exported network's class names, settings and limits.
 
     ``outputs`` says whether the file gives boxes or only maps. ``largest_side`` is the longest side of an image, in
-    pixels, for which corner pooling is right; ``bytes_per_pixel`` about how much memory a pixel takes. The file pads
-    and normalises by ``preprocessing`` itself; scaling down to its ``max_size`` is left to the caller.
+    pixels, for which corner pooling is right; ``bytes_per_pixel`` is about the memory that a pixel needs. The file
+    itself pads and normalises by ``preprocessing``; the caller must scale images down to its ``max_size``.
     """
 
     class_names: tuple[str, ...]
@@ -31,21 +31,19 @@ class ExportMetadata:
     bytes_per_pixel: float
 
     def to_json(self) -> str:
-        """As text, with the version of this format."""
+        """As JSON text, with the version of this format."""
         return json.dumps({"version": VERSION} | asdict(self))
 
 
 def read_metadata(text: str | None, where: str) -> ExportMetadata:
-    """``Facts`` from a file's metadata; ``InputError`` naming ``where`` for another program's, or another version."""
+    """``ExportMetadata`` of the file ``where``; ``InputError`` for another program's file, or another version."""
     if text is None:
-        raise InputError(f"{where}: says nothing of its classes; only files that cornernet export wrote will do")
+        raise InputError("says nothing of its classes", where, "only files that cornernet export wrote will do")
     try:
         content: dict[str, Any] = json.loads(text)
         if content["version"] != VERSION:
-            found = content["version"]
-            raise InputError(
-                f"{where}: exported in format {found}, this program reads {VERSION}; export the weights anew"
-            )
+            what = f"exported in format {content['version']}, this program reads {VERSION}"
+            raise InputError(what, where, "export the weights anew")
         content["preprocessing"] |= {name: tuple(content["preprocessing"][name]) for name in ("mean", "std")}
         return ExportMetadata(
             tuple(str(name) for name in content["class_names"]),
@@ -58,4 +56,4 @@ def read_metadata(text: str | None, where: str) -> ExportMetadata:
             float(content["bytes_per_pixel"]),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{where}: its metadata is damaged ({error!r}); export the weights anew") from None
+        raise InputError(f"its metadata is damaged ({error!r})", where, "export the weights anew") from None

@@ -15,8 +15,6 @@ from cornernet.inference.api import group_neighbours
 from cornernet.media.images import Pixels, resize, scaled_size
 from cornernet.model.decode import Pairs
 
-_EDGE = 8.0  # pixels: the corner of an object that an edge cuts is seen on the edge, give or take two cells of 4
-
 
 class View(NamedTuple):
     """A rectangle of the image at ``scale``, in pixels of that scale, right and bottom exclusive; mirrored or not.
@@ -131,10 +129,11 @@ def batch_views(
         yield ViewBatch(numbers, chosen, [view.cut(scaled[i]) for i, view in batch])
 
 
-def pairs_in_image(pairs: Pairs, views: Sequence[View], *, clip: bool) -> Pairs:
+def pairs_in_image(pairs: Pairs, views: Sequence[View], *, clip: bool, stride: int) -> Pairs:
     """Pairs of a batch of B views with boxes in pixels of the image; half ones (``whole_pairs``) are no longer valid.
 
-    The views agree in scale and mirroring. With ``clip`` boxes end at the edges of their view.
+    The views agree in scale and mirroring. With ``clip`` boxes end at the edges of their view. ``stride`` is the
+    network's, in pixels.
     """
     boxes, valid = pairs.boxes, pairs.valid
     sizes = boxes.new_tensor([view.size[::-1] for view in views])[:, None]
@@ -144,18 +143,19 @@ def pairs_in_image(pairs: Pairs, views: Sequence[View], *, clip: bool) -> Pairs:
     if clip:
         boxes = torch.minimum(boxes.clamp_min(0), sizes.repeat(1, 1, 2))
     if any(any(view.overlaps) for view in views):
-        valid = valid & whole_pairs(boxes, views)
+        valid = valid & whole_pairs(boxes, views, 2.0 * stride)
     corners = boxes.new_tensor([(view.left, view.top) * 2 for view in views])[:, None]
     return pairs._replace(boxes=(boxes + corners) / views[0].scale, valid=valid)
 
 
-def whole_pairs(boxes: Tensor, views: Sequence[View]) -> Tensor:
+def whole_pairs(boxes: Tensor, views: Sequence[View], margin: float) -> Tensor:
     """Which boxes (B, N, 4), in pixels of their view of a batch of B, are no half ones: (B, N).
 
     A box that touches an edge beyond which there is a neighbour is taken for a half one: a neighbour sees the object
-    whole, unless it is longer than their overlap. Where tiles do not overlap, every box stays.
+    whole, unless it is longer than their overlap. A corner of an object that the edge cuts is seen within ``margin``
+    pixels of the edge. Where tiles do not overlap, every box stays.
     """
     sizes = boxes.new_tensor([view.size[::-1] for view in views])[:, None]
-    near = boxes.new_tensor([view.overlaps for view in views])[:, None].div(2).clamp_max(_EDGE)
+    near = boxes.new_tensor([view.overlaps for view in views])[:, None].div(2).clamp_max(margin)
     before, behind = boxes[..., :2].clamp_min(0), (sizes - boxes[..., 2:]).clamp_min(0)  # from the edges
     return ~((before < near[..., :2]) | (behind < near[..., 2:])).any(dim=-1)

@@ -1,4 +1,4 @@
-"""An image's bytes from the web: in a limited time, size and number of redirects."""
+"""An image's bytes from the web, with limits of time, size and number of redirects."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def download(url: str, *, seconds: float = 30.0) -> bytes:
-    """What lies at an ``http(s)://`` address; ``InputError`` where that fails.
+    """The content of an ``http(s)://`` address. Raises ``InputError`` if that fails.
 
-    The server may be silent for ``seconds``, and take twice as many for the bytes; redirects and size are limited too.
+    The server may be silent for ``seconds`` and take twice as long for all bytes. Redirects and size have limits too.
     """
     end = time.monotonic() + 2 * seconds
     request = urllib.request.Request(url, headers={"User-Agent": "cornernet", "Accept": "image/*,*/*;q=0.5"})
     try:
         with urllib.request.build_opener(_Redirects).open(request, timeout=seconds) as answer:
             data = bytearray()
-            while chunk := answer.read1(_CHUNK):  # as it comes, so that a trickle meets the limit of time
+            while chunk := answer.read1(_CHUNK):  # as it comes, so that a slow trickle meets the time limit
                 data += chunk
                 if len(data) > _LARGEST:
-                    raise InputError(f"{url}: more than {_LARGEST >> 20} MiB; download it and give the file")
+                    raise InputError(f"more than {_LARGEST >> 20} MiB", url, "download it and give the file")
                 if time.monotonic() > end:
                     raise TimeoutError
             missing = answer.length  # bytes that were promised and did not come
     except TimeoutError:
-        raise InputError(f"{url}: no whole answer in time; try again, or download it and give the file") from None
+        raise InputError("no whole answer in time", url, "try again, or download it and give the file") from None
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (301, 302, 303, 307, 308):
-            where = f"more than {_REDIRECTS} times, or to what is no web address"
-            raise InputError(f"{url}: redirected {where}; give the image's own address") from None
-        raise InputError(f"{url}: the server answers {error.code} {error.reason}; check the address") from None
+            what = f"redirected more than {_REDIRECTS} times, or to what is no web address"
+            raise InputError(what, url, "give the image's own address") from None
+        raise InputError(f"the server answers {error.code} {error.reason}", url, "check the address") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, TimeoutError):
-            raise InputError(f"{url}: no answer within {seconds:g} s; try again, or check the address") from None
-        raise InputError(f"{url}: cannot be fetched ({reason}); check the address and the network") from None
+            raise InputError(f"no answer within {seconds:g} s", url, "try again, or check the address") from None
+        raise InputError(f"cannot be fetched ({reason})", url, "check the address and the network") from None
     if missing:
-        raise InputError(f"{url}: the connection ended {missing} bytes early; try again")
+        raise InputError(f"the connection ended {missing} bytes early", url, "try again")
     return bytes(data)

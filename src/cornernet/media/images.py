@@ -1,19 +1,19 @@
-"""Images in: files, arrays and Pillow images become uint8 RGB pixels, right way up, or a one-line error.
+"""Files, bytes, arrays and Pillow images become uint8 RGB pixels, upright, or an error of one line.
 
-Pillow opens every file, and decodes most: it says what is wrong with those that are broken. OpenCV decodes colour
-JPEGs, which is a fifth faster (COCO's: 2.2 against 2.7 ms) and gives the same pixels, and what has 16 bits a channel,
-which Pillow truncates. Three choices, made once for every caller:
+Pillow opens every image and decodes most of them, because it says what is wrong with a broken one. OpenCV decodes
+colour JPEGs, because it is a fifth faster (COCO's: 2.2 against 2.7 ms) and gives the same pixels, and images with 16
+bits a channel, because Pillow truncates them. Three choices are made here once for every caller:
 
 - Transparent pixels are laid over white, as viewers show them: that is what a person labelled.
-- EXIF rotation is honoured, unless only the unrotated size fits the label file's.
-- Colour profiles are ignored, as everywhere in detection.
+- EXIF rotation is applied, unless only the unrotated size equals the label file's.
+- Colour profiles are ignored, as is usual in detection.
 """
 
 from __future__ import annotations
 
 import glob
+import io
 import os
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,36 +32,40 @@ from cornernet.hardware import available_memory
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 Pixels = NDArray[np.uint8]
+ImageSource = str | os.PathLike[str] | bytes  # a file's path, or a file's content
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE = 0x0112, 256, 257, (322, 323)
 _GIANT_TILE = 2**22  # pixels of a TIFF's tile
 _DECODED_BYTES = 8  # a pixel is 4 bytes inside Pillow, then 3 in our array
-_SMALL = 64 * 2**20  # bytes; below this nobody asks how much memory there is
+_SMALL = 64 * 2**20  # bytes; below this the available memory is not looked up
 _TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # round(value / 257)
 _OPENING = threading.Lock()
 
 
-def read_image(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> Pixels:
-    """Pixels of an image file: uint8 (H, W, 3) RGB, contiguous and writable.
+def read_image(source: ImageSource, *, name: str | None = None, size: tuple[int, int] | None = None) -> Pixels:
+    """Pixels of an image file, by its path or from its bytes: uint8 (H, W, 3) RGB, contiguous and writable.
 
-    ``size`` is the (height, width) in pixels that the label file gives. Where only the file's unrotated size equals
-    it, EXIF rotation is not applied; where both do (a square, a half turn), it is: labelling tools show images upright.
-    16-bit values are divided by 257 and rounded. Raises ``InputError`` for a file that is missing, unreadable, not an
-    image, truncated, of another size, or too large for the memory there is (checked before decoding).
+    ``name`` is what errors call the image: by default its path, or "image" for bytes. ``size`` is the (height, width)
+    in pixels that the label file gives. If only the file's unrotated size equals it, EXIF rotation is not applied; if
+    both do (a square, a half turn), it is: labelling tools show images upright. 16-bit values are divided by 257 and
+    rounded. Raises ``InputError`` for a file that is missing, unreadable, not an image, truncated, of another size, or
+    too large for the available memory (checked before decoding).
     """
-    with _opened(path) as image:
+    where = _name_of(source, name)
+    with _opened(source, where) as image:
         orientation = _orientation(image)
         stored = _stored_size(image)
         upright = stored[::-1] if orientation >= 5 else stored
         if size is not None and tuple(size) not in (upright, stored):
             raise InputError(
-                f"{path}: the image is {_text(upright)} (height x width), its label file says {_text(size)};"
-                " correct the label file, or give the image that was labelled"
+                f"the image is {_text(upright)} (height x width), its label file says {_text(size)}",
+                where,
+                "correct the label file, or give the image that was labelled",
             )
-        _refuse_giant_tiles(image, path)
-        require_memory(*stored, _DECODED_BYTES, str(path), "save a smaller copy of it")
-        pixels = _decode(image, path)
+        _refuse_giant_tiles(image, where)
+        require_memory(*stored, _DECODED_BYTES, where, "save a smaller copy of it")
+        pixels = _decode(image, where)
         if isinstance(image, TiffImageFile):  # both decoders turn a TIFF upright themselves
             stored_to_upright, upright_to_stored = 1, {6: 8, 8: 6}.get(orientation, orientation)
         else:
@@ -70,23 +74,11 @@ def read_image(path: str | os.PathLike[str], *, size: tuple[int, int] | None = N
     return np.ascontiguousarray(_turn(pixels, stored_to_upright if is_upright else upright_to_stored))
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(height, width) in pixels after EXIF rotation, from the header alone. Raises ``InputError`` as `read_image`."""
-    with _opened(path) as image:
+def image_size(source: ImageSource, *, name: str | None = None) -> tuple[int, int]:
+    """(height, width) in pixels after EXIF rotation, from the header alone. Arguments and errors as in `read_image`."""
+    with _opened(source, _name_of(source, name)) as image:
         height, width = _stored_size(image)
         return (width, height) if _orientation(image) >= 5 else (height, width)
-
-
-@contextmanager
-def bytes_as_file(data: bytes, name: str) -> Iterator[Path]:
-    """A file with these bytes for as long as the block lasts; an ``InputError`` in it speaks of ``name`` instead."""
-    with tempfile.TemporaryDirectory(prefix="cornernet-") as folder:
-        path = Path(folder, "image")
-        path.write_bytes(data)
-        try:
-            yield path
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), name)) from error
 
 
 def to_rgb(image: Any) -> Pixels:
@@ -109,16 +101,18 @@ def to_rgb(image: Any) -> Pixels:
         raise InputError(f"an image must be a file, a numpy array or a Pillow image, not {type(image).__name__}")
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3, 4):
-        hint = "; move the channels last" if image.ndim == 3 and image.shape[0] in (1, 3, 4) else ""
-        raise InputError(f"an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}{hint}")
+        fix = "move the channels last" if image.ndim == 3 and image.shape[0] in (1, 3, 4) else ""
+        what = f"an image array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}"
+        raise InputError(what, fix=fix)
     if image.size == 0:
-        raise InputError(f"an image array must hold pixels; this one is {image.shape}")
+        raise InputError(f"an image array must hold pixels, not have the shape {image.shape}")
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * np.uint8(255)
     elif image.dtype == np.uint16:
         image = _TO_8_BITS[image]
     elif image.dtype != np.uint8:
-        raise InputError(f"an image array must be uint8 (0..255), uint16 or bool, not {image.dtype}; convert it first")
+        what = f"an image array must be uint8 (0..255), uint16 or bool, not {image.dtype}"
+        raise InputError(what, fix="convert it first")
     if channels == 1:
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(_over_white(image) if channels == 4 else image)
@@ -171,7 +165,7 @@ def find_images(sources: Sequence[str | os.PathLike[str]], suffixes: tuple[str, 
     itself is taken whatever its suffix. Raises ``InputError`` naming the source that gives no image.
     """
     if not sources:
-        raise InputError("no images given: name files, folders or globs")
+        raise InputError("no images given", fix="name files, folders or globs")
     found: dict[str, Path] = {}
     for source in sources:
         path = Path(source).expanduser()
@@ -182,20 +176,20 @@ def find_images(sources: Sequence[str | os.PathLike[str]], suffixes: tuple[str, 
         elif glob.has_magic(str(path)):
             paths = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if _is_file(name, suffixes)]
         else:
-            raise InputError(f"{source}: no such file or folder")
+            raise InputError("no such file or folder", source)
         if not paths:
-            raise InputError(f"{source}: no image there (looked for {', '.join(suffixes)})")
+            raise InputError(f"no image there (looked for {', '.join(suffixes)})", source)
         for each in paths:
             found.setdefault(os.path.abspath(each), each)
     return list(found.values())
 
 
 def require_memory(
-    height: int, width: int, bytes_per_pixel: float, where: str, fix: str = "scale it down with --max-size"
+    height: int, width: int, bytes_per_pixel: float, where: object, fix: str = "scale it down with --max-size"
 ) -> None:
-    """Raise ``InputError`` where ``height * width`` pixels need more memory than there is.
+    """Raise ``InputError`` if ``height * width`` pixels need more memory than is available.
 
-    ``where`` names the image in the message and ``mend`` says what to do. Silent where free memory is unknown.
+    ``where`` names the image and ``fix`` says what to do. If the available memory is unknown, nothing is raised.
     """
     needed = height * width * bytes_per_pixel
     if needed < _SMALL:
@@ -203,8 +197,10 @@ def require_memory(
     available = available_memory()
     if available is not None and needed > available:
         raise InputError(
-            f"{where}: {_text((height, width))} pixels (height x width) need {needed / 2**30:.1f} GiB of memory,"
-            f" {available / 2**30:.1f} GiB are available; {fix}"
+            f"{_text((height, width))} pixels (height x width) need {needed / 2**30:.1f} GiB of memory,"
+            f" {available / 2**30:.1f} GiB are available",
+            where,
+            fix,
         )
 
 
@@ -222,7 +218,7 @@ def _files_below(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Warnings and the guard against large images off: `require_memory` guards. Locked, as both are process-wide."""
+    """Switch off warnings and Pillow's limit of pixels, as `require_memory` checks. Both are process-wide: locked."""
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit = Image.MAX_IMAGE_PIXELS
@@ -233,28 +229,30 @@ def _quiet_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def _name_of(source: ImageSource, name: str | None) -> str:
+    """What errors call the image."""
+    return name or ("image" if isinstance(source, bytes) else os.fspath(source))
+
+
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """The image with its header read, its pixels not."""
+def _opened(source: ImageSource, where: str) -> Iterator[Image.Image]:
+    """The image; its header is read, its pixels are not."""
     try:
         with _quiet_pillow():
-            image = Image.open(path, formats=_FORMATS)
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
     except UnidentifiedImageError as error:
-        if os.path.getsize(path) == 0:
-            raise InputError(f"{path}: the file is empty; copy or download it again") from error
-        raise InputError(
-            f"{path}: not an image that can be read ({', '.join(_FORMATS)}); convert it, or leave it out"
-        ) from error
+        if (len(source) if isinstance(source, bytes) else os.path.getsize(source)) == 0:
+            raise InputError("the file is empty", where, "copy or download it again") from error
+        what = f"not an image that can be read ({', '.join(_FORMATS)})"
+        raise InputError(what, where, "convert it, or leave it out") from error
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
+        raise InputError("no such file", where, "check the path") from error
     except IsADirectoryError as error:
-        raise InputError(f"{path}: a folder, not an image; name a file in it") from error
+        raise InputError("a folder, not an image", where, "name a file in it") from error
     except PermissionError as error:
-        raise InputError(f"{path}: no permission to read it; change the file's permissions") from error
+        raise InputError("no permission to read it", where, "change the file's permissions") from error
     except Exception as error:  # Pillow's plugins raise whatever their parsing of a broken header trips on
-        raise InputError(
-            f"{path}: truncated or damaged ({_line(error)}); copy or download it again, or leave it out"
-        ) from error
+        raise _damaged(where, error) from error
     with image:
         yield image
 
@@ -271,53 +269,62 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) before EXIF rotation; newer Pillows say a TIFF's size after it."""
+    """(height, width) before EXIF rotation; newer versions of Pillow give a TIFF's size after it."""
     if isinstance(image, TiffImageFile):
         return int(image.tag_v2[_TIFF_HEIGHT]), int(image.tag_v2[_TIFF_WIDTH])
     return image.height, image.width
 
 
-def _refuse_giant_tiles(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """A TIFF's tiles are decoded whole, however small the image: a file of kilobytes may ask for gigabytes."""
+def _refuse_giant_tiles(image: Image.Image, where: str) -> None:
+    """Raise ``InputError`` for huge tiles: they are decoded whole, so a TIFF of kilobytes may ask for gigabytes."""
     if isinstance(image, TiffImageFile):
         width, height = (int(image.tag_v2.get(tag, 0)) for tag in _TIFF_TILE)
         if width * height > max(_GIANT_TILE, 4 * image.width * image.height):
-            raise InputError(f"{path}: its tiles ({height}x{width}) are far larger than the image; save it anew")
+            raise InputError(f"its tiles ({height}x{width}) are far larger than the image", where, "save it anew")
 
 
-def _decode(image: Image.Image, path: str | os.PathLike[str]) -> Pixels:
-    """(H, W, 3) of an opened file, as stored (a TIFF: upright)."""
+def _decode(image: Image.Image, where: str) -> Pixels:
+    """(H, W, 3) of an opened image, as stored (a TIFF: upright)."""
     is_deep_color = image.mode in ("LA", "RGB", "RGBA", "RGBX") and ";16" in str(getattr(image, "tile", ""))
     try:
-        if image.format == "JPEG" and image.mode == "RGB" and (pixels := _decode_jpeg(path)) is not None:
+        if image.format == "JPEG" and image.mode == "RGB" and (pixels := _decode_jpeg(_content(image))) is not None:
             return pixels
+        content = _content(image) if is_deep_color else b""
         image.load()
-        return _read_deep_color(path) if is_deep_color else _from_pillow(image)
+        return _decode_deep_color(content) if is_deep_color else _from_pillow(image)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise error.at(where) from error
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them trip on
-        raise InputError(
-            f"{path}: truncated or damaged ({_line(error)}); copy or download it again, or leave it out"
-        ) from error
+        raise _damaged(where, error) from error
 
 
-def _decode_jpeg(path: str | os.PathLike[str]) -> Pixels | None:
-    """(H, W, 3) of a colour JPEG, as stored; ``None`` where OpenCV refuses it, as it does truncated ones."""
+def _content(image: Any) -> bytes:
+    """The bytes of the file behind an opened image that is not yet loaded."""
+    place = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(place)
+    return content
+
+
+def _decode_jpeg(content: bytes) -> Pixels | None:
+    """(H, W, 3) of a colour JPEG, as stored; ``None`` if OpenCV refuses it, as it does truncated ones."""
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:  # more pixels than it takes
         return None
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
-def _read_deep_color(path: str | os.PathLike[str]) -> Pixels:
+def _decode_deep_color(content: bytes) -> Pixels:
     """(H, W, 3) of a colour file with 16 bits a channel, which Pillow has already found whole."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()
     logging.setLogLevel(0)  # silent: OpenCV reports unknown TIFF tags on stderr
     try:
         flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-        values = cv2.imdecode(np.fromfile(path, np.uint8), flags)
+        values = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     finally:
         logging.setLogLevel(level)
     if values is None:
@@ -328,11 +335,11 @@ def _read_deep_color(path: str | os.PathLike[str]) -> Pixels:
 def _from_pillow(image: Image.Image) -> Pixels:
     """(H, W, 3) of a loaded Pillow image, as stored."""
     if image.mode == "F":
-        raise InputError("the image holds floating-point values; save it with 8 or 16 bits a channel")
+        raise InputError("the image holds floating-point values", fix="save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise InputError("the image holds 32-bit values; save it with 8 or 16 bits a channel")
+            raise InputError("the image holds 32-bit values", fix="save it with 8 or 16 bits a channel")
         return to_rgb(values.astype(np.uint16))
     if image.has_transparency_data:
         return _over_white(np.array(image.convert("RGBA")))
@@ -367,3 +374,7 @@ def _text(size: Sequence[int]) -> str:
 def _line(error: Exception) -> str:
     """The error's message on one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _damaged(where: str, error: Exception) -> InputError:
+    return InputError(f"truncated or damaged ({_line(error)})", where, "copy or download it again, or leave it out")

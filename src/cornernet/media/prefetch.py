@@ -1,4 +1,4 @@
-"""Work done ahead of time by threads, in order: reading images while the network is busy with the last ones."""
+"""Work that threads do ahead of time, in order: they read images while the network is busy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 def ahead(
     function: Callable[[Any], Any], items: Iterable[Any], *, workers: int = 2, depth: int | None = None
 ) -> Iterator[Any]:
-    """``function(item)`` of every item, in order, begun up to ``depth`` items before it is asked for.
+    """``function(item)`` of every item, in order; calls begin up to ``depth`` items before their result is needed.
 
-    As many results wait in memory; the default is one more than there are ``workers``. An exception is raised where its
-    result is due. Leaving the loop early stops what has not begun.
+    At most ``depth`` results wait in memory; the default is ``workers`` + 1. An exception is raised when its result is
+    asked for. If the caller leaves the loop early, calls that have not begun are cancelled.
     """
     source = iter(items)
     first = islice(source, depth or workers + 1)

@@ -1,7 +1,6 @@
-"""What is to be looked at: image files, folders, globs, addresses, videos, cameras and standard input, as frames.
+"""Frames from image files, folders, globs, addresses, videos, cameras and standard input.
 
-Everything is read when it is asked for, a little ahead, and never kept: a video of hours needs the memory of a few
-frames.
+Frames are read shortly before they are needed and are not kept: a video of hours needs the memory of a few frames.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from cornernet.errors import InputError
 from cornernet.media.download import download
-from cornernet.media.images import IMAGE_SUFFIXES, Pixels, bytes_as_file, find_images, read_image
+from cornernet.media.images import IMAGE_SUFFIXES, Pixels, find_images, read_image
 from cornernet.media.prefetch import ahead
 from cornernet.media.video import VIDEO_SUFFIXES, Video
 
@@ -30,9 +29,9 @@ _LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 by
 class Frame:
     """One image of a source.
 
-    ``source`` is what the user named it by (a path, an address), ``name`` alone among the sources of one call.
-    ``pixels`` (H, W, 3) RGB, or the error that there is instead. ``video``, and ``index`` from 0, where it comes from
-    a video or a camera.
+    ``source`` is what the user gave (a path, an address); ``name`` is unique among the sources of one call. ``pixels``
+    are (H, W, 3) RGB, or the error if they cannot be read. ``video``, and ``index`` counted from 0, are given for
+    frames of a video or a camera.
     """
 
     source: str
@@ -43,13 +42,13 @@ class Frame:
 
     @property
     def stem(self) -> str:
-        """``name``, and for frames of a video their number below it: what files about this frame are called."""
+        """The name of files about this frame: ``name``, and for frames of a video a folder with their number."""
         return self.name if self.index is None else f"{self.name}/{self.index:06d}"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image, or one video or camera, or the error that there is instead; ``name`` is alone among the sources."""
+    """One image, video or camera, or the error if it cannot be opened; ``name`` is unique among the sources."""
 
     place: str
     name: str
@@ -58,19 +57,20 @@ class Source:
 
     @property
     def length(self) -> int | None:
-        """Frames in it; ``None`` where nobody knows."""
+        """Its number of frames; ``None`` if unknown."""
         return self.video.length if self.video else 1
 
 
 def find_sources(places: Sequence[str]) -> list[Source]:
-    """Sources by what names them, in that order.
+    """The sources at ``places``, in that order.
 
-    A file; a folder, searched to the bottom, or a glob, for images and videos; an ``http(s)://`` address of an image;
-    ``camera:0``; ``-``, one image's bytes on standard input. Videos and cameras are opened for a moment; one that
-    cannot be is a source with its error. Raises ``InputError`` for a place where there is nothing.
+    A place is a file; a folder (searched with its subfolders) or a glob of images and videos; an ``http(s)://`` address
+    of an image; ``camera:0``; or ``-``, one image's bytes on standard input. Videos and cameras are opened for a
+    moment; one that cannot be opened becomes a source with its error. Raises ``InputError`` if a place has no image.
     """
     if not places:
-        raise InputError("no images given: name files, folders, globs, addresses, camera:0 or - (standard input)")
+        fix = "name files, folders, globs, addresses, camera:0 or - (standard input)"
+        raise InputError("no images given", fix=fix)
     taken: set[str] = set()
     found: list[Source] = []
     for place in _expanded(places):
@@ -86,16 +86,16 @@ def find_sources(places: Sequence[str]) -> list[Source]:
 
 
 def total_frames(sources: Sequence[Source]) -> int | None:
-    """Frames in all sources together; ``None`` where one does not say, as cameras do not."""
+    """The number of frames in all sources together; ``None`` if one of them is unknown, as with cameras."""
     lengths = [source.length for source in sources]
     return None if None in lengths else sum(length for length in lengths if length)
 
 
 def read_frames(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
-    """The frames of all sources, in order, at most ``depth`` read ahead by threads.
+    """The frames of all sources, in order; threads read at most ``depth`` of them ahead.
 
-    What cannot be read is a frame with its error. After the frames of a video that ends too early comes one more,
-    which says so.
+    An image that cannot be read becomes a frame with its error. A video that ends too early gives one more frame, with
+    an error that says so.
     """
     images: list[Source] = []
     for source in sources:
@@ -133,22 +133,22 @@ def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
 
 def _from_bytes(data: bytes, name: str) -> Pixels:
     if data[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise InputError(f"{name}: a web page, not an image; give the address of the image itself")
-    with bytes_as_file(data, name) as path:
-        return read_image(path)
+        raise InputError("a web page, not an image", name, "give the address of the image itself")
+    return read_image(data, name=name)
 
 
 def _standard_input() -> bytes:
     data = sys.stdin.buffer.read(_LARGEST + 1)
     if not data:
-        raise InputError("standard input: nothing came; pipe an image's bytes into it, as in `... - < photo.jpg`")
+        fix = "pipe an image's bytes into it, as in `... - < photo.jpg`"
+        raise InputError("nothing came", "standard input", fix)
     if len(data) > _LARGEST:
-        raise InputError(f"standard input: more than {_LARGEST >> 20} MiB; give the image as a file")
+        raise InputError(f"more than {_LARGEST >> 20} MiB", "standard input", "give the image as a file")
     return data
 
 
 def _expanded(places: Sequence[str]) -> list[str]:
-    """Every image and video on its own, each once; other kinds of places as they are."""
+    """Every image and video file, each once; other kinds of places as they are."""
     found: dict[str, str] = {}
     for place in places:
         if place == STDIN or place.startswith(CAMERA) or _is_address(place):
@@ -166,7 +166,7 @@ def _is_address(place: str) -> bool:
 def _camera_number(place: str) -> int:
     number = place.removeprefix(CAMERA)
     if not (number.isascii() and number.isdecimal()):
-        raise InputError(f"{place}: give the camera's number, as camera:0")
+        raise InputError("give the camera's number, as camera:0", place)
     return int(number)
 
 
@@ -183,7 +183,7 @@ def _stem(place: str) -> str:
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
-    """The stem, with a number where it is taken; names that differ only in case are one on many disks."""
+    """The stem, with a number if it is taken. On many disks names that differ only in case are the same."""
     name, number = stem, 2
     while name.casefold() in taken:
         name, number = f"{stem}_{number}", number + 1

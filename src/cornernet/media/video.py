@@ -1,4 +1,4 @@
-"""Frames of videos and cameras, one after another, by OpenCV."""
+"""Frames of videos and cameras, one after another, read by OpenCV."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg says on stderr what we say in one line
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg would print on stderr what our errors say
 
 import cv2
 import numpy as np
@@ -21,10 +21,10 @@ _ESTIMATE = 50  # a container may be wrong about the number of its frames by one
 
 
 class Video:
-    """A video file by its path, or a camera by its number; ``place`` is what the user calls it.
+    """A video file, given by its path, or a camera, given by its number; ``place`` is its name in errors.
 
-    ``rate`` in frames a second; ``length`` in frames, ``None`` for a camera or where the file does not say. Raises
-    ``InputError`` where it cannot be opened.
+    ``rate`` is in frames per second; ``length`` in frames, ``None`` for a camera or if the file does not give it.
+    Raises ``InputError`` if it cannot be opened.
     """
 
     def __init__(self, origin: str | int, place: str) -> None:
@@ -41,7 +41,7 @@ class Video:
         return isinstance(self.origin, str)
 
     def frames(self) -> Iterator[Pixels | InputError]:
-        """Frames (H, W, 3) RGB, upright; last an ``InputError`` where there are fewer than the file promises."""
+        """Frames (H, W, 3) RGB, upright; at the end an ``InputError`` if there are fewer than the file promises."""
         count = 0
         with self._opened() as capture:
             while True:
@@ -51,11 +51,10 @@ class Video:
                 count += 1
                 yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
         if not count:
-            yield InputError(f"{self.place}: no frame can be read; {self._fix}")
+            yield InputError("no frame can be read", self.place, self._fix)
         elif self.length and self.length - count > self.length // _ESTIMATE:
-            yield InputError(
-                f"{self.place}: ends after {count} of {self.length} frames, truncated or damaged; copy it again"
-            )
+            what = f"ends after {count} of {self.length} frames, truncated or damaged"
+            yield InputError(what, self.place, "copy it again")
 
     @property
     def _fix(self) -> str:
@@ -68,8 +67,8 @@ class Video:
         logging.setLogLevel(0)
         try:
             if isinstance(self.origin, str):
-                path = os.path.abspath(self.origin)  # FFmpeg takes what stands before a colon for a protocol
-                capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)  # the others know less and print their errors
+                path = os.path.abspath(self.origin)  # FFmpeg takes text before a colon for a protocol
+                capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)  # other backends read fewer formats and print errors
             else:
                 capture = cv2.VideoCapture(self.origin)
         finally:
@@ -77,7 +76,7 @@ class Video:
         try:
             if not capture.isOpened():
                 what = "not a video that can be read" if self.is_file else "no camera there that can be opened"
-                raise InputError(f"{self.place}: {what}; {self._fix}")
+                raise InputError(what, self.place, self._fix)
             yield capture
         finally:
             capture.release()

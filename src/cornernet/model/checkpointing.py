@@ -12,30 +12,18 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from cornernet.model.backbones.hourglass import Hourglass
 from cornernet.model.cornernet import CornerNet
 from cornernet.model.head import CornerHead
 
 
 def checkpoint_activations(model: CornerNet) -> None:
-    """From now on training keeps what enters a part of the network and computes the rest again for the gradient.
+    """From now on training keeps only what enters each part of the network, and computes the rest again.
 
-    Parts are the side, down and up branches of each hourglass level, the innermost blocks and the corner modules. Costs
-    another forward pass. Weights, gradients and batch statistics are those of a training without.
+    Parts are ``CornerNet.recomputed_parts``. This costs another forward pass. Weights, gradients and batch statistics
+    are those of a training without it.
     """
-    for part in recomputed_parts(model):
+    for part in model.recomputed_parts():
         part.forward = partial(_recomputed, part, part.forward)
-
-
-def recomputed_parts(model: CornerNet) -> Iterator[nn.Module]:
-    """What ``checkpoint_activations`` computes again, one at a time; none lies inside another."""
-    for module in model.modules():
-        if isinstance(module, Hourglass):
-            yield from (module.side, module.down, module.up)
-            if not isinstance(module.inner, Hourglass):
-                yield module.inner
-        elif isinstance(module, CornerHead):
-            yield from (module.tl, module.br)
 
 
 def _recomputed(module: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:

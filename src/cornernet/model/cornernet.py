@@ -1,24 +1,22 @@
-"""The network: backbone and one corner head per stack."""
+"""The network: a backbone, and one corner head for each of its outputs."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from cornernet.config import Architecture
-from cornernet.model.backbones.hourglass import HourglassNet
-from cornernet.model.backbones.squeeze import SqueezeNet
+from cornernet.model.backbones.base import Backbone
 from cornernet.model.head import CornerFeatures, CornerHead
-
-BACKBONES = {"hourglass": HourglassNet, "squeeze": SqueezeNet}
 
 
 class StackOutput(NamedTuple):
-    """One stack's answer: heatmap logits (B, num_classes, H, W) and the corner features behind them.
+    """What one head computes everywhere: heatmap logits (B, num_classes, H, W) and the corner features behind them.
 
-    Offsets and embeddings are read where they are needed: ``head.values_at(features, ...)``.
+    Offsets and pairing values are read where they are needed: ``head.values_at(features, ...)``.
     """
 
     tl_heatmap: Tensor
@@ -28,21 +26,19 @@ class StackOutput(NamedTuple):
 
 
 class DenseMaps(NamedTuple):
-    """All six raw maps of one stack: heatmap logits (B, C, H, W), embeddings (B, 1, H, W), offsets (B, 2, H, W).
-
-    In a network that pairs by size, logarithms of width and height (B, 2, H, W) stand in place of embeddings.
-    """
+    """All maps of one output: heatmap logits (B, C, H, W), the pairing rule's values (B, D, H, W), offsets
+    (B, 2, H, W)."""
 
     tl_heatmap: Tensor
     br_heatmap: Tensor
-    tl_embedding: Tensor
-    br_embedding: Tensor
+    tl_pairing: Tensor
+    br_pairing: Tensor
     tl_offset: Tensor
     br_offset: Tensor
 
 
 class CornerNet(nn.Module):
-    """CornerNet (Law and Deng, ECCV 2018) of any hourglass size.
+    """CornerNet (Law and Deng, ECCV 2018): a backbone, and a corner head for each of its outputs.
 
     ``fused`` is the arithmetic of a network that ``model.fuse`` made ready for testing, ``None`` for any other.
     """
@@ -52,19 +48,25 @@ class CornerNet(nn.Module):
     def __init__(self, architecture: Architecture, num_classes: int) -> None:
         super().__init__()
         self.architecture, self.num_classes = architecture, num_classes
-        self.backbone = BACKBONES[architecture.backbone](architecture)
-        self.heads = nn.ModuleList(CornerHead(architecture, num_classes) for _ in range(architecture.num_stacks))
+        self.backbone: Backbone = architecture.backbone.make()
+        channels, outputs = self.backbone.channels, self.backbone.num_outputs
+        self.heads = nn.ModuleList(CornerHead(architecture, channels, num_classes) for _ in range(outputs))
 
     @property
     def bytes_per_pixel(self) -> float:
         """About how much memory a pixel of input takes at test, in float32: what is alive at the widest places.
 
-        Measured: 582 for HourglassNet-104, for which this says 720; decoding takes some of the rest.
+        Measured: 582 for HourglassNet-104, for which this gives 720; decoding takes some of the rest.
         """
         a = self.architecture
-        stem = 2 * (a.channels[0] / 2)  # of stride 2, 4 bytes for 4 pixels
-        wide = 3 * max(a.channels[0], a.feature_channels) + 2 * a.corner_channels
-        return stem + 4 * (wide + 2 * a.branch_channels + 4 * self.num_classes) / self.backbone.stride**2
+        head = 2 * a.corner_channels + 2 * a.branch_channels + 4 * self.num_classes
+        return self.backbone.bytes_per_pixel + 4 * head / self.backbone.stride**2
+
+    def recomputed_parts(self) -> Iterator[nn.Module]:
+        """Modules that training may compute again for the gradient; none lies inside another."""
+        yield from self.backbone.recomputed_parts()
+        for head in self.heads:
+            yield from cast(CornerHead, head).recomputed_parts()
 
     def forward(self, images: Tensor, *, last_only: bool = False) -> list[StackOutput]:
         """Normalised images (B, 3, H, W) to one ``StackOutput`` per stack, or of the last stack alone (testing)."""

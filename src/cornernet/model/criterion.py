@@ -1,13 +1,14 @@
-"""Images to losses: what a training step computes, without Lightning."""
+"""Images to losses: what a training step computes."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from cornernet.config import LossSettings
 from cornernet.model.cornernet import CornerNet
-from cornernet.model.losses import Counts, corner_losses, count_targets
+from cornernet.model.head import CornerValues
+from cornernet.model.losses import Counts, corner_loss, device_counts, focal_loss, world_counts
+from cornernet.model.pairing.base import Pairing
 from cornernet.model.targets import OccupiedMaps, Targets, expand_to_radius, make_targets
 
 
@@ -16,35 +17,48 @@ def batch_losses(
     images: Tensor,
     boxes: Tensor,
     labels: Tensor,
-    weights: LossSettings = LossSettings(),
+    settings: LossSettings = LossSettings(),
     occupied_maps: OccupiedMaps | None = None,
 ) -> dict[str, Tensor]:
-    """The four weighted losses, summed over all stacks, of normalised images (B, 3, S, S) and their objects.
+    """The weighted losses by name, summed over all outputs of the backbone; their sum is minimised.
 
-    Offsets and embeddings are computed at the objects' corners alone, the only places where the losses read them. With
-    ``normalize`` ``"world"`` the mean of all devices' losses is the loss of all their images in one batch. ``planes``
-    of these labels, on the same device, save a GPU from waiting.
+    ``images`` (B, 3, S, S) are normalised; ``boxes`` (B, N, 4) in their pixels and ``labels`` (B, N), -1 for fillers,
+    are their objects. Offsets and pairing values are computed at the objects' corners alone, the only places where the
+    losses read them. With ``normalize`` ``"world"`` the mean of all devices' losses is the loss of all their images in
+    one batch. ``occupied_maps`` of these labels, on the same device, save a GPU from waiting.
     """
     outputs = model(images)
     (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]
-    targets = make_targets(boxes, labels, (height, width), (rows, columns), weights.penalty_reduction, occupied_maps)
-    targets = expand_to_radius(targets, (rows, columns), weights.supervision_radius)
-    counts = _world_counts(targets) if weights.normalize == "world" else None
+    targets = make_targets(boxes, labels, (height, width), (rows, columns), settings.penalty_reduction, occupied_maps)
+    targets = expand_to_radius(targets, (rows, columns), settings.supervision_radius)
+    counts = (world_counts if settings.normalize == "world" else device_counts)(targets)
     total: dict[str, Tensor] = {}
     for output in outputs:
-        sizes = output.head.pairing.truth(boxes[..., :2], boxes[..., 2:])
         values = output.head.values_at(output.features, targets.tl_cells, targets.br_cells)
-        losses = corner_losses(
-            output.tl_heatmap, output.br_heatmap, *values, targets=targets, weights=weights, counts=counts, sizes=sizes
-        )
+        heatmaps = output.tl_heatmap, output.br_heatmap
+        losses = corner_losses(heatmaps, values, output.head.pairing, targets, counts, settings)
         total = {name: total.get(name, 0) + value for name, value in losses.items()}
     return total
 
 
-def _world_counts(targets: Targets) -> Counts:
-    """The counts of all devices' batches together, per device: gradients are averaged over devices afterwards."""
-    counts, world = torch.stack(count_targets(targets)), 1
-    if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(counts)
-        world = torch.distributed.get_world_size()
-    return Counts(*(counts.clamp_min(1) / world))
+def corner_losses(
+    heatmaps: tuple[Tensor, Tensor],
+    values: CornerValues,
+    pairing: Pairing,
+    targets: Targets,
+    counts: Counts,
+    settings: LossSettings = LossSettings(),
+) -> dict[str, Tensor]:
+    """One output's weighted losses: ``heatmap``, ``offset`` and those of ``pairing``, under their own names.
+
+    ``heatmaps`` are the logits (B, C, H, W) of both corners; ``values`` are read at the cells of ``targets``.
+    """
+    tl_focal = focal_loss(heatmaps[0], targets.heatmaps[0], targets.occupied_maps, counts.tl_peaks)
+    br_focal = focal_loss(heatmaps[1], targets.heatmaps[1], targets.occupied_maps, counts.br_peaks)
+    tl_offset = corner_loss(values.tl_offsets, targets.tl_offsets, targets.tl_is_owner, counts.tl_cells)
+    br_offset = corner_loss(values.br_offsets, targets.br_offsets, targets.br_is_owner, counts.br_cells)
+    losses = {"heatmap": (tl_focal + br_focal) / 2, "offset": (tl_offset + br_offset) / 2}
+    losses |= pairing.losses(values.tl_pairing, values.br_pairing, targets, counts)
+    weights = {"heatmap": settings.heatmap, "offset": settings.offset}
+    weights |= pairing.config.losses | settings.pairing_weights
+    return {name: weights[name] * loss for name, loss in losses.items()}

@@ -9,116 +9,113 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cornernet.model.backbones.hourglass import Hourglass
-from cornernet.model.backbones.squeeze import Fire
 from cornernet.model.cornernet import CornerNet
-from cornernet.model.layers import ConvBN
+from cornernet.model.layers import Fusable
 
 _WINOGRAD_CHANNELS = 96  # with fewer, the transforms cost more than they save
-_WINOGRAD_LEVELS = 1  # hourglass levels below the outermost whose maps are still large; a second gains nothing
+_WINOGRAD_MAP = 64  # cells a side of the smallest map, for a typical input, on which they save anything
 _STRIP_ROWS, _STRIP_BYTES = 16, 12 * 2**20  # rows at least, and memory of their sums: what fits a last-level cache
 _GIVE_BACK = 64 * 2**20  # bytes of freed weights
-_TYPICAL_MAP = 128  # cells a side of the outermost maps: what weights are packed for
+_TYPICAL_INPUT, _TYPICAL_MAP = 512, 128  # pixels and cells a side: what weights are packed for
 
 
 def fuse(model: CornerNet, dtype: torch.dtype = torch.float32, *, portable: bool = False) -> CornerNet:
     """``model`` made ready for testing, and for that alone, in place; its arithmetic then is in ``dtype``.
 
-    Only the last stack's head is left. It takes images of ``dtype`` and gives features in it; heatmaps, offsets and
-    embeddings are computed from them in float32. Its parameters are gone: save or train another copy. ``portable``
+    Only the last head is left. The network takes images of ``dtype`` and gives features in it; heatmaps, offsets and
+    pairing values are computed from them in float32. Its parameters are gone: save or train another copy. ``portable``
     keeps to PyTorch's own operators on CPUs too, which exporters know.
     """
     model.eval().requires_grad_(False)
     model.heads = model.heads[-1:]  # the others answer in training only
-    levels = _levels(model)
+    fuser = _Fuser(_map_sizes(model), dtype, portable)
     with torch.no_grad():
-        freed = 0
-        for parent in list(model.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, ConvBN):
-                    freed += child.conv.weight.nbytes
-                    fused = _fuse(child.conv, child.bn, child.relu, dtype, levels.get(child, 0), portable)
-                    setattr(parent, name, fused)
-                    if freed > _GIVE_BACK:
-                        _give_back_memory()
-                        freed = 0
-                elif isinstance(child, Fire):
-                    _fuse_fire(child, dtype, portable)
+        _fuse_layers(model, fuser)
         model.backbone.to(dtype)  # what is left there
-        for head in model.heads:
-            for name in ("tl_heatmap", "br_heatmap"):
-                branch = getattr(head, name)
-                hidden = _fuse(branch.conv, None, True, dtype, 0, portable)
-                out = _fuse(branch.out, None, False, torch.float32, 0, portable)
-                setattr(head, name, nn.Sequential(hidden, out))
     _give_back_memory()
     model.fused = dtype
     return model
 
 
+def _fuse_layers(parent: nn.Module, fuser: _Fuser) -> None:
+    for name, child in list(parent.named_children()):
+        if isinstance(child, Fusable):
+            setattr(parent, name, child.fused(fuser))
+        else:
+            _fuse_layers(child, fuser)
+
+
+def _map_sizes(model: CornerNet) -> dict[nn.Module, int]:
+    """Cells a side of each convolution's output for a typical input, found on shapes alone."""
+    with torch.device("meta"):
+        twin = CornerNet(model.architecture, model.num_classes).eval()
+        twin.heads = twin.heads[-1:]
+        found: dict[nn.Module, int] = {}
+        pairs = zip(twin.modules(), model.modules(), strict=True)
+        own = {layer: other for layer, other in pairs if isinstance(layer, nn.Conv2d)}
+
+        def note(layer: Any, _: Any, output: Tensor) -> None:
+            found[own[layer]] = output.shape[-1]
+
+        for layer in own:
+            layer.register_forward_hook(note)
+        multiple = model.architecture.backbone.size_multiple
+        side = -(-_TYPICAL_INPUT // multiple) * multiple
+        with torch.no_grad():
+            twin(torch.empty(1, 3, side, side), last_only=True)
+    return found
+
+
 def _give_back_memory() -> None:
-    """To the system, what glibc keeps: old weights leave holes between new ones, a gigabyte in the end."""
+    """Return to the system what glibc keeps: old weights leave holes between new ones, a gigabyte in the end."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
 
-def _fuse_fire(fire: Fire, dtype: torch.dtype, portable: bool) -> None:
-    """The batch normalisation of a fire module, over the outputs of two convolutions, into both."""
-    half = fire.expand1.out_channels
-    for i, name in enumerate(("expand1", "expand3")):
-        part = slice(i * half, (i + 1) * half)
-        fused = _fuse(getattr(fire, name), fire.bn, False, dtype, 1 + _WINOGRAD_LEVELS, portable, part)
-        setattr(fire, name, fused)
-    fire.bn = nn.Identity()  # type: ignore[assignment]
+class _Fuser:
+    """Makes one operator of a convolution and what follows it (``layers.FuseConv``), and frees its weights."""
 
+    def __init__(self, map_sizes: dict[nn.Module, int], dtype: torch.dtype, portable: bool) -> None:
+        self.map_sizes, self.dtype, self.portable = map_sizes, dtype, portable
+        self.freed = 0
 
-def _levels(model: CornerNet) -> dict[nn.Module, int]:
-    """How often the maps of each module inside an hourglass were halved, seen from the hourglass's input."""
-    levels: dict[nn.Module, int] = {}
-
-    def visit(hourglass: Hourglass, level: int) -> None:
-        for part in (hourglass.down, hourglass.inner, hourglass.up):
-            levels.update(dict.fromkeys(part.modules(), level + 1))
-        if isinstance(hourglass.inner, Hourglass):
-            visit(hourglass.inner, level + 1)
-
-    for hourglass in cast(nn.ModuleList, model.backbone.hourglasses):
-        visit(cast(Hourglass, hourglass), 0)
-    return levels
-
-
-def _fuse(
-    conv: nn.Conv2d,
-    bn: nn.BatchNorm2d | None,
-    relu: bool,
-    dtype: torch.dtype,
-    level: int,
-    portable: bool,
-    part: slice = slice(None),
-) -> nn.Module:
-    """One operator for ``conv``, whose weights are gone then, and the ``part`` of ``bn`` that is its outputs'."""
-    weight = conv.weight.detach()
-    conv.weight.data = weight.new_empty(0)  # free at once: the two networks are never there together
-    bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
-    if bn is not None:
-        assert bn.running_mean is not None
-        assert bn.running_var is not None
-        scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
-        shift = bn.bias.double() - bn.running_mean.double() * scale
-        weight, bias = weight * scale[part, None, None, None].float(), bias * scale[part] + shift[part]
-    if portable or weight.device.type != "cpu" or not _packable(dtype):
-        return FusedConv(conv, weight.to(dtype), bias.to(dtype), relu)
-    wide = min(conv.in_channels, conv.out_channels) >= _WINOGRAD_CHANNELS
-    plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.groups == 1
-    if wide and plain and level <= _WINOGRAD_LEVELS and dtype == torch.float32:
-        return WinogradConv(weight, bias, relu)
-    return PackedConv(conv, weight.to(dtype), bias.to(dtype), relu, _TYPICAL_MAP >> level)
+    def __call__(
+        self,
+        conv: nn.Conv2d,
+        bn: nn.BatchNorm2d | None = None,
+        *,
+        relu: bool,
+        channels: slice = slice(None),
+        exact: bool = False,
+    ) -> nn.Module:
+        weight = conv.weight.detach()
+        conv.weight.data = weight.new_empty(0)  # free at once: the two networks are never there together
+        self.freed += weight.nbytes
+        if self.freed > _GIVE_BACK:
+            _give_back_memory()
+            self.freed = 0
+        bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
+        if bn is not None:
+            assert bn.running_mean is not None
+            assert bn.running_var is not None
+            scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
+            shift = bn.bias.double() - bn.running_mean.double() * scale
+            weight, bias = weight * scale[channels, None, None, None].float(), bias * scale[channels] + shift[channels]
+        dtype = torch.float32 if exact else self.dtype
+        if self.portable or weight.device.type != "cpu" or not _packable(dtype):
+            return FusedConv(conv, weight.to(dtype), bias.to(dtype), relu)
+        map_size = self.map_sizes[conv]
+        wide = min(conv.in_channels, conv.out_channels) >= _WINOGRAD_CHANNELS
+        plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.groups == 1
+        if wide and plain and map_size >= _WINOGRAD_MAP and dtype == torch.float32:
+            return WinogradConv(weight, bias, relu)
+        return PackedConv(conv, weight.to(dtype), bias.to(dtype), relu, map_size)
 
 
 def _packable(dtype: torch.dtype) -> bool:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from cornernet.config import Architecture
 from cornernet.model.corner_pool import corner_pool_pair
-from cornernet.model.layers import Branch, ConvBN, neighbourhoods
-from cornernet.model.pairing import PAIRINGS
+from cornernet.model.layers import Branch, ConvBN, DenseBranch, neighbourhoods
+from cornernet.model.pairing.base import Pairing
 
 HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
 
@@ -48,41 +48,49 @@ class CornerFeatures(NamedTuple):
 
 
 class CornerValues(NamedTuple):
-    """What the sparse branches say at chosen cells: offsets (B, K, 2) as x, y in cells; embeddings (B, K, 1), or in
-    their place what else pairs corners (``Pairing``)."""
+    """What the sparse branches predict at chosen cells: offsets (B, K, 2) as x, y in cells, and the D values of the
+    pairing rule (B, K, D)."""
 
     tl_offsets: Tensor
     br_offsets: Tensor
-    tl_embeddings: Tensor
-    br_embeddings: Tensor
+    tl_pairing: Tensor
+    br_pairing: Tensor
 
 
 class CornerHead(nn.Module):
-    """Corner modules and branches of one stack; can be asked in parts, so that test and training pay for no more."""
+    """Corner modules and branches of one output of the backbone, ``channels`` wide; can be asked in parts."""
 
-    def __init__(self, architecture: Architecture, num_classes: int) -> None:
+    def __init__(self, architecture: Architecture, channels: int, num_classes: int) -> None:
         super().__init__()
-        channels, hidden = architecture.feature_channels, architecture.branch_channels
+        hidden, kernel = architecture.branch_channels, architecture.branch_kernel
         pooling: Any = {"pooling": architecture.corner_pooling, "window": architecture.pool_window}
         self.tl = CornerModule(channels, architecture.corner_channels, "tl", **pooling)
         self.br = CornerModule(channels, architecture.corner_channels, "br", **pooling)
-        kernel = architecture.branch_kernel
-        self.tl_heatmap = Branch(channels, hidden, num_classes, kernel)
-        self.br_heatmap = Branch(channels, hidden, num_classes, kernel)
+        self.tl_heatmap = DenseBranch(channels, hidden, num_classes, kernel)
+        self.br_heatmap = DenseBranch(channels, hidden, num_classes, kernel)
         self.tl_offset = Branch(channels, hidden, 2, kernel)
         self.br_offset = Branch(channels, hidden, 2, kernel)
-        self.pairing = PAIRINGS[architecture.pairing](channels, hidden, kernel)
+        self.pairing: Pairing = architecture.pairing.make(channels, hidden, kernel)
         self._initialize()
 
     def _initialize(self) -> None:
         """As OpenMMLab's networks began: the branches' last layers as PyTorch does, all others by He, fan out."""
-        for name, layer in self.named_modules():
-            if isinstance(layer, nn.Conv2d) and not (name.endswith(".out") and layer.kernel_size == (1, 1)):
+        last = {branch.out for branch in self.modules() if isinstance(branch, Branch)}
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and layer not in last:
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        for heatmap in (self.tl_heatmap, self.br_heatmap):
-            nn.init.constant_(heatmap.out.bias, HEATMAP_BIAS)  # type: ignore[arg-type]
+        for layer in self.class_layers():
+            nn.init.constant_(layer.bias, HEATMAP_BIAS)  # type: ignore[arg-type]
+
+    def class_layers(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        """The layers that have one output channel for each class."""
+        return self.tl_heatmap.out, self.br_heatmap.out
+
+    def recomputed_parts(self) -> tuple[nn.Module, ...]:
+        """Modules that training may compute again for the gradient instead of keeping their activations."""
+        return self.tl, self.br
 
     def corner_features(self, feature: Tensor) -> CornerFeatures:
         """Backbone feature (B, C, H, W) to the two corner features."""
@@ -100,9 +108,9 @@ class CornerHead(nn.Module):
         *,
         neighbourhoods: Callable[[Tensor, Tensor], Tensor] = neighbourhoods,
     ) -> CornerValues:
-        """Offsets and embeddings at cells (B, K) int64, row * W + column, only.
+        """Offsets and pairing values at cells (B, K) int64, row * W + column, only.
 
-        ``neighbourhoods`` cuts the patches (B, K, 9, C) around the cells out of a feature.
+        ``neighbourhoods`` reads the surroundings of cells, as ``layers.neighbourhoods`` does.
         """
         tl, br = neighbourhoods(features.tl, tl_cells), neighbourhoods(features.br, br_cells)
         return CornerValues(

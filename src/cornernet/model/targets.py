@@ -1,7 +1,7 @@
-"""What the network should have said: targets of a batch.
+"""Training targets of a batch.
 
-Most of COCO's 80 heatmaps of an image are empty; dense targets of a batch of 48 would be half a gigabyte. So only the
-planes with objects are made, and the losses treat all else as background.
+Most of the 80 heatmaps of a COCO image are empty, and dense targets for a batch of 48 would take half a gigabyte. So
+only the occupied heatmaps are made, those that hold objects. The losses treat all others as background.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ FIXED_RADIUS = 2.5
 
 
 class OccupiedMaps(NamedTuple):
-    """The (image, class) pairs of a batch that have objects: only their heatmaps are made. Built by ``find_planes``.
+    """The heatmaps of a batch that hold objects, as pairs (image, class). Built by ``find_occupied_maps``.
 
-    ``images`` and ``classes`` (P,) say which; those with most objects come first. ``objects`` (M,) are the batch's
-    valid objects, as indices into its B * N: first one of every plane, then a second one of the first ``turns[1]``
-    planes, and so on; ``turns`` sums to M.
+    ``images`` and ``classes`` (P,) name them; the maps with most objects come first. ``objects`` (M,) are the valid
+    objects of the batch, as indices into its B * N: first one object of every map, then a second one of the first
+    ``turns[1]`` maps, and so on. ``turns`` sums to M.
     """
 
     images: Tensor
@@ -33,10 +33,11 @@ class OccupiedMaps(NamedTuple):
 class Targets(NamedTuple):
     """Targets of a batch of B images with at most N objects each, on a map of H by W cells.
 
-    ``heatmaps`` (2, P, H, W): of top-left and of bottom-right corners, for the P ``planes`` with objects; all others
-    are zero. The rest per object: ``tl_cells``, ``br_cells`` (B, N) int64, row * W + column; ``tl_offsets``,
-    ``br_offsets`` (B, N, 2) as x, y in cells; ``valid`` (B, N), False for fillers; ``tl_owns``, ``br_owns`` (B, N): the
-    object is the last valid one in its cell, so the cell's offset is its own.
+    ``heatmaps`` (2, P, H, W) are the top-left and the bottom-right ones of the P ``occupied_maps``; all other heatmaps
+    are zero. Everything else is per object. ``tl_cells`` and ``br_cells`` (B, N) int64 are row * W + column.
+    ``tl_offsets`` and ``br_offsets`` (B, N, 2) are x, y in cells. ``valid`` (B, N) is False for fillers.
+    ``tl_is_owner`` and ``br_is_owner`` (B, N): the object is the last valid one in its cell, so that what is
+    learnt there is its own. ``boxes`` (B, N, 4) are x1 y1 x2 y2 in pixels of the input.
     """
 
     heatmaps: Tensor
@@ -48,10 +49,11 @@ class Targets(NamedTuple):
     tl_is_owner: Tensor
     br_is_owner: Tensor
     valid: Tensor
+    boxes: Tensor
 
 
 def find_occupied_maps(labels: Tensor) -> OccupiedMaps:
-    """Which heatmaps a batch of ``labels`` (B, N), -1 for fillers, has anything in; on the CPU, where labels begin."""
+    """The occupied heatmaps of a batch of ``labels`` (B, N), -1 for fillers; found on the CPU, where labels begin."""
     flat = labels.cpu().numpy().reshape(-1)
     objects = np.flatnonzero(flat >= 0)
     pairs = np.stack((objects // max(1, labels.shape[1]), flat[objects]))
@@ -122,7 +124,7 @@ def make_targets(
     tl_offsets, br_offsets = position - cells
     is_owner = _last_in_cell(tl_cells, valid), _last_in_cell(br_cells, valid)
     heatmaps = _gaussians(cells, radius, occupied_maps, map_size)
-    return Targets(heatmaps, occupied_maps, tl_cells, br_cells, tl_offsets, br_offsets, *is_owner, valid)
+    return Targets(heatmaps, occupied_maps, tl_cells, br_cells, tl_offsets, br_offsets, *is_owner, valid, boxes)
 
 
 def expand_to_radius(targets: Targets, map_size: tuple[int, int], radius: int) -> Targets:
@@ -152,7 +154,7 @@ def expand_to_radius(targets: Targets, map_size: tuple[int, int], radius: int) -
     tl_cells, tl_offsets, tl_is_owner = side(targets.tl_cells, targets.tl_offsets, targets.tl_is_owner)
     br_cells, br_offsets, br_is_owner = side(targets.br_cells, targets.br_offsets, targets.br_is_owner)
     corners = tl_cells, br_cells, tl_offsets, br_offsets, tl_is_owner, br_is_owner
-    return Targets(targets.heatmaps, targets.occupied_maps, *corners, targets.valid)
+    return Targets(targets.heatmaps, targets.occupied_maps, *corners, targets.valid, targets.boxes)
 
 
 def _last_in_cell(cells: Tensor, valid: Tensor) -> Tensor:

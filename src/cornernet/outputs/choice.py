@@ -1,4 +1,4 @@
-"""Which files are written: the words of ``--save``."""
+"""The words of ``--save``: which files are written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def parse_kinds(text: str | None) -> list[OutputKind]:
         return ["json", "pictures", "video"]
     words = {word.strip() for word in text.split(",")}
     if not words <= set(get_args(OutputKind)):
-        raise InputError(f"--save {text}: choose from {', '.join(get_args(OutputKind))}, joined by commas")
+        raise InputError(f"choose from {', '.join(get_args(OutputKind))}, joined by commas", f"--save {text}")
     return [kind for kind in get_args(OutputKind) if kind in words]
 
 

@@ -1,4 +1,4 @@
-"""Results to look at: pictures, crops of every box, annotated videos."""
+"""Writers of pictures, of a crop of every box, and of annotated videos."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pictures(Writer):
 
 
 class Explanations(Writer):
-    """NAME_heatmaps.jpg and NAME_pairs.jpg: what the network saw."""
+    """NAME_heatmaps.jpg and NAME_pairs.jpg: the network's heatmaps and the pairs of corners."""
 
     def __init__(self, folder: Path, threshold: float) -> None:
         self.folder, self.threshold = folder, threshold
@@ -46,7 +46,7 @@ class Explanations(Writer):
 
 
 class Crops(Writer):
-    """crops/CLASS/NAME_01.jpg ...: the inside of every box, numbered from the best of its image on."""
+    """crops/CLASS/NAME_01.jpg ...: the inside of every box, numbered in the order of the scores of its image."""
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.folder, self.names = folder / "crops", safe_names(class_names)
@@ -60,7 +60,7 @@ class Crops(Writer):
 
 
 class Videos(Writer):
-    """NAME.mp4 for every video and camera: its frames with their boxes, as many a second."""
+    """NAME.mp4 for every video and camera: its frames with their boxes, at the same frame rate."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,10 +83,10 @@ class Videos(Writer):
         target = self.folder / f"{self.name}.mp4"
         try:
             if Video(str(self.part), str(target)).length != self.count:  # OpenCV does not tell of a full disk
-                raise InputError(f"{target}: not all frames could be written")
+                raise InputError("not all frames could be written", target)
             self.part.replace(target)
         except (InputError, OSError) as error:
-            raise InputError(f"cannot write {target}: make room there, or write elsewhere") from error
+            raise InputError("cannot be written", target, "make room there, or write elsewhere") from error
         finally:
             self.discard()
 
@@ -103,10 +103,8 @@ class Videos(Writer):
         self.writer = cv2.VideoWriter(str(self.part), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
         self.name, self.count = name, 0
         if not self.writer.isOpened():
-            raise InputError(
-                f"cannot write {self.folder / name}.mp4: no video of {size[0]}x{size[1]} pixels can be made there;"
-                " write elsewhere, or choose --save pictures"
-            )
+            what = f"cannot be written (no video of {size[0]}x{size[1]} pixels can be made there)"
+            raise InputError(what, f"{self.folder / name}.mp4", "write elsewhere, or choose --save pictures")
 
 
 def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: Path) -> None:
@@ -118,7 +116,7 @@ def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: P
 
 
 def safe_names(class_names: Sequence[str]) -> list[str]:
-    """A folder name for each class that every file system takes, each another one also where case does not count."""
+    """A folder name for each class; every file system accepts it, and no two are equal even if case is ignored."""
     names: list[str] = []
     for class_name in class_names:
         plain = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in class_name)

@@ -1,4 +1,4 @@
-"""Boxes as files for other programs: our JSON, COCO, CSV, YOLO. Entries go to disk as they come."""
+"""Writers of boxes for other programs: our JSON, COCO, CSV, YOLO. Entries go to disk at once."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class CocoFile(Writer):
 
 
 class CsvFile(Writer):
-    """detections.csv: one line a box, corners in pixels; ``frame`` is empty for images."""
+    """detections.csv: one line per box, corners in pixels; ``frame`` is empty for images."""
 
     def __init__(self, folder: Path) -> None:
         self.target = folder / "detections.csv"
@@ -91,10 +91,10 @@ class CsvFile(Writer):
 
 
 class YoloFiles(Writer):
-    """labels/NAME.txt for every image, and classes.txt with a name a line.
+    """labels/NAME.txt for every image, and classes.txt with one name per line.
 
-    A box a line: class, centre x and y, width and height as shares of the image's, score. An image without boxes has
-    an empty file.
+    One line per box: class, centre x and y, width and height as shares of the image's, score. An image without boxes
+    has an empty file.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:

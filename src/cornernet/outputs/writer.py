@@ -1,4 +1,4 @@
-"""What all ways of writing results have in common, and text that waits on disk."""
+"""The interface of all writers, a thread that runs them, and text that waits on disk."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WAITING = 4  # results at most that wait to be written, each with its image in 
 
 
 class Writer:
-    """Takes one result after another; its files are there, whole, at the latest after ``finish``.
+    """Takes one result after another; its files are complete at the latest after ``finish``.
 
-    Nothing of it grows in memory with the number of results. ``discard`` comes last, also where something failed. All
-    raise ``InputError`` where a file cannot be written.
+    Its memory does not grow with the number of results. ``discard`` is called last, also after a failure. All methods
+    raise ``InputError`` if a file cannot be written.
     """
 
     def add(self, result: Result) -> None:
@@ -29,16 +29,16 @@ class Writer:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Write what stands in one file about all."""
+        """Write the files that are about all results."""
 
     def discard(self) -> None:
-        """Leave no half file behind."""
+        """Remove incomplete files."""
 
 
 class WriteBehind:
-    """All writers, in a thread of their own: they draw and write while the network is at the next images.
+    """Runs all writers in a thread of its own: they draw and write while the network works on the next images.
 
-    A context: at its end everything is written, or, where something failed, no half file stays.
+    A context manager: at its end everything is written, or, after a failure, incomplete files are removed.
     """
 
     def __init__(self, writers: Sequence[Writer]) -> None:
@@ -46,7 +46,7 @@ class WriteBehind:
         self.waiting: deque[Future[None]] = deque()
 
     def add(self, result: Result) -> None:
-        """Have a result written; waits where too many do, and raises what went wrong with earlier ones."""
+        """Queue a result. Waits while too many are queued, and raises the error of an earlier one."""
         self.waiting.append(self.pool.submit(self._write, result))
         while len(self.waiting) > _WAITING or (self.waiting and self.waiting[0].done()):
             self.waiting.popleft().result()
@@ -71,29 +71,30 @@ class WriteBehind:
 
 
 class Scratch:
-    """Text that becomes a part of the file ``target``: until then in a nameless file beside it, gone with us."""
+    """Text that later becomes a part of the file ``target``; until then it is in an unnamed file beside it."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        with self._told():
+        with self._write_errors():
             self.file = tempfile.TemporaryFile(dir=target.parent)  # noqa: SIM115 - lives as long as we do
 
     def add(self, text: str) -> None:
         """Append the text."""
-        with self._told():
-            # A file name may hold bytes that are no text; of them this makes what JSON takes for an escape.
+        with self._write_errors():
+            # A file name may have bytes that are not UTF-8; this writes them as escapes, which JSON can read.
             self.file.write(text.encode(errors="backslashreplace"))
 
     def pour(self, into: BinaryIO) -> None:
         """Write all of it to another file."""
-        with self._told():
+        with self._write_errors():
             self.file.seek(0)
             shutil.copyfileobj(self.file, into)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot write {self.target}: {reason}; make room there, or write elsewhere") from error
+            fix = "make room there, or write elsewhere"
+            raise InputError(f"cannot be written ({reason})", self.target, fix) from error

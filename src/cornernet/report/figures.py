@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.evaluation.matching import THRESHOLDS, Ranking, Scores, precision_recall
 from cornernet.report.charts import Line, Upright, line_chart
-from cornernet.report.logs import smooth
+from cornernet.report.logs import loss_parts, smooth
 
 
 class Figure(NamedTuple):
@@ -35,7 +34,7 @@ def curves(training: Sequence[dict[str, Any]], validation: Sequence[dict[str, An
     rate = Line("learning rate", x, [entry.get("lr") for entry in training])
     charts = (
         ("loss, smoothed", lines(["loss"]), True),
-        ("parts of the loss, smoothed", lines(list(OPENMMLAB_LOSSES)), True),
+        ("parts of the loss, smoothed", lines(loss_parts(training)), True),
         ("learning rate", [rate], True),
         ("validation", points, False),
     )

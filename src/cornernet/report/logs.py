@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,20 @@ from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.errors import InputError
 
 SMOOTHING = 0.1
+_NO_PARTS = ("kind", "epoch", "step", "lr", "loss")  # of a line of ours; all else in it is a part of the loss
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Training and validation lines with our names, ``x`` the epochs passed by then.
+    """Training and validation lines with our names; ``x`` is the number of epochs passed, ``parts`` the loss's parts.
 
-    A last line that was cut off is left out with a warning. Raises ``InputError`` where a file is no log.
+    A last line that was cut off is left out with a warning. Raises ``InputError`` if a file is no log.
     """
     if path.is_dir():
         path = path / "log.jsonl"
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no log to read ({error}); name a run's folder or its log.jsonl") from None
+        raise InputError(f"no log to read ({error})", path, "name a run's folder or its log.jsonl") from None
     training, validation = [], []
     for number, line in enumerate(lines, start=1):
         try:
@@ -33,9 +35,9 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             if number == len(lines):
                 print(f"warning: {path}: line {number} is cut off and left out", file=sys.stderr)
                 continue
-            raise InputError(f"{path}: line {number} is no JSON; is this a training log?") from None
+            raise InputError(f"line {number} is no JSON", path, "is this a training log?") from None
         if not isinstance(entry, dict):
-            raise InputError(f"{path}: line {number} is no JSON object; is this a training log?")
+            raise InputError(f"line {number} is no JSON object", path, "is this a training log?")
         kind = entry.get("kind") or {"train": "train", "val": "validation"}.get(entry.get("mode", ""))
         if kind is None and any("bbox_mAP" in key for key in entry):
             kind = "validation"
@@ -46,17 +48,27 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         elif kind == "validation":
             validation.append(_ours(entry))
     if not training and not validation:
-        raise InputError(f"{path}: no line of training or validation in it; is this a training log?")
+        raise InputError("no line of training or validation in it", path, "is this a training log?")
     _place(training, validation)
     return training, validation
+
+
+def loss_parts(training: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of the parts of the loss in a log's training lines, in their order."""
+    return list(dict.fromkeys(name for entry in training for name in entry["parts"]))
 
 
 def _ours(entry: dict[str, Any]) -> dict[str, Any]:
     """An entry under our names, its epoch counted from 0."""
     found = dict(entry)
-    for ours, theirs in OPENMMLAB_LOSSES.items():
-        if theirs in entry:
-            found[ours] = entry[theirs]
+    if "kind" in entry:
+        parts = [name for name in entry if name not in _NO_PARTS]
+    else:
+        ours = {theirs: name for name, theirs in OPENMMLAB_LOSSES.items()}
+        losses = {ours.get(key, key.removesuffix("_loss")): entry[key] for key in entry if key.endswith("_loss")}
+        parts = list(losses)
+        found |= losses
+    found["parts"] = parts
     for ours, theirs in (("AP", "bbox_mAP"), ("AP50", "bbox_mAP_50"), ("AP75", "bbox_mAP_75")):
         for key in (theirs, f"coco/{theirs}"):
             if key in entry:
@@ -67,7 +79,7 @@ def _ours(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(training: list[dict[str, Any]], validation: list[dict[str, Any]]) -> None:
-    """Give every entry its ``x``: lines of an epoch lie evenly in it, a validation at its end."""
+    """Set ``x`` of every entry: the lines of an epoch are spread evenly over it, a validation is at its end."""
     usual = Counter(entry["epoch"] for entry in training)
     count, seen = max(usual.values(), default=1), Counter()
     for entry in training:
@@ -78,7 +90,7 @@ def _place(training: list[dict[str, Any]], validation: list[dict[str, Any]]) -> 
 
 
 def smooth(values: list[float | None]) -> list[float | None]:
-    """An exponential moving average that steps over what is not there."""
+    """An exponential moving average that ignores missing values."""
     averages, last = [], None
     for value in values:
         if value is not None:

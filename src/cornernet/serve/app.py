@@ -1,8 +1,8 @@
-"""The routes: what is asked for, and in which form it is answered."""
+"""The routes of the server, and the form of their answers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from cornernet.drawing.text import class_color
+from cornernet.errors import InputError
 from cornernet.serve.drain import DrainBody
 from cornernet.serve.limits import RequestError
 from cornernet.serve.metrics import Measured
@@ -38,7 +39,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Error} for code in (
 
 
 def make_app(service: Service, model: str, device: str) -> FastAPI:
-    """The application; ``model`` and ``device`` are what /health says of the detector. Closing it ends its thread."""
+    """The application; /health reports ``model`` and ``device``. The detector's thread ends when it is closed."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +60,7 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
         threshold: Annotated[float, Query(ge=0, le=1)] = service.detector.threshold,
         format: Literal["json", "picture"] = "json",
     ) -> Response:
-        """Boxes of an image, the body itself or a form's field, as JSON or as an annotated JPEG."""
+        """Boxes of an image, given as the body or as a form's field; as JSON or as an annotated JPEG."""
         if format == "picture":
             return Response(await service.picture(request, threshold), media_type="image/jpeg")
         return JSONResponse(detections_as_json(await service.predict(request), threshold))
@@ -75,7 +76,7 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health(response: Response) -> dict[str, Any]:
-        """Whether the server lives and is ready, and what it serves; 503 where it is not ready."""
+        """Whether the server is alive and ready, and what it serves; 503 if it is not ready."""
         detector, ready = service.detector, service.batcher.is_alive
         response.status_code = 200 if ready else 503
         colors = ["#{:02x}{:02x}{:02x}".format(*class_color(i)) for i in range(len(detector.class_names))]
@@ -96,24 +97,29 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    """Every error is one line of JSON."""
+    """Every error is sent as JSON, with the fields of ``schema.Error``."""
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, error.status, error.headers)
+        return _as_json(error.status, error.error, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-        return JSONResponse({"error": faults}, 422)
+        return _as_json(422, InputError(faults))
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        there = "there are POST /predict, POST /explain, GET /, /health, /metrics and /openapi.json"
-        reason = f"{request.method} {request.url.path}: {error.detail}; {there}"
-        return JSONResponse({"error": reason}, error.status_code, error.headers)
+        fix = "there are POST /predict, POST /explain, GET /, /health, /metrics and /openapi.json"
+        where = f"{request.method} {request.url.path}"
+        return _as_json(error.status_code, InputError(error.detail, where, fix), error.headers)
 
     @app.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return JSONResponse({"error": f"internal error: {reason}; please report it"}, 500)
+        return _as_json(500, InputError(reason, "internal error", "please report it"))
+
+
+def _as_json(status: int, error: InputError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    fields = {"error": str(error), "what": error.what, "where": error.where, "fix": error.fix}
+    return JSONResponse(fields, status, headers)

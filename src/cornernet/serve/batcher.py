@@ -1,4 +1,4 @@
-"""One thread owns the detector; what waits for it goes through the network together."""
+"""One thread owns the detector; images that wait for it share a pass through the network."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class _Job:
 
 
 class Batcher:
-    """Images in, from any number of coroutines; detections out, of batches as they came together.
+    """Takes images from any number of coroutines, detects in batches, and returns each image's detections.
 
-    Up to ``size`` images that came within ``wait`` seconds after the first are taken at once, and those of one padded
-    size share a pass. An explanation is a pass of its own.
+    A batch has up to ``size`` images that arrive within ``wait`` seconds after the first; images of one padded size
+    share a pass. An explanation has a pass of its own.
     """
 
     def __init__(self, detector: BaseDetector, *, size: int, wait: float, metrics: ServerMetrics) -> None:
@@ -42,20 +42,20 @@ class Batcher:
         self._thread.start()
 
     async def detect(self, image: Pixels) -> Detections:
-        """Detections in an image (H, W, 3); raises what the detector raised."""
+        """Detections in an image (H, W, 3). Raises whatever the detector raises."""
         return await self._ask(image, explain=False)
 
     async def explain(self, image: Pixels) -> Explanation:
-        """What the network saw in an image (H, W, 3); raises what the detector raised."""
+        """The explanation of an image (H, W, 3). Raises whatever the detector raises."""
         return await self._ask(image, explain=True)
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread still works."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Finish what has come and end the thread."""
+        """Finish the waiting jobs and end the thread."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -78,7 +78,7 @@ class Batcher:
                 self._answer(group)
 
     def _gather(self) -> list[_Job]:
-        """The next jobs, as many as make a batch or came in time; none when all is done."""
+        """The next batch of jobs: all that arrive in time, at most ``size``; empty after ``close``."""
         batch: list[_Job] = []
         job, end = self._jobs.get(), time.monotonic() + self.wait
         while job is not None:
@@ -93,7 +93,7 @@ class Batcher:
         return batch
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
-        """One pass, and its results or its error to whoever waits for them."""
+        """Run one pass and give each job its result or the error."""
         start = time.perf_counter()
         try:
             if jobs[0].explain:

@@ -1,4 +1,4 @@
-"""Refusals that arrive: the rest of a body is heard out for a moment before an early answer."""
+"""Early answers that reach the client: the server reads the rest of the body for a moment before it answers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SECONDS = 1.0
 
 
 class DrainBody:
-    """ASGI middleware: before an answer that comes early, reads on for a second at most and drops what it reads.
+    """ASGI middleware: before an early answer it reads the rest of the body, for a second at most, and drops it.
 
-    Many clients send everything before they read; with the connection closed they would never see the answer.
+    Many clients send the whole body before they read. If the connection closed earlier, they would not see the answer.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -21,7 +21,7 @@ class DrainBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        # Who expects "100 Continue" waits for it with the body: to read would be to ask for it.
+        # A client that expects "100 Continue" sends no body before it; reading would ask for the body.
         if scope["type"] != "http" or scope["method"] != "POST" or b"expect" in dict(scope["headers"]):
             await self.app(scope, receive, send)
             return
@@ -33,7 +33,7 @@ class DrainBody:
             is_whole = not message.get("more_body", False)
             return message
 
-        async def lingering(message: Message) -> None:
+        async def draining(message: Message) -> None:
             if message["type"] == "http.response.start":
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_SECONDS):
@@ -41,4 +41,4 @@ class DrainBody:
                             await noting()
             await send(message)
 
-        await self.app(scope, noting, lingering)
+        await self.app(scope, noting, draining)

@@ -1,17 +1,19 @@
-"""What a server allows, and how it says no."""
+"""A server's limits, and the error of a request that it refuses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from cornernet.errors import InputError
 
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of a server: times in seconds, sizes in bytes and pixels.
 
-    Up to ``batch_size`` images that came within ``batch_wait`` share a pass. ``queue`` requests are inside at once,
-    each with at most ``max_bytes`` of body and ``max_pixels`` of image. ``timeout`` is for the body to come, and again
-    for the answer.
+    Up to ``batch_size`` images that arrive within ``batch_wait`` share a pass. At most ``queue`` requests are accepted
+    at once, each with at most ``max_bytes`` of body and ``max_pixels`` of image. The body must arrive within
+    ``timeout``, and the answer must be ready within ``timeout`` after that.
     """
 
     batch_size: int = 8
@@ -23,9 +25,11 @@ class Limits:
 
 
 class RequestError(Exception):
-    """A request that gets no boxes: HTTP status, and one line that says why and what to do."""
+    """A request that gets no boxes: its HTTP status, and the fields of an ``InputError``, which are sent as JSON."""
 
-    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
+    def __init__(
+        self, status: int, what: str, where: str = "", fix: str = "", *, retry_after: int | None = None
+    ) -> None:
+        self.status, self.error = status, InputError(what, where, fix)
+        super().__init__(str(self.error))
         self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}

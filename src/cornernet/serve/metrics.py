@@ -1,4 +1,4 @@
-"""What a server did, in Prometheus' text format."""
+"""Counters and times of a server, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class ServerMetrics:
-    """Counters and histograms of one server; ``waiting`` tells how many requests are inside."""
+    """Counters and histograms of one server; ``waiting`` returns how many requests are not yet answered."""
 
     def __init__(self, waiting: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
@@ -41,7 +41,7 @@ class ServerMetrics:
 
 
 class Measured:
-    """ASGI middleware: counts and times every request, whatever becomes of it, and adds ``headers`` to its answer."""
+    """ASGI middleware: counts and times every request, failed ones too, and adds ``headers`` to its answer."""
 
     def __init__(self, app: ASGIApp, metrics: ServerMetrics, headers: dict[str, str]) -> None:
         self.app, self.metrics = app, metrics

@@ -1,4 +1,4 @@
-"""Results in the form in which they are sent: JSON, an annotated JPEG, heatmaps as small pictures."""
+"""Results as they are sent: JSON, an annotated JPEG, heatmaps as small pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from PIL import Image
 
 from cornernet.drawing.draw import BOTTOM_RIGHT_COLOR, TOP_LEFT_COLOR, draw_detections
 from cornernet.drawing.text import Color
-from cornernet.explain.reasons import said_by
 from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
 from cornernet.serve.limits import RequestError
@@ -23,17 +22,16 @@ _SIDE = 400  # pixels of a heatmap's longer side: as wide as it is shown
 
 
 def detections_as_json(found: Detections, threshold: float) -> dict[str, Any]:
-    """Detections of at least ``threshold`` with what is needed to make sense of them."""
+    """Detections of at least ``threshold``, with the image's size and the class names."""
     return _about(found, threshold) | {"detections": found.above(threshold).as_dicts()}
 
 
 def detections_as_jpeg(image: Pixels, found: Detections, threshold: float) -> bytes:
-    """An image (H, W, 3) with its boxes of at least ``threshold``; ``Refusal`` where it is too long for JPEG."""
+    """An image (H, W, 3) with its boxes of at least ``threshold``. ``RequestError`` 413 if too large for JPEG."""
     height, width = image.shape[:2]
     if max(height, width) > _LONGEST_JPEG:
-        raise RequestError(
-            413, f"{height}x{width} pixels: a JPEG has {_LONGEST_JPEG} a side at most; ask for format=json"
-        )
+        what = f"a JPEG has {_LONGEST_JPEG} a side at most"
+        raise RequestError(413, what, f"{height}x{width} pixels", "ask for format=json")
     picture = cv2.cvtColor(draw_detections(image, found, threshold), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", picture)[1].tobytes()
 
@@ -41,7 +39,8 @@ def detections_as_jpeg(image: Pixels, found: Detections, threshold: float) -> by
 def explanation_as_json(seen: Explanation, detector: BaseDetector) -> dict[str, Any]:
     """All detections with both corners, and both heatmaps.
 
-    A corner has its position in pixels of the image, its score, and its embedding where it is the first view's.
+    A corner has its position in pixels of the image, its score, and what it predicts of its object under that value's
+    name (``PairingWords``); null where another view than the first found it.
     """
     found = seen.detections
     entries = [
@@ -51,7 +50,10 @@ def explanation_as_json(seen: Explanation, detector: BaseDetector) -> dict[str, 
         "top_left": _picture(seen.tl_heatmap, seen, TOP_LEFT_COLOR),
         "bottom_right": _picture(seen.br_heatmap, seen, BOTTOM_RIGHT_COLOR),
     }
-    return _about(found, detector.threshold) | {"detections": entries, "heatmaps": heatmaps}
+    words = seen.tl_corners.words
+    pairing = {"name": words.name, "legend": words.legend, "differ": words.differ}
+    about = _about(found, detector.threshold) | {"pairing": pairing}
+    return about | {"detections": entries, "heatmaps": heatmaps}
 
 
 def _about(found: Detections, threshold: float) -> dict[str, Any]:
@@ -63,10 +65,10 @@ def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
     """The two corners behind a detection, and their distance."""
     candidates = seen.candidates
     i, _ = candidates.nearest(box, label, seen.detections.image_size)
-    tl = br = {}
+    tl = br = {seen.tl_corners.words.name: None}
     if candidates.views[i] == 0:
-        tl = _said(seen.tl_corners, label, candidates.tl_cells[i])
-        br = _said(seen.br_corners, label, candidates.br_cells[i])
+        tl = tl | _predicted(seen.tl_corners, label, candidates.tl_cells[i])
+        br = br | _predicted(seen.br_corners, label, candidates.br_cells[i])
     return {
         "top_left": _corner(candidates.boxes[i, :2], candidates.tl_scores[i], tl),
         "bottom_right": _corner(candidates.boxes[i, 2:], candidates.br_scores[i], br),
@@ -74,18 +76,18 @@ def _corners(seen: Explanation, box: FloatArray, label: int) -> dict[str, Any]:
     }
 
 
-def _said(corners: CornerPoints, label: int, cell: IntArray) -> dict[str, Any]:
+def _predicted(corners: CornerPoints, label: int, cell: IntArray) -> dict[str, Any]:
     here = np.flatnonzero((corners.labels == label) & (corners.cells == cell).all(axis=1))
-    return said_by(corners, int(here[0]), digits=4) if len(here) else {}
+    return corners.as_dict(int(here[0]), digits=4) if len(here) else {}
 
 
-def _corner(position: FloatArray, score: float, said: dict[str, Any]) -> dict[str, Any]:
+def _corner(position: FloatArray, score: float, predicted: dict[str, Any]) -> dict[str, Any]:
     x, y = (round(float(v), 2) for v in position)
-    return {"x": x, "y": y, "score": round(float(score), 5), "embedding": None, "size": None} | said
+    return {"x": x, "y": y, "score": round(float(score), 5)} | predicted
 
 
 def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:
-    """A heatmap (h, w) where it lies over the image: a PNG in a data address, as opaque as the probability's root."""
+    """The part of a heatmap (h, w) over the image: a PNG in a data address; opacity is the probability's root."""
     view_height, view_width = seen.view_size
     small = min(1.0, _SIDE / max(view_height, view_width))
     size = max(1, round(view_width * small)), max(1, round(view_height * small))

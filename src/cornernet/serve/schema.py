@@ -24,15 +24,13 @@ class Prediction(BaseModel):
     detections: list[Detection]
 
 
-class Corner(BaseModel):
-    """One corner, in pixels of the image; ``embedding``, or the ``size`` (width, height in pixels) that it says its
-    object has, as the network pairs; both null where another view found it."""
+class Corner(BaseModel, extra="allow"):
+    """One corner, in pixels of the image. One more field is named after what the network's corners predict of their
+    object: ``embedding``, a number, or ``size``, width and height in pixels; null where another view found it."""
 
     x: float
     y: float
     score: float
-    embedding: float | None = None
-    size: tuple[float, float] | None = None
 
 
 class ExplainedDetection(Detection):
@@ -44,19 +42,28 @@ class ExplainedDetection(Detection):
 
 
 class Heatmaps(BaseModel):
-    """PNG pictures as data addresses, to lay over the image: as opaque as the root of the corner's probability."""
+    """PNG pictures as data addresses, to lay over the image; opacity is the root of the corner's probability."""
 
     top_left: str
     bottom_right: str
 
 
+class PairingValue(BaseModel):
+    """What the network's corners predict of their object: the ``name`` of a corner's field, and words for people."""
+
+    name: str
+    legend: str
+    differ: str
+
+
 class ExplainedPrediction(BaseModel):
-    """All that was found, whatever its score, and what the network saw; ``threshold`` is the weights' own."""
+    """All detections, whatever their score, and the heatmaps; ``threshold`` is that of the weights."""
 
     width: int
     height: int
     classes: list[str]
     threshold: float
+    pairing: PairingValue
     detections: list[ExplainedDetection]
     heatmaps: Heatmaps
 
@@ -81,6 +88,9 @@ class Health(BaseModel):
 
 
 class Error(BaseModel):
-    """Why there is no other answer, and what to do, in one line."""
+    """Why there is no other answer: in one line, and its parts: what is wrong, where, and how to fix it."""
 
     error: str
+    what: str
+    where: str
+    fix: str

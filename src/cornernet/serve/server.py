@@ -18,7 +18,7 @@ _CONNECTIONS = 512  # besides those that wait in the queue: fewer than the files
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at that address, port 0 for any free one; ``InputError`` where that cannot be."""
+    """A socket at that address; port 0 gives any free port. Raises ``InputError`` if the address cannot be used."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         place = socket.socket(family, socket.SOCK_STREAM)
@@ -26,12 +26,13 @@ def bind(host: str, port: int) -> socket.socket:
         place.bind((host, port))
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--host {host} --port {port}: {reason}; choose another address or port") from None
+        where = f"--host {host} --port {port}"
+        raise InputError(str(reason), where, "choose another address or port") from None
     return place
 
 
 def run_server(app: FastAPI, place: socket.socket, settings: Limits) -> None:
-    """Answer until SIGTERM or SIGINT: then nothing more is accepted, what has begun is answered, and this returns."""
+    """Answer requests until SIGTERM or SIGINT; then accept no more, answer those that have begun, and return."""
     config = uvicorn.Config(
         app,
         http=_patient(settings.timeout),
@@ -55,11 +56,11 @@ def run_server(app: FastAPI, place: socket.socket, settings: Limits) -> None:
 
 
 def _patient(seconds: float) -> type[H11Protocol]:
-    """uvicorn's HTTP with limited patience, where its own is endless."""
+    """uvicorn's HTTP protocol with a time limit for idle connections; uvicorn itself has none."""
 
     class Patient(H11Protocol):
-        """Ends a connection on which nothing is to be answered, so many seconds after that was so: whose request does
-        not come, whose answer nobody reads, who goes on sending after it."""
+        """Closes a connection that has had no request to answer for ``seconds``: its request does not arrive, its
+        answer is not read, or it goes on sending after the answer."""
 
         end: asyncio.TimerHandle | None = None
 

@@ -17,12 +17,12 @@ from cornernet.serve.batcher import Batcher
 from cornernet.serve.limits import Limits, RequestError
 from cornernet.serve.metrics import ServerMetrics
 from cornernet.serve.responses import detections_as_jpeg, explanation_as_json
-from cornernet.serve.upload import check_head, decode, read_upload
+from cornernet.serve.upload import check_head, decode_upload, read_upload
 from cornernet.structures import Detections
 
 
 class Service:
-    """A detector for many who ask at once. What is admitted is answered; what cannot be in time is not admitted."""
+    """A detector for many clients at once. A request is accepted only if it can be answered in time."""
 
     def __init__(self, detector: BaseDetector, settings: Limits) -> None:
         self.detector, self.settings = detector, settings
@@ -38,32 +38,34 @@ class Service:
         return self.detector.can_explain
 
     async def predict(self, request: Request) -> Detections:
-        """All detections in a request's image; ``Refusal`` where there are none to be had."""
+        """All detections in a request's image. Raises ``RequestError`` for a request that cannot be answered."""
         async with self._admitted(request) as data, self._image(data) as image:
             return await self.batcher.detect(image)
 
     async def picture(self, request: Request, threshold: float) -> bytes:
-        """A request's image as a JPEG with its boxes of at least ``threshold``; ``Refusal`` as ``predict``."""
+        """A request's image as a JPEG with its boxes of at least ``threshold``. Raises as ``predict``."""
         async with self._admitted(request) as data, self._image(data) as image:
             found = await self.batcher.detect(image)
             return await asyncio.to_thread(detections_as_jpeg, image, found, threshold)
 
     async def explain(self, request: Request) -> dict[str, Any]:
-        """All boxes of a request's image with corners and heatmaps, for JSON; ``Refusal`` as ``predict``, and 501."""
+        """All boxes of a request's image with corners and heatmaps, for JSON. Raises as ``predict``, or with 501."""
         if not self.explains:
-            raise RequestError(501, "an exported file gives boxes and no heatmaps; serve the weights it was made from")
+            what = "an exported file gives boxes and no heatmaps"
+            raise RequestError(501, what, fix="serve the weights it was made from")
         async with self._admitted(request) as data, self._image(data) as image:
             seen = await self.batcher.explain(image)
             return await asyncio.to_thread(explanation_as_json, seen, self.detector)
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[bytes]:
-        """A place among those inside, and the image's bytes."""
+        """The image's bytes of a request that is accepted; it counts as one of the waiting ones inside the block."""
         check_head(request, self.settings)
         expected = self.inside * self.batcher.seconds_per_image
         if self.inside >= self.settings.queue or expected > self.settings.timeout:
             seconds = max(1, math.ceil(self.batcher.seconds_per_image))
-            raise RequestError(503, f"{self.inside} requests are waiting already; try again in {seconds} s", seconds)
+            what, fix = f"{self.inside} requests are waiting already", f"try again in {seconds} s"
+            raise RequestError(503, what, fix=fix, retry_after=seconds)
         self.inside += 1
         try:
             yield await read_upload(request, self.settings)
@@ -76,9 +78,10 @@ class Service:
         limit = self.settings.timeout
         try:
             async with asyncio.timeout(limit), self._decoded:
-                yield await asyncio.to_thread(decode, data, self.settings.max_pixels)
+                yield await asyncio.to_thread(decode_upload, data, self.settings.max_pixels)
         except TimeoutError:
-            raise RequestError(504, f"no answer within {limit:g} s; try again later, or send a smaller image") from None
-        except InputError as error:
-            reason = str(error).partition(";")[0]  # what it advises is the command line's
-            raise RequestError(413, f"{reason}; send a smaller image, or start the server with --max-size") from None
+            fix = "try again later, or send a smaller image"
+            raise RequestError(504, f"no answer within {limit:g} s", fix=fix) from None
+        except InputError as error:  # its own fix is for the command line
+            fix = "send a smaller image, or start the server with --max-size"
+            raise RequestError(413, error.what, error.where, fix) from None

@@ -18,7 +18,7 @@ from cornernet.config import (
     Preprocessing,
     Recipe,
     Size,
-    pad_multiple,
+    SizeConfig,
 )
 from cornernet.data.dataset import CocoDataset
 from cornernet.errors import InputError
@@ -93,10 +93,10 @@ def make_recipe(
     scale, max_size = _scale(facts, reasons)
     crop_for = _crop(facts, scale)
     chosen, batch, accumulate = _fit_memory(facts, size, crop_for, reasons, processes)
-    model = replace(SIZES[chosen], pairing="size")
-    crop, whole = crop_for(pad_multiple(model))
+    model = replace(SIZES[chosen], pairing=SizeConfig())
+    crop, whole = crop_for(model.backbone.size_multiple)
     if not whole:
-        model = replace(model, pool_window=_reach(facts, scale))
+        model = replace(model, pool_window=_pool_window(facts, scale, model.backbone.stride))
     how = "images seen whole" if whole else f"crops at objects, scaled by {_SCALES[0]} to {_SCALES[-1]}"
     reasons.append(
         f"input {crop}x{crop}, {how}: nine in ten objects are at most {facts.box_side[2] * scale:.0f} pixels"
@@ -112,7 +112,9 @@ def make_recipe(
     rate = Optimization("muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
-        preprocessing=Preprocessing(pad_multiple=pad_multiple(model), max_size=max_size),
+        preprocessing=Preprocessing(
+            **model.backbone.normalization, pad_multiple=model.backbone.size_multiple, max_size=max_size
+        ),
         decoding=Decoding(num_corners=corners, max_distance=0.6, pair_score="harmonic"),  # docs/modern.md
         augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
         loss=LossSettings(supervision_radius=1),
@@ -153,9 +155,9 @@ def _crop(facts: DatasetStats, scale: float) -> Callable[[int], tuple[int, bool]
     return crop
 
 
-def _reach(facts: DatasetStats, scale: float) -> int:
+def _pool_window(facts: DatasetStats, scale: float, stride: int) -> int:
     """Cells that corner pooling is over: an object and room around it, whatever the size of the image."""
-    return max(8, math.ceil(_AROUND * facts.box_side[2] * scale / 4))
+    return max(8, math.ceil(_AROUND * facts.box_side[2] * scale / stride))
 
 
 def _fit_memory(
@@ -174,7 +176,7 @@ def _fit_memory(
         model = SIZES[name]
         full = batch = (6 if name == "hourglass104" else 8) if on_gpu else 2
         while batch >= 1:
-            need = training_bytes(model, facts.classes, batch, crop_for(pad_multiple(model))[0])
+            need = training_bytes(model, facts.classes, batch, crop_for(model.backbone.size_multiple)[0])
             if facts.memory is None or need * sharing <= _ROOM * facts.memory:
                 why = f"{facts.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
                 reasons.append(f"size {name}: {why} (--size {', '.join(SIZES)})")

@@ -1,13 +1,10 @@
-"""Several processes, on one machine or many: who this one is, starting them, meeting the others."""
+"""Several processes, on one machine or many: who this one is, and meeting the others."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,8 +14,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-from cornernet.errors import CornerNetError, DivergedError, InputError
-from cornernet.hardware import usable_cores
+from cornernet.errors import InputError
 
 CONNECT_VARIABLE = "CORNERNET_CONNECT_SECONDS"
 
@@ -112,40 +108,3 @@ def _wait_for_all(store: TCPStore, world: World, seconds: float) -> list[int]:
             return []
         time.sleep(0.1)
     return list(keys)
-
-
-def threads_each(processes: int) -> int:
-    """The threads that each of so many processes computes with."""
-    return max(1, int(usable_cores()) // processes)
-
-
-def launch(processes: int, arguments: Sequence[str]) -> None:
-    """Run ``cornernet`` with these arguments in that many processes on this machine, and wait for them.
-
-    Raises a ``CornerNetError`` naming the first rank that failed, with its exit code, after ending the others.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    if torch.cuda.is_available() and processes > torch.cuda.device_count():
-        raise InputError(f"--devices {processes}: this machine has {torch.cuda.device_count()} GPUs")
-    config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads_each(processes)))
-    try:
-        elastic_launch(config, sys.executable)("-m", "cornernet", *arguments)
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        code = failure.exitcode
-        if code in (InputError.exit_code, DivergedError.exit_code):
-            raise _ended(f"rank {rank} ended with exit code {code}, for the reason above", code) from None
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        raise _ended(f"rank {rank} {how}; the others were stopped; go on with --resume", code) from None
-    except SignalException as error:
-        raise _ended(f"{signal.Signals(error.sigval).name}: stopped all processes", 128 + error.sigval) from None
-
-
-def _ended(message: str, code: int) -> CornerNetError:
-    error = CornerNetError(message)
-    error.exit_code = code if code > 0 else 1
-    return error

@@ -13,11 +13,20 @@ from cornernet.config import Optimization, Recipe
 from cornernet.data.loading import Batch
 from cornernet.errors import DivergedError
 from cornernet.inference.preprocess import normalize
-from cornernet.model.cornernet import CornerNet
+from cornernet.model.checkpointing import checkpoint_activations, compile_parts
+from cornernet.model.cornernet import CornerNet, channels_last
 from cornernet.model.criterion import batch_losses
-from cornernet.training.muon import Muon, split_weights
+from cornernet.training.muon import Muon, hidden_convolutions
 
-LOSSES = ("heatmap", "offset", "pull", "push")
+
+def training_network(recipe: Recipe, num_classes: int, device: torch.device | str = "cpu") -> CornerNet:
+    """The recipe's network with drawn weights, as its training wants it: memory layout, recomputation, compilation."""
+    model = channels_last(CornerNet(recipe.model, num_classes).to(device))
+    if recipe.activation_checkpointing:
+        checkpoint_activations(model)
+    if recipe.compile:
+        compile_parts(model)
+    return model
 
 
 def rate_factor(step: int, settings: Optimization, steps_per_epoch: int, epochs: int) -> float:
@@ -112,13 +121,30 @@ class TrainingModule(pl.LightningModule):
         rate = settings.lr * batch / settings.base_batch_size
         # a fused optimiser would unscale float16's gradients itself, after clipping
         fused = self.recipe.precision != "16-mixed"
+        groups = self._groups(rate)
         optimizer: torch.optim.Optimizer
         if settings.optimizer == "muon":
-            optimizer = Muon(*split_weights(self.model), rate, fused)
+            optimizer = Muon(groups, rate, fused)
         else:
-            learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-            optimizer = torch.optim.Adam(learning, rate, fused=fused)
+            optimizer = torch.optim.Adam(groups, rate, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(step, settings, self.steps_per_epoch, self.recipe.epochs)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _groups(self, rate: float) -> list[dict[str, Any]]:
+        """The weights that learn, in groups with a rate of their own; for Muon apart by what it does with them.
+
+        The backbone's groups come last, and only where its rate differs.
+        """
+        settings = self.recipe.optimization
+        matrices = hidden_convolutions(self.model) if settings.optimizer == "muon" else set()
+        backbone = set(self.model.backbone.parameters()) if settings.backbone_lr != 1 else set()
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for weight in self.model.parameters():
+            if weight.requires_grad:
+                groups.setdefault((weight in backbone, weight not in matrices), []).append(weight)
+        return [
+            {"params": groups[key], "lr": rate * (settings.backbone_lr if key[0] else 1), "matrices": not key[1]}
+            for key in sorted(groups)
+        ]

@@ -7,12 +7,14 @@ J. Liu et al., "Muon is scalable for LLM training" (2025). PyTorch's own takes n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
+
+from cornernet.model.layers import Branch
 
 _MOMENTUM = 0.95
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -22,7 +24,8 @@ _RMS = 0.4  # of an update, in learning rates; 0.2 is that of Adam, twice that l
 
 
 class Muon(torch.optim.Optimizer):
-    """``matrices``: weights (O, I, h, w), each taken as a matrix of O by I * h * w; ``others``: weights for Adam.
+    """``groups`` of weights, ``params``, for Adam or, where ``matrices`` is true, weights (O, I, h, w) that are each
+    taken as a matrix of O by I * h * w. A group may have an ``lr`` of its own.
 
     Where ``found_inf``, a scalar tensor, is 1, a step moves and averages nothing, and nobody waits for it: the rule of
     PyTorch's fused optimisers. ``fused`` as in ``torch.optim.Adam``.
@@ -30,8 +33,7 @@ class Muon(torch.optim.Optimizer):
 
     found_inf: Tensor | None = None
 
-    def __init__(self, matrices: Iterable[nn.Parameter], others: Iterable[nn.Parameter], lr: float, fused: bool):
-        groups = {"params": list(matrices), "matrices": True}, {"params": list(others), "matrices": False}
+    def __init__(self, groups: Sequence[dict[str, Any]], lr: float, fused: bool):
         super().__init__([group for group in groups if group["params"]], {"lr": lr, "fused": fused})
 
     @torch.no_grad()
@@ -94,15 +96,11 @@ class Muon(torch.optim.Optimizer):
         return kept[name]
 
 
-def split_weights(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What learns, in two: hidden convolutions, and all else. The first convolution, of three channels, and those that
-    end a branch are not hidden: there a channel has a meaning of its own."""
-    hidden, others = [], []
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            inside = weight.ndim == 4 and weight.shape[1] > 3 and not name.endswith(".out.weight")
-            (hidden if inside else others).append(weight)
-    return hidden, others
+def hidden_convolutions(model: nn.Module) -> set[nn.Parameter]:
+    """The weights that are taken as matrices: of all convolutions but the first, of three channels, and those that end
+    a branch. There a channel has a meaning of its own."""
+    last = {branch.out.weight for branch in model.modules() if isinstance(branch, Branch)}
+    return {weight for weight in model.parameters() if weight.ndim == 4 and weight.shape[1] > 3} - last
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:

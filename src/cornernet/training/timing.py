@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from cornernet.config import Recipe
-from cornernet.model.checkpointing import checkpoint_activations, compile_parts
-from cornernet.model.cornernet import CornerNet, channels_last
 from cornernet.model.criterion import batch_losses
-from cornernet.training.distributed import threads_each
-from cornernet.training.module import TrainingModule
+from cornernet.training.launch import threads_each
+from cornernet.training.module import TrainingModule, training_network
 
 _OVERHEAD = 1.15  # reading, averaging, logging
 _LEAST_STEPS, _LEAST_SECONDS = 5, 2.0  # so long that another program's moment does not count
@@ -23,11 +21,7 @@ _LEAST_STEPS, _LEAST_SECONDS = 5, 2.0  # so long that another program's moment d
 def step_on_noise(recipe: Recipe, num_classes: int, batch_size: int, device: torch.device) -> Callable[[], Tensor]:
     """One training step by ``recipe``, to be called again and again, on images of noise with eight boxes each: what it
     gives is a loss, a scalar tensor of the device."""
-    model = channels_last(CornerNet(recipe.model, num_classes).to(device))
-    if recipe.activation_checkpointing:
-        checkpoint_activations(model)
-    if recipe.compile:
-        compile_parts(model)
+    model = training_network(recipe, num_classes, device)
     optimizer = TrainingModule(model, recipe, 1).configure_optimizers()["optimizer"]
     side = recipe.augmentation.crop_size
     images = torch.randn(batch_size, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)

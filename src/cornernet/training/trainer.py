@@ -9,7 +9,7 @@ import math
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,65 +21,23 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
 
 from cornernet.config import Recipe
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.find import LabelFolder, find_data, load_split
-from cornernet.data.formats import Format
 from cornernet.data.loading import TrainingLoader
+from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics
 from cornernet.files import atomic_write, atomic_write_json, make_folder
-from cornernet.model.checkpointing import checkpoint_activations, compile_parts
-from cornernet.model.cornernet import CornerNet, channels_last
 from cornernet.recipes.load import load_recipe, recipe_yaml
-from cornernet.training.callbacks import (
-    BOARD_FOLDER,
-    CHECKPOINT_SECONDS,
-    LOG_FILE,
-    OPENMMLAB_LOG_FILE,
-    STATE_FILE,
-    Keeper,
-    RunLog,
-    SilentLog,
-)
+from cornernet.training.checkpoints import CHECKPOINT_SECONDS, STATE_FILE, Keeper
 from cornernet.training.distributed import World, connect, find_world
-from cornernet.training.module import TrainingModule
+from cornernet.training.log import BOARD_FOLDER, LOG_FILE, OPENMMLAB_LOG_FILE, RunLog, SilentLog
+from cornernet.training.module import TrainingModule, training_network
+from cornernet.training.validation import EpochResults
 from cornernet.weights.store import Weights
 from cornernet.weights.transfer import transfer
 from cornernet.weights.zoo import open_weights
 
 RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
-
-
-@dataclass
-class DataSource:
-    """A folder with a data set and the names of its splits; no validation where ``val_split`` is ``None``.
-
-    ``val_share`` of the images are held back where there is no ``val`` (`load_split`); ``format`` is found by looking.
-    """
-
-    folder: str
-    train_split: str = "train"
-    val_split: str | None = "val"
-    val_share: float | None = None
-    format: Format | None = None
-
-    def load(self, *, strict: bool = False) -> tuple[CocoDataset, CocoDataset | None]:
-        """The training and the validation split, with the same classes; ``InputError`` where one will not do."""
-        labels = find_data(self.folder, self.format)
-        training = self._training(labels, strict)
-        if self.val_split is None:
-            return training, None
-        names = training.class_names
-        validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
-        return training, validation
-
-    def load_training(self) -> CocoDataset:
-        """The training split alone."""
-        return self._training(find_data(self.folder, self.format), strict=False)
-
-    def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
-        training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
-        training.require_boxes()
-        return training
+RUN_FORMAT = 2  # of run.json; a run of another format cannot be gone on with
 
 
 @dataclass
@@ -106,12 +64,11 @@ def train(
     ``report`` is shown each data set as it was read, with its problems. Raises ``InputError`` for data or folders that
     will not do, ``DivergedError`` where a loss stops being finite, ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
-    recipe.check()
     world = find_world()
     if recipe.optimization.sync_batchnorm and not torch.cuda.is_available():
-        raise InputError("optimization.sync_batchnorm: needs GPUs; leave it out on this machine")
+        raise InputError("needs GPUs", "optimization.sync_batchnorm", "leave it out on this machine")
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
-        raise InputError("precision: 16-mixed needs a GPU; on this CPU use --precision bf16-mixed or 32-true")
+        raise InputError("16-mixed needs a GPU", "precision", "on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
     start = open_weights(recipe.weights) if recipe.weights else None
     if start:
@@ -124,10 +81,10 @@ def train(
         make_folder(folder)
         _clear_false_start(folder)
         if any(folder.iterdir()):
-            raise InputError(f"{folder}: not empty; go on with --resume {folder}, or choose another --out")
+            raise InputError("not empty", folder, f"go on with --resume {folder}, or choose another --out")
         atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
-        run = {"name": name, "source": asdict(source), "class_names": data[0].class_names, "world": world.size}
-        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images)})
+        run = {"format": RUN_FORMAT, "name": name, "source": asdict(source), "class_names": data[0].class_names}
+        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images), "world": world.size})
     while True:
         try:
             return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
@@ -145,10 +102,14 @@ def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float =
         source.folder = data
     training, validation = source.load()
     if list(training.class_names) != classes or len(training.images) != images:
-        raise InputError(f"{training.json_path}: other classes or images than the run in {folder} began with")
+        raise InputError(
+            f"other classes or images than the run in {folder} began with",
+            training.json_path,
+            "give the data set that it began with",
+        )
     world = find_world()
     if world.size != size:
-        raise InputError(f"{folder}: the run began with {size} processes, not {world.size}; go on with as many")
+        raise InputError(f"the run began with {size} processes, not {world.size}", folder, "go on with as many")
     state = folder / STATE_FILE
     return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=state, world=world)
 
@@ -162,13 +123,17 @@ def _read_run(folder: Path) -> tuple[DataSource, str, list[str], int, int]:
     """What the run in ``folder`` reads from, its name, classes, number of training images and of processes."""
     for file in (RECIPE_FILE, RUN_FILE, STATE_FILE):
         if not (folder / file).is_file():
-            raise InputError(f"{folder}: no {file}; --resume needs the folder of a run that has saved its state")
+            raise InputError(f"no {file}", folder, "--resume needs the folder of a run that has saved its state")
     try:
         run = json.loads((folder / RUN_FILE).read_text())
+        if run.get("format") != RUN_FORMAT:
+            raise InputError(
+                "another version of cornernet began this run", folder, "go on with that version, or start the run anew"
+            )
         source, name = DataSource(**run["source"]), str(run["name"])
         return source, name, list(run["class_names"]), int(run["images"]), int(run["world"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / RUN_FILE}: damaged ({error!r}); start the run anew") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"damaged ({error!r})", folder / RUN_FILE, "start the run anew") from None
 
 
 def _fit(
@@ -186,59 +151,57 @@ def _fit(
     if world.is_first:
         _tell_rate(recipe, world)
     pl.seed_everything(recipe.seed, verbose=False)
-    model = channels_last(CornerNet(recipe.model, len(training.class_names)))
+    model = training_network(recipe, len(training.class_names))
     notes = transfer(model, training.class_names, start) if start else []
     for note in notes if world.is_first else []:
         print(f"weights: {note}", file=sys.stderr)
-    if recipe.activation_checkpointing:
-        checkpoint_activations(model)
-    if recipe.compile:
-        compile_parts(model)
     loader = TrainingLoader(training, recipe, world.rank, world.size)
     if not len(loader):
-        fewer = "fewer --devices" if world.size > 1 else "a smaller --batch_size"
         raise InputError(
-            f"{training.json_path}: {len(training.images)} images are too few for {world.size} x {recipe.batch_size} a"
-            f" step; choose {fewer}"
+            f"{len(training.images)} images are too few for {world.size} x {recipe.batch_size} a step",
+            training.json_path,
+            "choose fewer --devices" if world.size > 1 else "choose a smaller --batch_size",
         )
     module = TrainingModule(model, recipe, len(loader), world.size)
+    ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
+    log = RunLog(folder) if world.is_first else SilentLog(folder)
     template = Weights(
         {}, recipe.model, training.class_names, recipe.preprocessing, recipe.decoding, info={"recipe": name}
     )
-    ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
-    log = RunLog(folder) if world.is_first else SilentLog(folder)
-    keeper = Keeper(folder, log, template, validation, ema, checkpoint_seconds)
-    callbacks: list[pl.Callback] = [log, keeper]  # logged before it is saved
-    if ema:
-        callbacks.insert(0, ema)  # and averaged before that
-    shows_bar = world.is_first and sys.stdout.isatty()  # a file wants lines, not bars
-    if shows_bar:
-        callbacks.append(TrainingBar())
+    results = EpochResults(folder, log, template, validation, ema)
+    keeper = Keeper(folder, results, checkpoint_seconds)
+    callbacks = [*([ema] if ema else []), log, keeper]  # averaged before it is logged, logged before it is saved
     with _quiet_lightning():
-        trainer = pl.Trainer(
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            devices=world.local_size,
-            num_nodes=world.nodes,
-            strategy="ddp" if world.environment else "auto",
-            plugins=[world.environment] if world.environment else None,
-            sync_batchnorm=recipe.optimization.sync_batchnorm,
-            precision=recipe.precision,
-            max_epochs=recipe.epochs,
-            accumulate_grad_batches=recipe.accumulate,
-            callbacks=callbacks,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=shows_bar,
-            use_distributed_sampler=False,
-            benchmark=torch.cuda.is_available(),
-        )
+        trainer = _lightning_trainer(recipe, world, callbacks)
         try:
             trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
             keeper.finish(trainer, module)
         finally:
             loader.close()
-    return TrainingResult(folder, keeper.metrics)
+    return TrainingResult(folder, results.metrics)
+
+
+def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer by the recipe, on all devices of the world."""
+    shows_bar = world.is_first and sys.stdout.isatty()  # a file wants lines, not bars
+    return pl.Trainer(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=world.local_size,
+        num_nodes=world.nodes,
+        strategy="ddp" if world.environment else "auto",
+        plugins=[world.environment] if world.environment else None,
+        sync_batchnorm=recipe.optimization.sync_batchnorm,
+        precision=recipe.precision,
+        max_epochs=recipe.epochs,
+        accumulate_grad_batches=recipe.accumulate,
+        callbacks=[*callbacks, *([TrainingBar()] if shows_bar else [])],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=shows_bar,
+        use_distributed_sampler=False,
+        benchmark=torch.cuda.is_available(),
+    )
 
 
 def _smaller_batch(recipe: Recipe, folder: Path, world: World, error: torch.OutOfMemoryError) -> Recipe:
@@ -246,7 +209,7 @@ def _smaller_batch(recipe: Recipe, folder: Path, world: World, error: torch.OutO
     out of memory; ``InputError`` where that cannot help."""
     fix = "choose a smaller --size, --augmentation.crop_size or --batch-size, or --activation_checkpointing true"
     if recipe.batch_size == 1 or world.size > 1 or (folder / STATE_FILE).exists():
-        raise InputError(f"out of memory at {recipe.batch_size} images a step on a device; {fix}") from error
+        raise InputError(f"out of memory at {recipe.batch_size} images a step on a device", fix=fix) from error
     half = recipe.batch_size // 2
     smaller = replace(recipe, batch_size=half, accumulate=math.ceil(recipe.batch_size * recipe.accumulate / half))
     print(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, Preprocessing, SqueezeConfig
 from cornernet.weights.renaming import BRANCH_RULE, HOURGLASS_RULES, Renaming
 
 PREPROCESSING = Preprocessing(
@@ -60,6 +60,6 @@ def renaming(state: Mapping[str, Tensor]) -> Renaming:
 
 def decoding(architecture: Architecture) -> Decoding:
     """How the authors' code turns maps into boxes; CornerNet-Squeeze looks at fewer corners."""
-    if architecture.backbone == "squeeze":
+    if isinstance(architecture.backbone, SqueezeConfig):
         return Decoding(num_corners=20, num_candidates=100, clip=True, plus_one=True)
     return Decoding(clip=True, plus_one=True)

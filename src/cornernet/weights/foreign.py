@@ -76,7 +76,7 @@ def load_foreign(path: Path, class_names: Sequence[str] | None = None) -> Weight
     try:
         return convert_checkpoint(checkpoint, class_names, path.name)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(str(error), path) from None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -88,21 +88,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         named = sorted(_imports(path))
         foreign = [name for name in named if not _HARMLESS.match(name) and name.replace(" ", ".") not in _IGNORED]
         if foreign:
+            wanted = ", ".join(name.replace(" ", ".") for name in foreign[:3])
             raise InputError(
-                f"{path}: wants to run {', '.join(n.replace(' ', '.') for n in foreign[:3])}; a file of weights has no"
-                " need to; refused, and nothing was run"
+                f"wants to run {wanted}; a file of weights has no need to", path, "refused, and nothing was run"
             )
         with torch.serialization.safe_globals([(_Inert, name) for name in _IGNORED]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise InputError(f"cannot be read ({error.strerror or error})", path) from None
     except Exception as error:  # a damaged file makes torch fail in many ways
         reason = str(error).split(". ")[0].split("\n")[0]
-        raise InputError(f"{path}: not a whole checkpoint ({reason}); fetch it anew") from None
+        raise InputError(f"not a whole checkpoint ({reason})", path, "fetch it anew") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: holds {type(content).__name__}, not a dictionary of weights")
+        raise InputError(f"holds {type(content).__name__}, not a dictionary of weights", path)
     return content
 
 
@@ -138,10 +138,10 @@ def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors under plain keys: without ``module.``, running averages of weights and buffers of preprocessing."""
     content = checkpoint.get("state_dict", checkpoint)
     if not isinstance(content, Mapping):
-        raise InputError(f"state_dict: {type(content).__name__}, not a dictionary")
+        raise InputError(f"{type(content).__name__}, not a dictionary", "state_dict")
     state = {re.sub(r"^(module\.)+", "", str(key)): value for key, value in content.items()}
     if len(state) != len(content):
-        raise InputError("state dict: two keys have the same meaning; is it two networks in one file?")
+        raise InputError("two keys have the same meaning", "state dict", "is it two networks in one file?")
     state = {k: v for k, v in state.items() if not k.startswith(("ema_", "data_preprocessor.")) and k != "steps"}
     for key in [key for key in state if key.endswith("running_mean")]:  # absent before PyTorch 0.4.1
         state.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.tensor(0))

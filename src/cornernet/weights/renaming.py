@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, HourglassConfig, SqueezeConfig
 from cornernet.errors import InputError
 
 Rules = Sequence[tuple[str, str]]
@@ -40,7 +40,7 @@ class Renaming:
         """A whole state dict, renamed; raises ``InputError`` where two keys become one."""
         converted = {self.key(key): value for key, value in state.items()}
         if len(converted) != len(state):
-            raise InputError("state dict: two keys have the same meaning; is it two networks in one file?")
+            raise InputError("two keys have the same meaning", "state dict", "is it two networks in one file?")
         return converted
 
 
@@ -62,18 +62,20 @@ def infer_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, int]:
         channels.append(state[f"{prefix}0.{last}"].shape[0])
         blocks.append(count(prefix))
         branch = state["heads.0.tl_heatmap.conv.weight"].shape
-        architecture = Architecture(
+        backbone = (SqueezeConfig if squeeze else HourglassConfig)(
             num_stacks=count("backbone.hourglasses."),
             channels=tuple(channels),
             blocks=tuple(blocks),
             feature_channels=state["backbone.to_feature.0.conv.weight"].shape[0],
+        )
+        architecture = Architecture(
+            backbone,
             corner_channels=state["heads.0.tl.vertical.conv.weight"].shape[0],
             branch_channels=branch[0],
             branch_kernel=branch[-1],  # type: ignore[arg-type] - checked by Architecture
-            backbone="squeeze" if squeeze else "hourglass",
         )
         return architecture, state["heads.0.tl_heatmap.out.weight"].shape[0]
     except KeyError as missing:
-        raise InputError(f"state dict: no {missing}; not the weights of a CornerNet with hourglasses") from None
+        raise InputError(f"no {missing}", "state dict", "not the weights of a CornerNet with hourglasses") from None
     except ValueError as error:
-        raise InputError(f"state dict: not the shapes of a CornerNet ({error})") from None
+        raise InputError(f"not the shapes of a CornerNet ({error})", "state dict") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from cornernet.config import Architecture, Decoding, Preprocessing
 from cornernet.errors import InputError
 from cornernet.files import atomic_write
 from cornernet.model.cornernet import CornerNet
+from cornernet.typed import build, plain
 
-HEADER, VERSION = "cornernet", 1
+HEADER, VERSION = "cornernet", 2
 
 
 @dataclass
@@ -62,8 +63,8 @@ def save_weights(path: str | os.PathLike[str], weights: Weights, *, half: bool =
         key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in weights.state.items()
     }
-    content = {"version": VERSION} | {name: value for name, value in vars(weights).items() if name != "state"}
-    header = {HEADER: json.dumps(content, default=asdict)}  # one entry: safetensors keeps several in no order
+    content = {"version": VERSION} | {name: plain(value) for name, value in vars(weights).items() if name != "state"}
+    header = {HEADER: json.dumps(content)}  # one entry: safetensors keeps several in no order
     return atomic_write(Path(path), save(tensors, metadata=header))
 
 
@@ -76,51 +77,50 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
     """Read a weights file; nothing in it can run. ``InputError`` where it is absent, damaged or something else."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
+        raise InputError("no such weights file", path)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dictionary
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({' '.join(str(error).split())})") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"not a whole safetensors file ({reason})", path, "fetch or train it anew") from None
     if HEADER not in header:
-        raise InputError(f"{path}: safetensors, but without CornerNet's header; only files this project wrote will do")
+        raise InputError("safetensors, but without CornerNet's header", path, "only files this project wrote will do")
     try:
         content = json.loads(header[HEADER])
-        if int(content["version"]) > VERSION:
-            raise InputError(f"{path}: weights of format {content['version']}, newer than this program; upgrade it")
-        preprocessing = content["preprocessing"]
-        preprocessing |= {name: tuple(preprocessing[name]) for name in ("mean", "std")}
-        architecture = content["architecture"]
-        if "pooling_reach" in architecture:  # its name in the first files
-            architecture["pool_window"] = architecture.pop("pooling_reach")
+        version = int(content["version"])
+        if version > VERSION:
+            raise InputError(f"weights of format {version}, newer than this program", path, "upgrade it")
+        architecture = content["architecture"] if version > 1 else _from_version_1(content["architecture"])
+        damaged = f"{path}: its header is damaged"
         return Weights(
             {key: value.float() if value.is_floating_point() else value for key, value in state.items()},
-            Architecture(**architecture),
-            tuple(_names(content["class_names"])),
-            Preprocessing(**preprocessing),
-            Decoding(**content.get("decoding", {})),  # the first files had none: the paper's
+            build(Architecture, architecture, damaged, "architecture."),
+            _names(content["class_names"]),
+            build(Preprocessing, content["preprocessing"], damaged, "preprocessing."),
+            build(Decoding, content.get("decoding", {}), damaged, "decoding."),  # the first files had none: the paper's
             float(content["threshold"]),
             dict(content["info"]),
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: its header is damaged ({error!r}); fetch or train the file anew") from None
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"its header is damaged ({error!r})", path, "fetch or train the file anew") from None
 
 
-def _names(value: Any) -> list[str]:
+def _from_version_1(flat: dict[str, Any]) -> dict[str, Any]:
+    """An architecture as the first files had it: the hourglass' settings beside all others."""
+    names = "num_stacks", "channels", "blocks", "feature_channels"
+    backbone = {"name": flat.pop("backbone", "hourglass")} | {name: flat.pop(name) for name in names if name in flat}
+    return {"backbone": backbone, "pool_window": flat.pop("pooling_reach", None)} | flat
+
+
+def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise ValueError("class_names must be a list of names")
-    return value
+    return tuple(value)
 
 
 def weights_of(model: torch.nn.Module, like: Weights, **info: Any) -> Weights:
     """``like``, with the tensors of ``model`` and more ``info``."""
-    return Weights(
-        {key: value.detach().clone() for key, value in model.state_dict().items()},
-        like.architecture,
-        like.class_names,
-        like.preprocessing,
-        like.decoding,
-        like.threshold,
-        like.info | info,
-    )
+    state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+    return replace(like, state=state, info=like.info | info)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
+from cornernet.model.head import CornerHead
 from cornernet.weights.store import Weights
+
+_PARTS = "weight", "bias"
 
 
 @torch.no_grad()
@@ -20,12 +24,14 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> l
     Returns one line for each thing that was not taken. Raises ``InputError`` where nothing fits.
     """
     own = model.state_dict()
+    class_layers = {layer for head in model.heads for layer in cast(CornerHead, head).class_layers()}
+    by_class = {f"{name}.{part}" for name, layer in model.named_modules() if layer in class_layers for part in _PARTS}
     rows = [(new, source.class_names.index(name)) for new, name in enumerate(class_names) if name in source.class_names]
     taken, left = 0, []
     for key, value in own.items():
         other = source.state.get(key)
-        if other is not None and "_heatmap.out." in key and other.shape[1:] == value.shape[1:]:
-            if key.endswith(".weight"):
+        if other is not None and key in by_class and other.shape[1:] == value.shape[1:]:
+            if value.ndim > 1:  # weights; biases begin as they are
                 value.zero_()
             for new, old in rows:
                 value[new] = other[old]
@@ -36,7 +42,9 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> l
         else:
             left.append(key)
     if not taken:
-        raise InputError("none of its tensors fits this network; choose the recipe that the weights were trained with")
+        raise InputError(
+            "none of its tensors fits this network", fix="choose the recipe that the weights were trained with"
+        )
     notes = []
     if left:
         surplus = len(source.state.keys() - own.keys())

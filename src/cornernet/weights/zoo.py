@@ -109,11 +109,11 @@ def open_weights(
             path = BUNDLED
         else:
             names = ", ".join([BUNDLED.stem, *(r.alias for r in RELEASES)])
-            raise InputError(f"{source}: no such weights file, and none of the names {names}")
+            raise InputError(f"no such weights file, and none of the names {names}", source)
     if not path.is_file():
-        raise InputError(f"{path}: not a file; name the weights file itself")
+        raise InputError("not a file", path, "name the weights file itself")
     if path.suffix.lower() == ".pt2":
-        raise InputError(f"{path}: is a program, which torch.export.load runs; give the weights it was made from")
+        raise InputError("is a program, which torch.export.load runs", path, "give the weights it was made from")
     if _is_pickle(path):
         return load_foreign(path, class_names)
     return load_weights(path)
@@ -146,14 +146,15 @@ def fetch(
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise InputError(
-            f"{name}: cannot be fetched from {url} ({reason}); fetch it by other means and put it into {target.parent}"
+            f"cannot be fetched from {url} ({reason})", name, f"fetch it by other means and put it into {target.parent}"
         ) from None
     found = sha256(part)
     if not log and not found.startswith(release.sha256):
         part.unlink()
         raise InputError(
-            f"{name}: what {url} sent is another file (its SHA-256 begins {found[:8]}, not {release.sha256}); it was"
-            f" removed; try --mirror, or put the right file into {target.parent}"
+            (f"what {url} sent is another file (its SHA-256 begins {found[:8]}, not {release.sha256}); it was removed"),
+            name,
+            f"try --mirror, or put the right file into {target.parent}",
         )
     part.replace(target)
     return target

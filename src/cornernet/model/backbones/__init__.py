@@ -1,0 +1,1 @@
+"""Backbones: one file for each kind, named as in a recipe."""

@@ -1,11 +1,14 @@
-"""The backbone: stacked hourglasses (paper, section 3.5), without pooling, with stride-2 blocks instead."""
+"""Stacked hourglasses (paper, section 3.5), without pooling, with stride-2 blocks instead."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cornernet.config import Architecture
+from cornernet.config import HourglassConfig
+from cornernet.model.backbones.base import Backbone
 from cornernet.model.layers import ConvBN, Residual
 
 
@@ -31,6 +34,14 @@ class Hourglass(nn.Module):
         lower = self.up(self.inner(self.down(x)))
         return side + self.enlarge(lower, side.shape[-2], side.shape[-1])
 
+    def recomputed_parts(self) -> Iterator[nn.Module]:
+        """The branches of every level, and the blocks of the innermost one."""
+        yield from (self.side, self.down, self.up)
+        if isinstance(self.inner, Hourglass):
+            yield from self.inner.recomputed_parts()
+        else:
+            yield self.inner
+
     def enlarge(self, lower: Tensor, height: int, width: int) -> Tensor:
         """A map of half the size, rounded up, brought to ``height`` and ``width``: its nearest neighbours."""
         return F.interpolate(lower, size=(height, width), mode="nearest")
@@ -43,30 +54,35 @@ class Hourglass(nn.Module):
         return nn.Sequential(*(self.block(inputs, inputs) for _ in range(count - 1)), self.block(inputs, outputs))
 
 
-class HourglassNet(nn.Module):
-    """Stem of stride 4, then ``num_stacks`` hourglasses, each giving one supervised feature map.
+class HourglassNet(Backbone, config=HourglassConfig):
+    """Stem of stride 4, then ``num_stacks`` hourglasses; each gives one supervised feature map."""
 
-    A backbone is any module with ``stride``, ``channels`` and this ``forward``.
-    """
-
-    stride = 4
     hourglass: type[Hourglass] = Hourglass
 
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        width, features = architecture.channels[0], architecture.feature_channels
-        self.channels = features
-        stacks = architecture.num_stacks
+    def __init__(self, config: HourglassConfig) -> None:
+        super().__init__(config)
+        width, features, stacks = config.channels[0], config.feature_channels, config.num_stacks
+        self.width, self.channels, self.num_outputs = width, features, stacks
         self.stem = nn.Sequential(ConvBN(3, width // 2, 7, 2), Residual(width // 2, width, 2))
-        levels = architecture.channels, architecture.blocks
-        self.hourglasses = nn.ModuleList(self.hourglass(*levels) for _ in range(stacks))
+        self.hourglasses = nn.ModuleList(self.hourglass(config.channels, config.blocks) for _ in range(stacks))
         self.to_feature = nn.ModuleList(ConvBN(width, features, 3) for _ in range(stacks))
         self.from_input = nn.ModuleList(ConvBN(width, width, 1) for _ in range(stacks - 1))
         self.from_feature = nn.ModuleList(ConvBN(features, width, 1, relu=False) for _ in range(stacks - 1))
         self.between = nn.ModuleList(Residual(width, width) for _ in range(stacks - 1))
 
+    @property
+    def bytes_per_pixel(self) -> float:
+        """What is alive at the widest places: two maps of the stem, of stride 2, and three of a residual block."""
+        return self.width + 4 * 3 * max(self.width, self.channels) / self.stride**2
+
+    def recomputed_parts(self) -> Iterator[nn.Module]:
+        """The side, down and up branches of each level of each hourglass, and the innermost blocks."""
+        for hourglass in self.hourglasses:
+            assert isinstance(hourglass, Hourglass)
+            yield from hourglass.recomputed_parts()
+
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Normalised images (B, 3, H, W) to one feature map (B, channels, H / 4, W / 4), rounded up, per stack."""
+        """Normalised images (B, 3, H, W) to a map (B, channels, H / stride, W / stride), rounded up, per hourglass."""
         x = self.stem(images)
         features = []
         for i, (hourglass, to_feature) in enumerate(zip(self.hourglasses, self.to_feature, strict=True)):

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cornernet.config import Architecture
+from cornernet.config import SqueezeConfig
 from cornernet.model.backbones.hourglass import Hourglass, HourglassNet
-from cornernet.model.layers import Conv, ConvBN, Residual
+from cornernet.model.layers import Conv, ConvBN, Fusable, FuseConv, Residual
 
 
-class Fire(nn.Module):
+class Fire(Fusable):
     """Half as many channels, then a 1x1 and a depthwise 3x3 convolution side by side, and the input where it fits.
 
     Source: the authors' code; SqueezeNet's fire module with MobileNet's depthwise convolution, no ReLU in between.
@@ -20,16 +20,29 @@ class Fire(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         half = outputs // 2
-        self.squeeze = ConvBN(inputs, half, 1, relu=False)
-        self.expand1 = Conv(half, half, 1, stride, bias=False)
-        self.expand3 = nn.Conv2d(half, half, 3, stride, 1, groups=half, bias=False)
-        self.bn = nn.BatchNorm2d(2 * half)
+        self.squeeze: nn.Module = ConvBN(inputs, half, 1, relu=False)
+        self.expand1: nn.Module = Conv(half, half, 1, stride, bias=False)
+        self.expand3: nn.Module = nn.Conv2d(half, half, 3, stride, 1, groups=half, bias=False)
+        self.bn: nn.Module = nn.BatchNorm2d(2 * half)
         self.adds_input = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
         squeezed = self.squeeze(x)
         out = self.bn(torch.cat((self.expand1(squeezed), self.expand3(squeezed)), dim=1))
         return F.relu(out + x if self.adds_input else out, inplace=True)
+
+    def fused(self, fuse: FuseConv) -> nn.Module:
+        """The batch normalisation, over the outputs of two convolutions, goes into both."""
+        squeeze, expand1, expand3, bn = self.squeeze, self.expand1, self.expand3, self.bn
+        assert isinstance(squeeze, ConvBN)
+        assert isinstance(expand1, nn.Conv2d)
+        assert isinstance(expand3, nn.Conv2d)
+        assert isinstance(bn, nn.BatchNorm2d)
+        self.squeeze = squeeze.fused(fuse)
+        self.expand1 = fuse(expand1, bn, relu=False, channels=slice(expand1.out_channels))
+        self.expand3 = fuse(expand3, bn, relu=False, channels=slice(expand1.out_channels, None))
+        self.bn = nn.Identity()
+        return self
 
 
 class SqueezeHourglass(Hourglass):
@@ -46,13 +59,11 @@ class SqueezeHourglass(Hourglass):
         return self.upsample(lower)[..., :height, :width]
 
 
-class SqueezeNet(HourglassNet):
+class SqueezeNet(HourglassNet, config=SqueezeConfig):
     """The hourglass network of stride 8: one more residual block in the stem, fire modules in the hourglasses."""
 
-    stride = 8
     hourglass = SqueezeHourglass
 
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture)
-        width = architecture.channels[0]
-        self.stem.append(Residual(width, width, 2))
+    def __init__(self, config: SqueezeConfig) -> None:
+        super().__init__(config)
+        self.stem.append(Residual(self.width, self.width, 2))

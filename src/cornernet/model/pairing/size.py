@@ -1,30 +1,54 @@
-"""Pairing by predicted size."""
+"""Pairing by predicted size: not in the paper."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from cornernet.config import SizeConfig
+from cornernet.model.losses import Counts, corner_loss
 from cornernet.model.pairing.base import Pairing
+from cornernet.model.targets import Targets
+from cornernet.structures import PairingWords
 
 SIZE_UNIT = 32.0  # pixels
+_BETA = 0.1  # a tenth of the size: larger errors count linearly
 
 
 def log_sizes(tl: Tensor, br: Tensor) -> Tensor:
-    """Widths and heights between corners (..., 2) in pixels, as logarithms of ``SIZE_UNIT`` pixels; those below a pixel
-    count as one."""
+    """Widths and heights between corners (..., 2) in pixels, as logarithms of ``SIZE_UNIT`` pixels.
+
+    A side below one pixel counts as one pixel.
+    """
     return ((br - tl).clamp_min(1) / SIZE_UNIT).log()
 
 
-class PredictedSize(Pairing):
-    """By size: each corner says how wide and high its object is, as logarithms of ``SIZE_UNIT`` pixels, and the other
-    corner must lie there. Neighbours that look alike have one embedding, a box across them has the wrong size."""
+class PredictedSize(Pairing, config=SizeConfig):
+    """Each corner predicts the width and height of its object, and the other corner must lie there.
+
+    Two neighbours that look alike have one embedding, but a box across both of them has the wrong size.
+    """
 
     outputs = 2
-    truth = staticmethod(log_sizes)
+    words = PairingWords("size", "predicted size in pixels", "{:.0f}x{:.0f}", "predicted and real sizes differ")
 
-    @staticmethod
-    def distance(tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
-        """The mean, over width and height and both corners, of how far the logarithms of said and true size differ."""
+    def distance(self, tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
+        """How far the logarithms of predicted and real size differ: the mean of width and height, and both corners."""
         sizes = log_sizes(tl_positions[:, :, None], br_positions[:, None])
         wrong = (tl.float()[:, :, None] - sizes).abs() + (br.float()[:, None] - sizes).abs()
         return wrong.mean(dim=-1) / 2
+
+    def target(self, boxes: Tensor) -> Tensor:
+        """The logarithms of width and height."""
+        return log_sizes(boxes[..., :2], boxes[..., 2:])
+
+    def losses(self, tl: Tensor, br: Tensor, targets: Targets, counts: Counts) -> dict[str, Tensor]:
+        """``size``: smooth L1 of the logarithms, for each corner divided by the cells that hold one."""
+        sizes = self.target(targets.boxes)
+        sizes = sizes.repeat_interleave(tl.shape[1] // max(1, sizes.shape[1]), dim=1)
+        tl_loss = corner_loss(tl, sizes, targets.tl_is_owner, counts.tl_cells, beta=_BETA)
+        br_loss = corner_loss(br, sizes, targets.br_is_owner, counts.br_cells, beta=_BETA)
+        return {"size": (tl_loss + br_loss) / 2}
+
+    def readable(self, values: Tensor, scale: float) -> Tensor:
+        """Width and height in pixels of the image."""
+        return SIZE_UNIT / scale * values.exp()

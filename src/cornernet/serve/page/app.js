@@ -31,11 +31,15 @@ async function look(file) {
     const type = file.type.startsWith("image/") ? file.type : "image/*";
     const reply = await fetch(path, { method: "POST", body: file, headers: { "Content-Type": type }, signal });
     const found = await reply.json();
-    if (!reply.ok) return refuse(found.error.replace(/^image: /, `${file.name}: `));
+    if (!reply.ok) return refuse(inWords(found, file.name));
     show(found, file);
   } catch (error) {
     if (!signal.aborted) refuse(`no answer from the server (${error.message}); is it still running?`);
   }
+}
+
+function inWords({ error, what, where, fix }, name) {
+  return where === "image" ? `${name}: ${[what, fix].filter(Boolean).join("; ")}` : error; // the server knows no name
 }
 
 function refuse(reason) {

@@ -99,28 +99,27 @@ export function showBox(parent, chosen, number, answer) {
   const title = element("h2", `Box ${number}: ${chosen.class}, score ${chosen.score.toFixed(3)}`);
   const sides = chosen.box.map((v) => v.toFixed(1));
   const parts = [title, element("p", `from ${sides[0]}, ${sides[1]} to ${sides[2]}, ${sides[3]}`, "hint")];
-  if (chosen.top_left) parts.push(cornerTable(chosen));
+  if (chosen.top_left) parts.push(cornerTable(chosen, answer.pairing));
   else parts.push(element("p", "An exported file does not tell its corners.", "hint"));
   parent.replaceChildren(...parts);
 }
 
-function cornerTable({ top_left, bottom_right, distance }) {
+function cornerTable({ top_left, bottom_right, distance }, pairing) {
   const table = element("table");
   const head = table.createTHead().insertRow();
-  const said = top_left.size || bottom_right.size ? "size it says" : "embedding";
-  for (const title of ["Corner", "x", "y", "score", said]) head.append(element("th", title));
+  for (const title of ["Corner", "x", "y", "score", pairing.legend]) head.append(element("th", title));
   const body = table.createTBody();
   for (const [name, kind, corner] of [["top-left", "tl", top_left], ["bottom-right", "br", bottom_right]]) {
     const row = body.insertRow();
     const cell = element("th");
     cell.scope = "row";
     cell.append(element("i", undefined, `sign ${kind}`), ` ${name}`);
-    const size = corner.size ? corner.size.map((v) => v.toFixed(0)).join(" x ") : null;
-    const embedding = typeof corner.embedding === "number" ? corner.embedding.toFixed(3) : null;
-    row.append(cell, ...[corner.x.toFixed(1), corner.y.toFixed(1), corner.score.toFixed(3), size ?? embedding ?? "–"].map((v) => element("td", v)));
+    const value = corner[pairing.name];
+    const text = Array.isArray(value) ? value.map((v) => v.toFixed(0)).join(" x ") : value?.toFixed(3) ?? "–";
+    row.append(cell, ...[corner.x.toFixed(1), corner.y.toFixed(1), corner.score.toFixed(3), text].map((v) => element("td", v)));
   }
   const row = body.insertRow();
-  const cell = element("th", said === "embedding" ? "distance of the embeddings" : "how far off the sizes are");
+  const cell = element("th", `distance: how far ${pairing.differ}`);
   cell.colSpan = 4;
   cell.scope = "row";
   row.append(cell, element("td", distance.toFixed(3)));

@@ -1,0 +1,42 @@
+"""Where a training reads its images from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cornernet.data.dataset import CocoDataset
+from cornernet.data.find import LabelFolder, find_data, load_split
+from cornernet.data.formats import Format
+
+
+@dataclass
+class DataSource:
+    """A folder with a data set and the names of its splits; no validation where ``val_split`` is ``None``.
+
+    ``val_share`` of the images are held back where there is no ``val`` (`load_split`); ``format`` is found by looking.
+    """
+
+    folder: str
+    train_split: str = "train"
+    val_split: str | None = "val"
+    val_share: float | None = None
+    format: Format | None = None
+
+    def load(self, *, strict: bool = False) -> tuple[CocoDataset, CocoDataset | None]:
+        """The training and the validation split, with the same classes; ``InputError`` where one will not do."""
+        labels = find_data(self.folder, self.format)
+        training = self._training(labels, strict)
+        if self.val_split is None:
+            return training, None
+        names = training.class_names
+        validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
+        return training, validation
+
+    def load_training(self) -> CocoDataset:
+        """The training split alone."""
+        return self._training(find_data(self.folder, self.format), strict=False)
+
+    def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
+        training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
+        training.require_boxes()
+        return training

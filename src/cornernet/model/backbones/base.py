@@ -1,0 +1,52 @@
+"""What every backbone answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from cornernet.config import BackboneConfig
+
+
+class Backbone(nn.Module):
+    """Images in, feature maps out.
+
+    ``class Toy(Backbone, config=ToyConfig)`` is the network of the settings ``ToyConfig``, a ``BackboneConfig``. Its
+    ``__init__`` takes the settings and sets ``channels``, the width of every map. ``num_outputs`` is the number of
+    maps: each gets a head and is supervised in training; at test only the last one is used.
+    """
+
+    channels: int
+    num_outputs: int = 1
+
+    def __init_subclass__(cls, *, config: type[BackboneConfig] | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if config is not None:
+            config.module = cls
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input for each cell of the maps, down and across."""
+        return self.config.stride
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """About how much memory a pixel of input takes inside the backbone at test, in float32."""
+        return 4 * 6 * self.channels / self.stride**2
+
+    def recomputed_parts(self) -> Iterator[nn.Module]:
+        """Modules that training may compute again for the gradient instead of keeping their activations.
+
+        None of them lies inside another. Without any, the backbone keeps all activations.
+        """
+        return iter(())
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Normalised images (B, 3, H, W) to ``num_outputs`` maps (B, channels, H / stride, W / stride), rounded up."""
+        raise NotImplementedError

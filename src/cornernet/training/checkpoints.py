@@ -1,0 +1,119 @@
+"""Checkpoints with the full state of a training, and an orderly end on Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from cornernet.errors import InputError, InterruptedRun
+from cornernet.training.module import TrainingModule
+from cornernet.training.validation import EpochResults
+
+STATE_FILE = "state.ckpt"
+CHECKPOINT_SECONDS = 240.0  # well under the promised five minutes
+
+
+class Keeper(pl.Callback):
+    """Saves the full state every ``checkpoint_seconds``, after every epoch, and before a signal ends the run.
+
+    After an epoch's state its ``results`` are written.
+    """
+
+    def __init__(self, folder: Path, results: EpochResults, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+        self.folder, self.results, self.checkpoint_seconds = folder, results, checkpoint_seconds
+        self.signal_number = 0
+        self.saved_at = time.monotonic()
+        self._handlers: dict[int, Any] = {}
+        self._at_epoch_end = False
+        self._finished_epoch = -1
+
+    # signals ---------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._on_signal)
+        if trainer.current_epoch > 0 and self._at_epoch_end:  # killed after the epoch's checkpoint, before its figures
+            self._finish_epoch(trainer, pl_module, trainer.current_epoch - 1)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.signal_number:  # asked twice: at once
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+    def _due(self, trainer: Any) -> bool:
+        """Whether to save now: asked by a signal, or long enough ago; all processes decide alike, now and then."""
+        due = bool(self.signal_number) or time.monotonic() - self.saved_at >= self.checkpoint_seconds
+        if trainer.world_size == 1:
+            return due
+        return trainer.global_step % 10 == 0 and trainer.strategy.reduce_boolean_decision(due, all=False)
+
+    def _stop_if_asked(self, trainer: Any = None) -> None:
+        if trainer and trainer.world_size > 1:
+            number = torch.tensor(self.signal_number, device=trainer.strategy.root_device)
+            self.signal_number = int(trainer.strategy.reduce(number, reduce_op="max"))
+        if self.signal_number:
+            name = signal.Signals(self.signal_number).name
+            raise InterruptedRun(
+                f"{name}: stopped, state saved; go on with: cornernet train --resume {self.folder}", self.signal_number
+            )
+
+    # state -----------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at_epoch_end": self._at_epoch_end}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._at_epoch_end = state_dict["at_epoch_end"]
+
+    def save_state(self, trainer: Any, module: TrainingModule) -> None:
+        """Everything needed to go on exactly, in one file, whole or not at all."""
+        module.check_weights()
+        is_first = trainer.is_global_zero
+        target, hidden = self.folder / STATE_FILE, self.folder / f".{STATE_FILE}.tmp"
+        try:
+            trainer.save_checkpoint(hidden)  # all of them: Lightning gathers, the first writes
+            if is_first:
+                os.replace(hidden, target)
+        except (OSError, RuntimeError) as error:
+            hidden.unlink(missing_ok=True)
+            raise InputError(f"cannot write the state ({error})", target, "the last one is as it was") from None
+        self.saved_at = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        trainer.train_dataloader.progress = {"epoch": trainer.current_epoch, "batches": batch_idx + 1}
+        is_last = batch_idx + 1 == trainer.num_training_batches
+        if is_last or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return  # the epoch's end saves anyway; gradients under way are in no checkpoint
+        if self._due(trainer):
+            self._at_epoch_end = False
+            self.save_state(trainer, pl_module)
+            self._stop_if_asked(trainer)
+
+    # the end of an epoch ---------------------------------------------------------------------------------------------
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        self._at_epoch_end = True
+        self.save_state(trainer, pl_module)
+        self._finish_epoch(trainer, pl_module, trainer.current_epoch)
+
+    def finish(self, trainer: Any, module: TrainingModule) -> None:
+        """After the last epoch: its weights and figures, where the run was killed before them."""
+        last = module.recipe.epochs - 1
+        if self._finished_epoch < last:
+            self._finish_epoch(trainer, module, last)
+
+    def _finish_epoch(self, trainer: Any, module: TrainingModule, epoch: int) -> None:
+        self._stop_if_asked(trainer)
+        self.results.write(trainer, module, epoch, self._stop_if_asked)
+        self._finished_epoch = epoch
+        self._stop_if_asked(trainer)

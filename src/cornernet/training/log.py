@@ -1,0 +1,135 @@
+"""The log of a run: ``log.jsonl``, one with OpenMMLab's fields, and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from cornernet.config import OPENMMLAB_LOSSES
+from cornernet.errors import InputError
+from cornernet.evaluation.ap import Metrics
+
+LOG_FILE, BOARD_FOLDER = "log.jsonl", "tensorboard"
+OPENMMLAB_LOG_FILE = "openmmlab.log.json"
+OPENMMLAB_FIGURES = {"": "", "50": "_50", "75": "_75", "s": "_s", "m": "_m", "l": "_l"}
+
+
+class RunLog(pl.Callback):
+    """``log.jsonl`` and TensorBoard: losses and rate every ``every`` steps, figures after each validation.
+
+    Losses are written under the names that a training step returns, in its order. The JSON lines hold nothing that
+    depends on the clock, so that a resumed run writes what an uninterrupted one does. A second log has the fields of
+    OpenMMLab's, times and memory among them, for programs that read those.
+    """
+
+    def __init__(self, folder: Path, every: int = 10) -> None:
+        self.path, self.every = folder / LOG_FILE, every
+        self.path.touch()
+        self.board: SummaryWriter | None = SummaryWriter(str(folder / BOARD_FOLDER))
+        self.clock: tuple[float, int] | None = None
+        self.waited, self.ended = 0.0, time.monotonic()
+
+    def write(self, entry: dict[str, Any], name: str = LOG_FILE) -> None:
+        """Append one line; on disk before anything else happens."""
+        path = self.path.with_name(name)
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise InputError(f"cannot write the log ({error.strerror})", path, "free some space") from None
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.waited += time.monotonic() - self.ended
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.ended = time.monotonic()
+        step = trainer.global_step
+        if step % self.every or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        means = trainer.strategy.reduce(torch.stack([value.detach() for value in outputs.values()]))
+        losses = {name: round(float(value), 6) for name, value in zip(outputs, means, strict=True)}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.write({"kind": "train", "epoch": trainer.current_epoch, "step": step, "lr": rate, **losses})
+        if self.board is None:
+            return
+        for name, value in losses.items():
+            self.board.add_scalar(f"train/{name}", value, step)
+        self.board.add_scalar("train/lr", rate, step)
+        now = time.monotonic()
+        if self.clock:
+            steps, seconds = step - self.clock[1], now - self.clock[0]
+            images = steps * pl_module.recipe.batch_size * trainer.accumulate_grad_batches * trainer.world_size
+            self.board.add_scalar("train/images_per_second", images / seconds, step)
+            times = {"time": round(seconds / steps, 4), "data_time": round(self.waited / steps, 4)}
+            place = {"mode": "train", "epoch": trainer.current_epoch + 1, "iter": batch_idx + 1, "lr": rate}
+            rest = {"memory": _megabytes(), "grad_norm": round(float(pl_module.grad_norm), 4)}
+            theirs = OPENMMLAB_LOSSES | {"loss": "loss"}
+            named = {theirs.get(name, f"{name}_loss"): value for name, value in losses.items()}
+            self.write(place | rest | named | times, OPENMMLAB_LOG_FILE)
+        self.clock, self.waited = (now, step), 0.0
+
+    def validated(self, epoch: int, step: int, metrics: Metrics) -> None:
+        """Note the figures of a validation."""
+        figures = metrics.as_dict()["figures"]
+        self.write({"kind": "validation", "epoch": epoch, "step": step, **figures})
+        found = {f"bbox_mAP{tail}": figures[f"AP{name}"] for name, tail in OPENMMLAB_FIGURES.items()}
+        self.write({"mode": "val", "epoch": epoch + 1, "iter": step} | found, OPENMMLAB_LOG_FILE)
+        assert self.board is not None
+        for name, value in metrics.figures.items():
+            self.board.add_scalar(f"validation/{name}", value, step)
+        self.board.flush()
+
+    def best(self) -> float:
+        """The best validation AP so far, -1 before the first."""
+        entries = [json.loads(line) for line in self.path.read_text().splitlines()]
+        return max((e["AP"] for e in entries if e["kind"] == "validation" and e["AP"] is not None), default=-1.0)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        if self.board:
+            self.board.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How long the log was when the checkpoint was written."""
+        return {"length": self.path.stat().st_size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Forget what was logged after the checkpoint: it will happen again."""
+        if self.path.stat().st_size > state_dict["length"]:
+            os.truncate(self.path, state_dict["length"])
+
+
+class SilentLog(RunLog):
+    """The log of a process that is not the first: it only averages along."""
+
+    def __init__(self, folder: Path, every: int = 10) -> None:
+        self.path, self.every, self.board, self.clock = folder / LOG_FILE, every, None, None
+        self.waited, self.ended = 0.0, time.monotonic()
+
+    def write(self, entry: dict[str, Any], name: str = LOG_FILE) -> None: ...
+
+    def validated(self, epoch: int, step: int, metrics: Metrics) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+def _megabytes() -> int:
+    """The most memory used so far: of the GPU, or of this process where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() >> 20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if sys.platform == "darwin" else 10)

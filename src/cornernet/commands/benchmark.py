@@ -58,7 +58,7 @@ def benchmark(
 
     recipe = load_recipe(name)
     if data and not weights:
-        raise InputError("benchmark: --data wants an AP, which needs --weights")
+        raise InputError("--data wants an AP, which needs --weights", "benchmark")
     place = find_device(device)
     # What may be wrong with the input shows before minutes of timing.
     stored = open_weights(weights, progress=ProgressBar("fetching", "B")) if weights else None

@@ -50,7 +50,9 @@ def find_device(device: str | None) -> torch.device:
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(1, device=place)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); leave it out") from None
+        raise InputError(
+            f"not usable here ({str(error).splitlines()[0]})", f"--device {device}", "leave it out"
+        ) from None
     return place
 
 
@@ -63,7 +65,7 @@ def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
     try:
         tiling = make_tiling(*map(int, text.split(",")))
     except (TypeError, ValueError):
-        raise InputError(f"--tile {text}: give a size and an overlap in pixels, as 1024,256 or 1024 alone") from None
+        raise InputError("give a size and an overlap in pixels, as 1024,256 or 1024 alone", f"--tile {text}") from None
     return tiling.size, tiling.overlap
 
 

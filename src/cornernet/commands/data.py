@@ -86,7 +86,7 @@ def check(data: str, *, format: FormatOption = None, fix: str | None = None, out
         save_image(folder / "mosaic.jpg", _mosaic(found.datasets.values()))
         print(f"\nhistograms.png and mosaic.jpg: {folder}")
     if fix and not found.datasets:
-        raise InputError(f"{data}: nothing in it can be used, so there is no copy of it; mend it first")
+        raise InputError("nothing in it can be used, so there is no copy of it", data, "mend it first")
     if fix:
         for note in write_data(Path(fix), labels.format, found.datasets, progress=ProgressBar("copying")):
             print(f"warning: {note}", file=sys.stderr)

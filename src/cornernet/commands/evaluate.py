@@ -54,7 +54,7 @@ def evaluate(
     from cornernet.files import atomic_write_json, make_folder
 
     if oracle and weights.lower().endswith(EXPORTED):
-        raise InputError(f"{weights}: --oracle looks into the network; use the weights it was made from")
+        raise InputError("--oracle looks into the network", weights, "use the weights it was made from")
     options = weights, device, tta, precision, max_size, tile
     network = open_network(*options) if oracle else None
     detector = network or open_detector(*options)

@@ -60,7 +60,9 @@ def _point(text: str, width: int, height: int) -> tuple[float, float]:
     try:
         x, y = map(float, text.split(","))
     except ValueError:
-        raise InputError(f"--at {text}: give a point in pixels, as --at 120,80") from None
+        raise InputError("give a point in pixels, as --at 120,80", f"--at {text}") from None
     if not (0 <= x <= width and 0 <= y <= height):
-        raise InputError(f"--at {text}: outside the image, which has {width}x{height} pixels; give a point inside it")
+        raise InputError(
+            f"outside the image, which has {width}x{height} pixels", f"--at {text}", "give a point inside it"
+        )
     return x, y

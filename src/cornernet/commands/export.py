@@ -45,30 +45,30 @@ def export(
         overwrite: Write over a file that is there.
     """
     if weights.lower().endswith(EXPORTED):
-        raise InputError(f"{weights}: is an exported file already; give the weights it was made from")
+        raise InputError("is an exported file already", weights, "give the weights it was made from")
     path = Path(out or f"{Path(weights).stem}{SUFFIXES[format]}")
     if path.suffix != SUFFIXES[format]:
-        raise InputError(f"--out {out}: --format {format} writes a file whose name ends in {SUFFIXES[format]}")
+        raise InputError(f"--format {format} writes a file whose name ends in {SUFFIXES[format]}", f"--out {out}")
     if precision in ("bf16", "int8") and format != "openvino":
-        raise InputError(f"--precision {precision}: --format {format} has none; give --format openvino")
+        raise InputError(f"--format {format} has none", f"--precision {precision}", "give --format openvino")
     if precision == "int8" and data is None:
-        raise InputError("--precision int8: is calibrated on images; name a data set of yours with --data")
+        raise InputError("is calibrated on images", "--precision int8", "name a data set of yours with --data")
     if data is not None and precision != "int8":
-        raise InputError(f"--data {data}: is for --precision int8 alone; leave it out, or give that too")
+        raise InputError("is for --precision int8 alone", f"--data {data}", "leave it out, or give that too")
     targets = [path, path.with_suffix(".bin")] if format == "openvino" else [path]
     for target in targets:
         if target.exists() and not overwrite:
-            raise InputError(f"{target}: is there already; give another name with --out, or --overwrite")
+            raise InputError("is there already", target, "give another name with --out, or --overwrite")
     try:
         from cornernet.export.write import OPSETS, to_onnx, write_onnx, write_openvino, write_program
     except ImportError as error:
-        raise InputError(f"export: needs {error.name}; pip install 'cornernet[export]' brings it") from None
+        raise InputError(f"needs {error.name}", "export", "pip install 'cornernet[export]' brings it") from None
     if precision == "int8" and find_spec("nncf") is None:
-        raise InputError("export: int8 needs nncf; pip install 'cornernet[int8]' brings it")
+        raise InputError("int8 needs nncf", "export", "pip install 'cornernet[int8]' brings it")
     from cornernet.weights.zoo import open_weights
 
     if opset not in OPSETS:
-        raise InputError(f"--opset {opset}: give one of {', '.join(map(str, OPSETS))}")
+        raise InputError(f"give one of {', '.join(map(str, OPSETS))}", f"--opset {opset}")
 
     stored = open_weights(weights, progress=ProgressBar("fetching", "B"))
     images = _calibration(data, data_format, split, stored.preprocessing.max_size) if data is not None else None

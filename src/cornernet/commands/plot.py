@@ -18,14 +18,14 @@ def plot(logs: list[str], *, out: str = "log.png") -> None:
     try:
         import matplotlib
     except ImportError:
-        raise InputError("plot: needs matplotlib; pip install 'cornernet[report]' brings it") from None
+        raise InputError("needs matplotlib", "plot", "pip install 'cornernet[report]' brings it") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     from cornernet.files import make_folder
 
     if Path(out).suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--out {out}: give a name that ends in .png, .svg or .pdf")
+        raise InputError("give a name that ends in .png, .svg or .pdf", f"--out {out}")
     series = [(name_of(Path(log)), *read_log(Path(log))) for log in logs]
     figure, ((losses, parts), (rates, figures)) = pyplot.subplots(
         2, 2, sharex=True, figsize=(11, 7), layout="constrained"

@@ -56,14 +56,14 @@ def predict(
     from cornernet.outputs.writer import WriteBehind
 
     if batch_size < 1:
-        raise InputError(f"--batch-size {batch_size}: give a number above 0")
+        raise InputError("give a number above 0", f"--batch-size {batch_size}")
     if heatmaps and tile:
-        raise InputError("--heatmaps shows one view of the whole image: leave --tile out, or use --max-size")
+        raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
     kinds, (side, _) = parse_kinds(save), parse_tile(tile)
     found = find_sources(sources)
     videos = [source.video for source in found if source.video]
     if save and "video" in kinds and not videos:
-        raise InputError("--save video: there is no video or camera among the sources; choose pictures")
+        raise InputError("there is no video or camera among the sources", "--save video", "choose pictures")
     _keep_sources(found, kinds, Path(out))
     detector = open_detector(weights, device, tta, precision, max_size, tile)
     lowest = detector.threshold if threshold is None else threshold
@@ -101,4 +101,4 @@ def _keep_sources(sources: Sequence[Source], kinds: Collection[OutputKind], fold
     written = {(folder / name).resolve() for name in names}
     for source in sources:
         if Path(source.place).resolve() in written:
-            raise InputError(f"{source.place}: a picture would be written over it; give another folder with --out")
+            raise InputError("a picture would be written over it", source.place, "give another folder with --out")

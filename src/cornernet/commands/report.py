@@ -43,17 +43,19 @@ def report(
         out: Page to write. Default: report.html, in RUN's folder where there is one.
     """
     if images < 1:
-        raise InputError(f"--images {images}: at least 1")
+        raise InputError("at least 1", f"--images {images}")
     if run and (weights or split != "val" or val_share or format):
-        raise InputError("report: a run has its own weights and split; leave --weights, --split ... out, or the run")
+        raise InputError(
+            "a run has its own weights and split", "report", "leave --weights, --split ... out, or the run"
+        )
     path = Path(out or Path(run or "") / "report.html")
     if path.suffix not in (".html", ".htm"):
-        raise InputError(f"--out {path}: give a name that ends in .html")
+        raise InputError("give a name that ends in .html", f"--out {path}")
     if run:
         report_run(Path(run), path, data=data, images=images, device=device)
         return
     if not weights or not data:
-        raise InputError("report: name a run's folder, or --weights and --data")
+        raise InputError("name a run's folder, or --weights and --data", "report")
     from cornernet.data.find import find_data, load_split
     from cornernet.report.page import Subject
     from cornernet.weights.zoo import open_weights
@@ -77,16 +79,16 @@ def report_run(
 
     files = [folder / name for name in (BEST, LAST) if (folder / name).is_file()]
     if not files:
-        raise InputError(f"{folder}: no {BEST} and no {LAST}; name the folder of a run that has finished an epoch")
+        raise InputError(f"no {BEST} and no {LAST}", folder, "name the folder of a run that has finished an epoch")
     try:
         source = DataSource(**json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["source"])
         recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: no run to report on ({error}); give --weights and --data instead") from None
+        raise InputError(f"no run to report on ({error})", folder, "give --weights and --data instead") from None
     source.folder = data or source.folder
     training, validation = source.load()
     if validation is None:
-        raise InputError(f"{folder}: the run has no validation images; give --weights, --data and --split instead")
+        raise InputError("the run has no validation images", folder, "give --weights, --data and --split instead")
     detector = open_detector(str(files[0]), device, "none", "fp32", None)
     subject = Subject(
         folder.resolve().name,

@@ -49,9 +49,9 @@ def serve(
     numbers = {"batch-size": batch_size, "queue": queue, "timeout": timeout}
     for name, value in numbers.items():
         if not value > 0:
-            raise InputError(f"--{name} {value}: give a number above 0")
+            raise InputError("give a number above 0", f"--{name} {value}")
     if not batch_wait_ms >= 0:
-        raise InputError(f"--batch-wait-ms {batch_wait_ms}: give 0 or more")
+        raise InputError("give 0 or more", f"--batch-wait-ms {batch_wait_ms}")
     largest = _number("--max-bytes", max_bytes), _number("--max-pixels", max_pixels)
     try:
         import fastapi  # noqa: F401
@@ -59,7 +59,7 @@ def serve(
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise InputError(f"serve: needs {error.name}; pip install 'cornernet[serve]' brings it") from None
+        raise InputError(f"needs {error.name}", "serve", "pip install 'cornernet[serve]' brings it") from None
     from cornernet.serve.app import make_app
     from cornernet.serve.limits import Limits
     from cornernet.serve.server import bind, run_server
@@ -79,5 +79,5 @@ def _number(option: str, text: str) -> int:
     """``"20MB"``, ``"50M"`` or ``"1000"`` as a number."""
     parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", text.strip().lower())
     if not parts or not float(parts[1]):
-        raise InputError(f"{option} {text}: give a number above 0, as 500k, 20M or 1G")
+        raise InputError("give a number above 0, as 500k, 20M or 1G", f"{option} {text}")
     return round(float(parts[1]) * _UNITS[parts[2]])

@@ -188,8 +188,9 @@ def _fit_memory(
             batch //= 2
     free = (facts.memory or 0) / 2**30
     raise InputError(
-        f"--size {smaller[-1]}: a training step of one image does not fit into {free:.1f} GiB of free memory; choose a"
-        " smaller size, or free some"
+        f"a training step of one image does not fit into {free:.1f} GiB of free memory",
+        f"--size {smaller[-1]}",
+        "choose a smaller size, or free some",
     )
 
 
@@ -215,7 +216,7 @@ def _schedule(
     seconds = seconds_per_image(recipe, facts.classes) if seconds_per_image else None
     if minutes is not None:
         if not seconds or minutes <= 0:
-            raise InputError(f"--minutes {minutes:g}: give a time above 0")
+            raise InputError("give a time above 0", f"--minutes {minutes:g}")
         seen = 60 * minutes / seconds
     else:
         seen = 60_000 if facts.device == "cuda" else 20_000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cornernet.config import Architecture, Decoding, Preprocessing
+from cornernet.config import Architecture, Decoding, HourglassConfig, Preprocessing
 from cornernet.errors import InputError
 from cornernet.export.graph import BoxesGraph
 from cornernet.inference.api import BaseDetector
@@ -24,7 +24,9 @@ SIZES = [(75, 101), (75, 101), (90, 97), (33, 40), (75, 101)]
 def model():
     """Drawn weights, whose scores are spread and whose corners pair."""
     torch.manual_seed(3)
-    network = CornerNet(Architecture(1, (8, 8, 12), (1, 1, 1), 8, 6, 8), len(NAMES)).eval().requires_grad_(False)
+    backbone = HourglassConfig(num_stacks=1, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8)
+    architecture = Architecture(backbone, corner_channels=6, branch_channels=8)
+    network = CornerNet(architecture, len(NAMES)).eval().requires_grad_(False)
     for parameter in network.parameters():
         if parameter.dim() > 1:
             parameter.normal_().mul_((2 / parameter[0].numel()) ** 0.5)

@@ -86,7 +86,7 @@ def test_boxes_of_views_come_back_in_pixels_of_the_image(mirrored, clip):
     seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     boxes = torch.tensor([[seen, [-4, -6, 44, 32]]], dtype=torch.float32)
     rest = torch.ones(1, 2)
-    pairs = pairs_in_image(Pairs(boxes, rest, rest, rest > 0, *[rest] * 5), [view], clip=clip)
+    pairs = pairs_in_image(Pairs(boxes, rest, rest, rest > 0, *[rest] * 5), [view], clip=clip, stride=4)
     outer = [40, 20, 120, 80] if clip else [32, 8, 128, 84]
     assert pairs.boxes.tolist() == [[[60, 30, 100, 50], outer]]
     assert pairs.valid.all()

@@ -51,8 +51,7 @@ class Diagonal(Pairing, config=DiagonalConfig):
         return torch.linalg.vector_norm(boxes[..., 2:] - boxes[..., :2], dim=-1, keepdim=True) / 32
 
     def losses(self, tl: Tensor, br: Tensor, targets: Targets, counts: Counts) -> dict[str, Tensor]:
-        target = self.target(targets.boxes)
-        target = target.repeat_interleave(tl.shape[1] // target.shape[1], dim=1)
+        target = targets.at_cells(self.target(targets.boxes))
         tl_loss = corner_loss(tl, target, targets.tl_is_owner, counts.tl_cells)
         return {"diagonal": tl_loss + corner_loss(br, target, targets.br_is_owner, counts.br_cells)}
 

@@ -51,6 +51,10 @@ class Targets(NamedTuple):
     valid: Tensor
     boxes: Tensor
 
+    def at_cells(self, values: Tensor) -> Tensor:
+        """Values of objects (B, N, D) for each of their cells (B, N * K, D); K > 1 after ``expand_to_radius``."""
+        return values.repeat_interleave(self.tl_cells.shape[1] // max(1, values.shape[1]), dim=1)
+
 
 def find_occupied_maps(labels: Tensor) -> OccupiedMaps:
     """The occupied heatmaps of a batch of ``labels`` (B, N), -1 for fillers; found on the CPU, where labels begin."""

@@ -53,7 +53,8 @@ class Pairing(nn.Module):
     def losses(self, tl: Tensor, br: Tensor, targets: Targets, counts: Counts) -> dict[str, Tensor]:
         """The rule's losses, scalars under the names in ``PairingConfig.losses``, in float32 and without weights.
 
-        ``tl`` and ``br`` (B, N * K, D) are the values predicted at the cells of ``targets``, K of them for each object.
+        ``tl`` and ``br`` (B, N * K, D) are the values predicted at the cells of ``targets``, K of them for each object;
+        ``targets.at_cells`` repeats what objects have for their cells.
         """
         raise NotImplementedError
 

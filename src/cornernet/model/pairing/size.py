@@ -43,8 +43,7 @@ class PredictedSize(Pairing, config=SizeConfig):
 
     def losses(self, tl: Tensor, br: Tensor, targets: Targets, counts: Counts) -> dict[str, Tensor]:
         """``size``: smooth L1 of the logarithms, for each corner divided by the cells that hold one."""
-        sizes = self.target(targets.boxes)
-        sizes = sizes.repeat_interleave(tl.shape[1] // max(1, sizes.shape[1]), dim=1)
+        sizes = targets.at_cells(self.target(targets.boxes))
         tl_loss = corner_loss(tl, sizes, targets.tl_is_owner, counts.tl_cells, beta=_BETA)
         br_loss = corner_loss(br, sizes, targets.br_is_owner, counts.br_cells, beta=_BETA)
         return {"size": (tl_loss + br_loss) / 2}

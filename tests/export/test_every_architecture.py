@@ -1,0 +1,54 @@
+"""What is exported says what the network says: every backbone with every pairing rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import cornernet
+from architectures import ARCHITECTURES, NAMES, picture, weights_of
+from cornernet.export.graph import BoxesGraph, MapsGraph
+from cornernet.inference.detector import Detector
+from cornernet.structures import Detections
+from matching import assert_same
+
+every = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+
+
+def expected(architecture, image):
+    stored = weights_of(architecture)
+    return Detector(stored.build(), NAMES, stored.preprocessing, decoding=stored.decoding)(image)
+
+
+@every
+def test_the_graph_for_exporters_finds_what_the_detector_finds(architecture):
+    stored, image = weights_of(architecture), picture()
+    graph = BoxesGraph(stored.build(), stored.preprocessing, stored.decoding).eval()
+    with torch.inference_mode():
+        boxes, scores, labels, count = graph(torch.from_numpy(image.transpose(2, 0, 1)[None].copy()))
+    kept = slice(int(count[0]))
+    found = boxes[0, kept].numpy(), scores[0, kept].numpy(), labels[0, kept].numpy()
+    assert_same(Detections(*found, NAMES, image.shape[:2]), expected(architecture, image), box=0.01)
+
+
+@every
+def test_raw_maps_have_the_pairing_rules_own_names(architecture):
+    stored = weights_of(architecture)
+    graph = MapsGraph(stored.build(), stored.preprocessing).eval()
+    name = architecture.pairing.name
+    assert graph.outputs == ("tl_heatmap", "br_heatmap", f"tl_{name}", f"br_{name}", "tl_offset", "br_offset")
+    with torch.inference_mode():
+        maps = graph(torch.from_numpy(picture().transpose(2, 0, 1)[None].copy()))
+    assert maps[2].shape[1] == stored.build().heads[-1].pairing.outputs
+
+
+@pytest.mark.parametrize("name", ["toy-diagonal", "squeeze-size"])
+def test_an_onnx_file_finds_what_the_weights_find(name, tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cornernet[export]'")
+    from cornernet.export.write import to_onnx, write_onnx
+
+    architecture = ARCHITECTURES[name]
+    write_onnx(tmp_path / "model.onnx", to_onnx(weights_of(architecture)))
+    image = np.ascontiguousarray(picture()[:70])
+    assert_same(cornernet.load(tmp_path / "model.onnx")(image), expected(architecture, image))

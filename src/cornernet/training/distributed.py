@@ -60,7 +60,7 @@ def find_world() -> World:
         return World()
     size = environment.world_size()
     if size % local:
-        raise InputError(f"{local} of {size} processes run here", fix="run the same number of them on every machine")
+        raise InputError(f"{size} processes, {local} of them here", fix="run the same number of them on every machine")
     return World(environment.global_rank(), size, local, environment)
 
 

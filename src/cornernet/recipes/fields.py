@@ -35,9 +35,7 @@ class FieldGroup(NamedTuple):
 
 def field_groups(cls: type[Any] = Recipe, name: str = "") -> Iterator[FieldGroup]:
     """The recipe's own fields, then those of each group below it, and of each kind of it."""
-    from docstring_parser import parse_from_object
-
-    texts = {text.arg_name: text.description or "" for text in parse_from_object(cls).params}
+    texts = _texts(cls)
     hints = get_type_hints(cls)
     own: list[RecipeField] = []
     below: list[tuple[Any, str]] = []
@@ -58,6 +56,16 @@ def field_groups(cls: type[Any] = Recipe, name: str = "") -> Iterator[FieldGroup
         yield FieldGroup(name, kind, "" if texts else inspect.getdoc(cls) or "", own)
     for inner, dotted in below:
         yield from field_groups(inner, dotted)
+
+
+def _texts(cls: type[Any]) -> dict[str, str]:
+    """What a dataclass says below each of its fields."""
+    from docstring_parser import parse_from_object
+
+    try:
+        return {text.arg_name: text.description or "" for text in parse_from_object(cls).params}
+    except (OSError, TypeError):  # a class without a file, such as a notebook's
+        return {}
 
 
 def _as_yaml(value: Any) -> str:

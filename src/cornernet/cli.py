@@ -94,7 +94,7 @@ def _dispatch(words: list[str]) -> int:
             function = find_command(name)
             from cornernet.commands.arguments import parse_arguments
 
-            values = parse_arguments(function, f"cornernet {name}", words[length:])
+            values = parse_arguments(function, name, words[length:])
             return 0 if values is None else function(**values) or 0
     group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if group:

@@ -1,19 +1,18 @@
-"""What can go wrong on the user's side, each with the exit code that the command line gives it."""
+"""The errors that users may see, each with its exit code of the command line."""
 
 from __future__ import annotations
 
 
 class CornerNetError(Exception):
-    """A failure with a message fit for one line on the terminal."""
+    """A failure whose message is one line on the terminal."""
 
     exit_code = 1
 
 
 class InputError(CornerNetError):
-    """Something the user gave (a file, a field, a flag) cannot be used.
+    """Something the user gave cannot be used: ``what`` is wrong, ``where`` (a file, field or flag), how to ``fix`` it.
 
-    ``what`` is wrong, ``where`` (the file, field or flag), and how to ``fix`` it. The line is made from them:
-    "where: what; fix". Programs that need a part read the attribute; nobody takes the line apart.
+    The line is "where: what; fix". Programs that need a part of it read the attribute.
     """
 
     exit_code = 2
@@ -27,7 +26,7 @@ class InputError(CornerNetError):
         return f"{line}; {self.fix}" if self.fix else line
 
     def at(self, where: object) -> InputError:
-        """The same error of a place, for a caller that knows better where it is: a file's name instead of "image"."""
+        """The same error with another place, for a caller that knows it better: a file's name instead of "image"."""
         return InputError(self.what, where, self.fix)
 
 
@@ -38,7 +37,7 @@ class DivergedError(CornerNetError):
 
 
 class InterruptedRun(CornerNetError):
-    """A signal ended the run after its state was saved; the exit code is 128 + the signal's number."""
+    """A signal ended the run after its state was saved. The exit code is 128 + the signal's number."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; an error is one line that says what to do."""
+"""Write files whole or not at all; an error is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -26,16 +26,20 @@ _FIXES = {
 }
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Create a folder and its parents if they are missing; returns its path.
-
-    Raises ``InputError`` if that fails: a file is in the way, no permission, read-only, no space.
-    """
-    folder = Path(path)
+@contextmanager
+def write_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
+    """Turn an ``OSError`` or ``ValueError`` (a bad name) of the block into an ``InputError`` about ``path``."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except (OSError, ValueError) as error:
-        raise _error(folder, "the folder cannot be made", error) from error
+        raise _error(path, what, error) from error
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder and its missing parents; returns its path. Raises ``InputError`` if that fails."""
+    folder = Path(path)
+    with write_errors(folder, "the folder cannot be made"):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -51,8 +55,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write in pieces. It gets its name when the block ends, and only if nothing failed.
 
     The bytes go to a hidden file in the same folder, which is renamed at the end: nobody reads half a file, and a
-    failure leaves the old file as it was. Missing parents are created; a link still points to the same file. Raises
-    ``InputError`` for a folder or device of that name, a missing permission, a full disk.
+    failure leaves the old file as it was. Missing parents are created. Where ``path`` is a link, its target is written.
+    Raises ``InputError`` for a folder or device of that name, a missing permission, a full disk.
     """
     target = Path(path)
     try:
@@ -66,14 +70,14 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     make_folder(real.parent)
     hidden = real.parent / f".{real.name[:32]}.{secrets.token_hex(4)}.tmp"
     try:
-        # os.open rather than tempfile, whose files only their owner may read.
-        with open(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb") as f:
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(hidden, real)
-    except (OSError, ValueError) as error:
-        raise _error(target, "cannot be written", error) from error
+        with write_errors(target):
+            # os.open rather than tempfile, whose files only their owner may read.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            with open(os.open(hidden, flags, 0o666), "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(hidden, real)
     finally:
         hidden.unlink(missing_ok=True)
 
@@ -82,30 +86,29 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def atomic_folder(path: str | os.PathLike[str], fix: str = "") -> Iterator[Path]:
     """A new folder to fill. It gets its name when the block ends, and only if nothing failed.
 
-    Raises ``InputError`` if the path is in use, and for an ``OSError`` in the block; ``fix`` is for the latter.
+    Raises ``InputError`` if the path is in use, and, with ``fix``, for an ``OSError`` in the block.
     """
     target = Path(path).absolute()
+    partial = target.parent / f".{target.name}.partial-{os.getpid()}"
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InputError("exists and is not an empty folder", target, "give another path or remove it first")
-        partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-        try:
-            yield make_folder(partial)
-            if target.exists():
-                target.rmdir()  # a rename onto an empty folder fails on Windows
-            partial.rename(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        yield make_folder(partial)
+        if target.exists():
+            target.rmdir()  # a rename onto an empty folder fails on Windows
+        partial.rename(target)
     except OSError as error:
         what, fix = f"cannot be written ({error.strerror or error})", fix or "give a writable path with room"
         raise InputError(what, target, fix) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def atomic_write_json(path: str | os.PathLike[str], obj: Any, indent: int | None = 2) -> Path:
     """Write ``obj`` as UTF-8 JSON, whole or not at all; returns its path.
 
     ``indent=None`` gives one compact line, for files of many thousand entries. Raises ``InputError`` as
-    ``atomic_write`` does, and ``ValueError`` or ``TypeError`` for what JSON cannot hold, NaN and infinity included.
+    ``atomic_write`` does, and ``ValueError`` or ``TypeError`` for values that JSON does not have, such as NaN.
     """
     separators = None if indent else (",", ":")
     text = json.dumps(obj, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)

@@ -20,7 +20,7 @@ def usable_cores(cgroup: Path = _CGROUP) -> float:
 
 
 def usable_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> tuple[int, int] | None:
-    """Bytes of memory (available, total), within the container's limit; ``None`` if the system does not tell."""
+    """Bytes of memory (available, total), within the container's limit; ``None`` if unknown."""
     lines = (line.split() for line in _text(meminfo).splitlines())
     values = {words[0]: int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdigit()}
     if "MemAvailable:" not in values:
@@ -34,13 +34,13 @@ def usable_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo"))
         if limit.isdigit() and int(limit) < total:
             stat = dict(line.split() for line in _text(cgroup / stat_file).splitlines())
             total = int(limit)
-            # Copies of files in memory count as used, and go as soon as memory is needed.
+            # Cached files count as used, but the system frees them when memory is needed.
             available = min(available, total - int(used or 0) + int(stat.get(cached, 0)))
     return available, total
 
 
 def available_memory() -> int | None:
-    """Bytes of available memory; ``None`` if the system does not tell."""
+    """Bytes of available memory; ``None`` if unknown."""
     memory = usable_memory()
     if memory:
         return memory[0]

@@ -1,4 +1,4 @@
-"""The types that travel between the parts: numpy only, validated, shapes and units said."""
+"""The types that the parts of the package exchange; they have numpy arrays only."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Candidates:
 
     ``boxes`` (N, 4) x1 y1 x2 y2 in pixels of the image; ``scores`` (N,) of the pairs, by ``Decoding.score_of``;
     ``labels`` (N,); ``tl_scores`` and ``br_scores`` (N,) of the two corners; ``tl_cells`` and ``br_cells`` (N, 2) as
-    (row, column) of the heatmap; ``distances`` (N,) of the corners from one object; ``views`` (N,) the index of the
-    view that found it: 0 the image itself, with flip 1 its mirror, with several scales two for each scale.
+    (row, column) of the heatmap; ``distances`` (N,) of the two corners by the pairing rule; ``views`` (N,) the index of
+    the view that found it: 0 is the image itself, with flip 1 is its mirror, several scales have two views each.
     """
 
     boxes: FloatArray
@@ -40,24 +40,25 @@ class Candidates:
         return len(self.boxes)
 
     def nearest(self, box: FloatArray, label: int, image_size: tuple[int, int]) -> tuple[int, float]:
-        """The one behind a detection, of its label and with the nearest box (4,), and how far off that is.
+        """The index of the candidate with the detection's ``label`` and the nearest ``box`` (4,), and the difference.
 
-        Boxes are clipped to the image, as detections are. In pixels, infinite where none has the label; of several
-        scales, whose boxes are merged, not 0. Needs at least one candidate.
+        The difference is the largest of the four sides in pixels, with boxes clipped to the image as detections are. It
+        is infinite if no candidate has the label, and not 0 for several scales, whose boxes are merged. Needs at least
+        one candidate.
         """
         height, width = image_size
-        apart = np.abs(np.clip(self.boxes, 0, [width, height, width, height]) - box).max(axis=1)
-        apart[self.labels != label] = np.inf
-        index = int(apart.argmin())
-        return index, float(apart[index])
+        differences = np.abs(np.clip(self.boxes, 0, [width, height, width, height]) - box).max(axis=1)
+        differences[self.labels != label] = np.inf
+        index = int(differences.argmin())
+        return index, float(differences[index])
 
 
 @dataclass(frozen=True)
 class PairingWords:
-    """How the values that a pairing rule predicts at each corner are told to people and programs.
+    """How people and programs are shown the values that a pairing rule predicts at each corner.
 
-    ``name`` is their key in JSON and their name among exported maps. ``legend`` explains what ``form`` writes.
-    ``form`` is a format for the values of one corner. ``differ`` says what a large distance means, before its number.
+    ``name`` is their key in JSON and their name among exported maps. ``form`` is the format of one corner's values, and
+    ``legend`` explains it. ``differ`` says what a large distance means; the distance follows it.
     """
 
     name: str
@@ -71,8 +72,8 @@ class CornerPoints:
     """The best corners of one kind in one view of an image, best first.
 
     ``positions`` (K, 2) x, y in pixels of the image; ``scores`` and ``labels`` (K,); ``cells`` (K, 2) as (row, column)
-    of the heatmap. ``values`` (K, D) is what each corner predicts of its object, such as an embedding, or a width and a
-    height in pixels of the image; ``words`` says what they are.
+    of the heatmap. ``values`` (K, D) is what each corner predicts for pairing, such as an embedding, or a width and a
+    height in pixels of the image; ``words`` describes them.
     """
 
     positions: FloatArray
@@ -101,7 +102,7 @@ class Detections:
 
     ``boxes`` float32 (N, 4): x1 y1 x2 y2 in pixels of the original image, inside it. ``scores`` float32 (N,),
     descending. ``labels`` int64 (N,), indices into ``class_names``. ``image_size`` is (height, width).
-    Raises ``ValueError`` where shapes or labels disagree.
+    Raises ``ValueError`` for numbers, labels or an order that cannot be.
     """
 
     boxes: FloatArray
@@ -116,10 +117,9 @@ class Detections:
         set_(self, "scores", np.asarray(self.scores, np.float32).reshape(-1))
         set_(self, "labels", np.asarray(self.labels, np.int64).reshape(-1))
         set_(self, "class_names", tuple(self.class_names))
-        if not len(self.boxes) == len(self.scores) == len(self.labels):
-            raise ValueError(
-                f"{len(self.boxes)} boxes, {len(self.scores)} scores and {len(self.labels)} labels do not match"
-            )
+        counts = len(self.boxes), len(self.scores), len(self.labels)
+        if len(set(counts)) > 1:
+            raise ValueError("{} boxes, {} scores and {} labels do not match".format(*counts))
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
             raise ValueError(f"a label lies outside the {len(self.class_names)} class names")
         if np.any(np.diff(self.scores) > 0):
@@ -136,7 +136,7 @@ class Detections:
     def to_supervision(self) -> Any:
         """The same as ``supervision.Detections``, class names in ``data["class_name"]``.
 
-        Raises ``InputError`` where that package is not installed.
+        Raises ``InputError`` if that package is not installed.
         """
         try:
             supervision = import_module("supervision")
@@ -150,7 +150,7 @@ class Detections:
         )
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """One JSON-ready dictionary a detection: ``box`` (x1 y1 x2 y2), ``score``, ``label``, ``class``."""
+        """A dictionary for JSON for each detection: ``box`` (x1 y1 x2 y2), ``score``, ``label``, ``class``."""
         return [
             {
                 "box": [round(float(v), 3) for v in box],
@@ -164,12 +164,12 @@ class Detections:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the network saw: both corner heatmaps (h, w), the maximum over classes, as probabilities.
+    """What the network saw: both corner heatmaps (h, w) as probabilities, the maximum over classes.
 
-    They cover the padded input of ``padded_size`` (height, width) pixels, in which the image, as large as
-    ``view_size`` (height, width), lies at ``offset`` (top, left). ``candidates`` are all pairs before soft-NMS.
-    ``tl_corners`` and ``br_corners`` are the best of each kind, paired or not; as the heatmaps, those of the first
-    view. ``distances`` (K, M): how far each two of them are from being one object's.
+    They cover the padded input of ``padded_size`` (height, width) pixels. The image has ``view_size`` (height, width)
+    there and lies at ``offset`` (top, left). ``candidates`` are all pairs before soft-NMS. ``tl_corners`` and
+    ``br_corners`` are the best corners of each kind, paired or not, and ``distances`` (K, M) those of every pair of
+    them by the pairing rule. Heatmaps and corners are those of the first view.
     """
 
     detections: Detections

@@ -108,7 +108,7 @@ def parse(words: list[str]) -> None:
     words = [cli._underscored(word) for word in words if word != "--debug"]
     name = next((name for name in (" ".join(words[:2]), words[0]) if name in cli.COMMANDS), None)
     assert name, f"cornernet {' '.join(words[:2])}: no such command"
-    values = parse_arguments(cli.find_command(name), f"cornernet {name}", words[len(name.split()) :]) or {}
+    values = parse_arguments(cli.find_command(name), name, words[len(name.split()) :]) or {}
     recipe = values.get("recipe_name" if name == "train" else "name")
     flags = values.get("recipe_flags", {})
     is_shipped = recipe and not recipe.isupper() and not recipe.endswith(".yaml")

@@ -122,7 +122,7 @@ def test_it_runs(block: Block, places, monkeypatch, capsys):
     monkeypatch.chdir(places[block.page])
     monkeypatch.setenv("CORNERNET_CACHE", str(places[block.page] / "cache"))
     if block.language == "python":
-        exec(compile(block.code, str(block), "exec"), {"__name__": "page"})
+        exec(compile(block.code, str(block), "exec", dont_inherit=True), {"__name__": "page"})
         return
     for statement in statements(block.code):
         if statement.command is not None:

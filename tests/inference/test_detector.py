@@ -1,5 +1,6 @@
 """The whole road with a small network of drawn weights: any kind of image in, sound boxes out."""
 
+import copy
 import json
 
 import cv2
@@ -319,6 +320,22 @@ def test_what_is_no_image_is_an_input_error(model, bad):
 def test_an_impossible_max_size_is_an_input_error(model):
     with pytest.raises(InputError, match="size"):
         Detector(model, NAMES, RGB, max_size=0)(picture())
+
+
+def test_a_network_in_training_stays_as_it_is(model, monkeypatch):
+    network = copy.deepcopy(model).train()
+    network.backbone.eval()  # as where only the head learns
+    modes = [module.training for module in network.modules()]
+    statistics = {name: value.clone() for name, value in network.named_buffers()}
+    detector = Detector(network, NAMES, RGB)
+    found, expected = detector(picture()), Detector(model, NAMES, RGB)(picture())
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    detector.explain(picture())
+    monkeypatch.setattr("cornernet.media.images.available_memory", lambda: 0)
+    with pytest.raises(InputError):
+        detector(picture(2000, 2000))
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(value, statistics[name]) for name, value in network.named_buffers())
 
 
 # the type that comes out

@@ -10,7 +10,8 @@ import torch
 import cornernet
 from cornernet.data.shapes import draw_scene
 from cornernet.errors import InputError
-from cornernet.inference.views import Tiling, View, whole_pairs
+from cornernet.inference.views import Tiling, View, make_views, pairs_in_image, whole_pairs
+from cornernet.model.decode import Pairs
 from cornernet.structures import Detections
 
 
@@ -73,6 +74,35 @@ def test_boxes_on_an_edge_between_tiles_are_half_ones(box, stays):
     boxes = torch.tensor([[box]], dtype=torch.float32)
     assert whole_pairs(boxes, [View(300, 0, 700, 400, overlaps=(100, 0, 100, 100))], 8.0).tolist() == [[stays]]
     assert whole_pairs(boxes, [View(300, 0, 700, 400)], 8.0).tolist() == [[True]]  # nobody else sees it
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("clip", [False, True])
+def test_boxes_of_views_come_back_in_pixels_of_the_image(mirrored, clip):
+    view = View(20, 10, 60, 40, scale=0.5, mirrored=mirrored)
+    half = np.zeros((100, 100, 3), np.uint8)
+    half[15:25, 30:50] = 255  # in the whole image 30 to 50, and 60 to 100
+    rows, columns = np.nonzero(view.cut(half)[..., 0])
+    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    boxes = torch.tensor([[seen, [-4, -6, 44, 32]]], dtype=torch.float32)
+    rest = torch.ones(1, 2)
+    pairs = pairs_in_image(Pairs(boxes, rest, rest, rest > 0, *[rest] * 5), [view], clip=clip, stride=4)
+    outer = [40, 20, 120, 80] if clip else [32, 8, 128, 84]
+    assert pairs.boxes.tolist() == [[[60, 30, 100, 50], outer]]
+    assert pairs.valid.all()
+
+
+def test_views_are_scales_then_mirrors_then_tiles():
+    assert make_views(40, 60) == [View(0, 0, 60, 40)]
+    views = make_views(40, 60, scales=(1.0, 0.5), flip=True, tiling=Tiling(40, 20))
+    assert [(view.scale, view.mirrored, view.left, view.right) for view in views] == [
+        (1.0, False, 0, 40),
+        (1.0, False, 20, 60),
+        (1.0, True, 0, 40),
+        (1.0, True, 20, 60),
+        (0.5, False, 0, 30),
+        (0.5, True, 0, 30),
+    ]
 
 
 def test_an_object_a_little_shorter_than_the_overlap_is_whole_in_one_tile_at_least():

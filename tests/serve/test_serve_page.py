@@ -86,7 +86,7 @@ def test_from_a_dropped_image_to_its_corners(page, tmp_path):
     details = page.value("document.getElementById('details').innerText")
     assert "Box 1: " in details
     assert details.count("-left") == details.count("-right") == 1
-    assert "how far off the sizes are" in details
+    assert "how far predicted and real sizes differ" in details
     assert page.value("document.querySelectorAll('.corner:not([hidden])').length") == 4
 
     # the boxes' frames lie over the image, and nothing is wider than a phone

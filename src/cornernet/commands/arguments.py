@@ -19,16 +19,17 @@ _RECIPE_FLAGS = "recipe_flags"  # the parameter of a command that takes every fi
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise InputError(message.removeprefix("argument "), _command(self.prog), f"see {self.prog} --help")
+        command = self.prog.removeprefix("cornernet ")
+        raise InputError(message.removeprefix("argument "), command, f"see {self.prog} --help")
 
 
-def parse_arguments(function: Callable[..., Any], prog: str, words: Sequence[str]) -> dict[str, Any] | None:
+def parse_arguments(function: Callable[..., Any], command: str, words: Sequence[str]) -> dict[str, Any] | None:
     """Values for the function's parameters; ``None`` after printing help.
 
     Parameters before the star are positional (a list takes one or more), the others are options. Their help is in the
     docstring, or in their ``Annotated`` type. Raises ``InputError`` for unknown options and values of another type.
     """
-    parser, known = _parser(function, prog), [*inspect.signature(function).parameters]
+    parser, known = _parser(function, command), [*inspect.signature(function).parameters]
     takes_recipe, flags = _RECIPE_FLAGS in known, {}
     if {"-h", "--help"} & {*words}:
         if takes_recipe:
@@ -36,24 +37,25 @@ def parse_arguments(function: Callable[..., Any], prog: str, words: Sequence[str
         parser.print_help()
         return None
     if takes_recipe:
-        words, flags = _without_recipe_fields(words, prog)
+        words, flags = _without_recipe_fields(words, parser)
         known += _recipe_fields()
     found, others = parser.parse_known_args(words)
     if others:
         near = get_close_matches(others[0].partition("=")[0], [f"--{name}" for name in known], n=1)
         what = "is no option" if others[0].startswith("-") else "is one word too many"
-        fix = f"did you mean {near[0]}?" if near else f"see {prog} --help"
-        raise InputError(f"{others[0]} {what}", _command(prog), fix)
+        fix = f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"
+        raise InputError(f"{others[0]} {what}", command, fix)
     return vars(found) | ({_RECIPE_FLAGS: flags} if takes_recipe else {})
 
 
-def _parser(function: Callable[..., Any], prog: str) -> _Parser:
+def _parser(function: Callable[..., Any], command: str) -> _Parser:
     from docstring_parser import parse as parse_docstring
 
     described = inspect.getdoc(function) or ""
     texts = {text.arg_name: text.description for text in parse_docstring(described).params}
     hints, annotated = get_type_hints(function), get_type_hints(function, include_extras=True)
-    parser = _Parser(prog=prog, description=_one_line(described.split("Args:")[0]), allow_abbrev=False)
+    summary = _one_line(described.split("Args:")[0])
+    parser = _Parser(prog=f"cornernet {command}", description=summary, allow_abbrev=False)
     for name, p in inspect.signature(function).parameters.items():
         hint, text = hints[name], texts.get(name) or getattr(annotated[name], "__metadata__", [""])[0]
         is_positional, is_list = p.kind is p.POSITIONAL_OR_KEYWORD, get_origin(hint) is list
@@ -64,7 +66,7 @@ def _parser(function: Callable[..., Any], prog: str) -> _Parser:
             if p.default not in (p.empty, None):
                 text += f" Default: {p.default}."
             options: dict[str, Any] = {"help": _one_line(text), "default": p.default}
-            options["type"] = partial(convert, get_args(hint)[0] if is_list else hint, where=_command(prog), name=shown)
+            options["type"] = partial(convert, get_args(hint)[0] if is_list else hint, where=command, name=shown)
             if is_positional:
                 options |= {"nargs": "+" if is_list else "?" if p.default is None else None}
                 options |= {"metavar": name.removesuffix("_name").upper()}
@@ -91,7 +93,7 @@ def _add_recipe_fields(parser: _Parser) -> None:
                 listed.add(field.name)
 
 
-def _without_recipe_fields(words: Sequence[str], prog: str) -> tuple[list[str], RecipeFlags]:
+def _without_recipe_fields(words: Sequence[str], parser: _Parser) -> tuple[list[str], RecipeFlags]:
     """The words that set no field of a recipe, and the fields that are set; the last value of a field counts."""
     rest: list[str] = []
     flags: RecipeFlags = {}
@@ -103,7 +105,7 @@ def _without_recipe_fields(words: Sequence[str], prog: str) -> tuple[list[str], 
             continue
         given = value if equals else next(remaining, "--")
         if given.startswith("--"):
-            raise InputError(f"--{name} wants a value", _command(prog), f"see {prog} --help")
+            parser.error(f"--{name} wants a value")
         flags.pop(name, None)
         flags[name] = given
     return rest, flags
@@ -113,10 +115,6 @@ def _recipe_fields() -> Iterable[str]:
     from cornernet.config import Recipe
 
     return Recipe.__dataclass_fields__
-
-
-def _command(prog: str) -> str:
-    return prog.removeprefix("cornernet ")
 
 
 def _metavar(choices: Sequence[object], otherwise: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cornernet.commands import options
 from cornernet.commands.common import ProgressBar, find_device
-from cornernet.commands.options import DeviceOption, FormatOption
 from cornernet.data.formats import Format
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def benchmark(
     *,
     images: str | None = None,
     data: str | None = None,
-    format: FormatOption = None,
+    format: options.Format = None,
     weights: str | None = None,
     batch_size: int | None = None,
-    device: DeviceOption = None,
+    device: options.Device = None,
     no_training: bool = False,
     seconds: float = 20.0,
     out: str = "benchmark.json",

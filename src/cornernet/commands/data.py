@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cornernet.commands import options
 from cornernet.commands.common import ProgressBar, report_dataset
-from cornernet.commands.options import FormatOption, StrictOption
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -36,7 +36,13 @@ def shapes(out: str, *, train: int = 2000, val: int = 200, seed: int = 0) -> Non
 
 
 def convert(
-    source: str, out: str, *, to: Format, format: FormatOption = None, link: bool = False, strict: StrictOption = False
+    source: str,
+    out: str,
+    *,
+    to: Format,
+    format: options.Format = None,
+    link: bool = False,
+    strict: options.Strict = False,
 ) -> None:
     """Write the data set SOURCE to the new folder OUT in another label format: boxes and classes, no masks.
 
@@ -56,7 +62,7 @@ def convert(
     print(f"as {to}: {out}")
 
 
-def check(data: str, *, format: FormatOption = None, fix: str | None = None, out: str = "data-check") -> int:
+def check(data: str, *, format: options.Format = None, fix: str | None = None, out: str = "data-check") -> int:
     """List every problem of the data set DATA, and show how its boxes are spread; exit code 2 where there are problems.
 
     Args:
@@ -86,7 +92,7 @@ def check(data: str, *, format: FormatOption = None, fix: str | None = None, out
         save_image(folder / "mosaic.jpg", _mosaic(found.datasets.values()))
         print(f"\nhistograms.png and mosaic.jpg: {folder}")
     if fix and not found.datasets:
-        raise InputError("nothing in it can be used, so there is no copy of it", data, "mend it first")
+        raise InputError("nothing in it can be used, so there is no copy of it", data, "fix it first")
     if fix:
         for note in write_data(Path(fix), labels.format, found.datasets, progress=ProgressBar("copying")):
             print(f"warning: {note}", file=sys.stderr)

@@ -5,38 +5,27 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from cornernet.commands import options
 from cornernet.commands.common import EXPORTED, ProgressBar, open_detector, open_network, report_dataset
-from cornernet.commands.options import (
-    BatchSizeOption,
-    DetectorOption,
-    DeviceOption,
-    FormatOption,
-    MaxSizeOption,
-    PrecisionOption,
-    SplitShareOption,
-    StrictOption,
-    TileOption,
-    TTAOption,
-)
 from cornernet.errors import InputError
 
 
 def evaluate(
     *,
-    weights: DetectorOption,
+    weights: options.WeightsOrExported,
     data: str,
     split: str = "val",
-    val_share: SplitShareOption = None,
-    format: FormatOption = None,
-    tta: TTAOption = "none",
+    val_share: options.ValShare = None,
+    format: options.Format = None,
+    tta: options.TTA = "none",
     oracle: str | None = None,
-    precision: PrecisionOption = "fp32",
-    max_size: MaxSizeOption = None,
-    tile: TileOption = None,
-    batch_size: BatchSizeOption = 1,
-    device: DeviceOption = None,
+    precision: options.Precision = "fp32",
+    max_size: options.MaxSize = None,
+    tile: options.Tile = None,
+    batch_size: options.BatchSize = 1,
+    device: options.Device = None,
     out: str = "evaluation",
-    strict: StrictOption = False,
+    strict: options.Strict = False,
 ) -> None:
     """COCO's 12 figures and AP per class of trained weights on a data set.
 
@@ -55,9 +44,9 @@ def evaluate(
 
     if oracle and weights.lower().endswith(EXPORTED):
         raise InputError("--oracle looks into the network", weights, "use the weights it was made from")
-    options = weights, device, tta, precision, max_size, tile
-    network = open_network(*options) if oracle else None
-    detector = network or open_detector(*options)
+    chosen = weights, device, tta, precision, max_size, tile
+    network = open_network(*chosen) if oracle else None
+    detector = network or open_detector(*chosen)
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
     report_dataset(dataset)

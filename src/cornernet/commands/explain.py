@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from cornernet.commands import options
 from cornernet.commands.common import open_detector
-from cornernet.commands.options import DeviceOption, MaxSizeOption, PrecisionOption, ThresholdOption, WeightsOption
 from cornernet.errors import InputError
 
 
 def explain(
     image: str,
     *,
-    weights: WeightsOption,
+    weights: options.Weights,
     out: str = "explanation",
-    threshold: ThresholdOption = None,
+    threshold: options.Threshold = None,
     at: str | None = None,
-    precision: PrecisionOption = "fp32",
-    max_size: MaxSizeOption = None,
-    device: DeviceOption = None,
+    precision: options.Precision = "fp32",
+    max_size: options.MaxSize = None,
+    device: options.Device = None,
 ) -> None:
     """Say of every box in IMAGE which corners were paired, which were not, and why: a table, pictures and JSON.
 

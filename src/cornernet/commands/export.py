@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cornernet.commands import options
 from cornernet.commands.common import EXPORTED, ProgressBar, report_dataset
-from cornernet.commands.options import FormatOption, WeightsOption
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -20,12 +20,12 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 
 def export(
     *,
-    weights: WeightsOption,
+    weights: options.Weights,
     format: Literal["onnx", "openvino", "pt2"] = "onnx",
     out: str | None = None,
     precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32",
     data: str | None = None,
-    data_format: FormatOption = None,
+    data_format: options.Format = None,
     split: str = "train",
     raw_maps: bool = False,
     opset: int = 18,

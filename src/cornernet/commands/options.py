@@ -4,36 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from cornernet.data.formats import Format
+from cornernet.data import formats
 
-TTA = Literal["none", "flip", "multiscale"]
-Precision = Literal["fp32", "bf16", "fp16"]
-
-WeightsOption = Annotated[
+Weights = Annotated[
     str, "Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use."
 ]
-DetectorOption = Annotated[
+WeightsOrExported = Annotated[
     str,
     "Weights file of any dialect, a file that export wrote, shapes (bundled), or the name of a release, fetched on"
     " first use.",
 ]
-DeviceOption = Annotated[str | None, "cpu, cuda, cuda:1 ... Default: the GPU where there is one."]
-PrecisionOption = Annotated[Precision, "Arithmetic of the network; pairing is always in fp32."]
-TTAOption = Annotated[
-    TTA,
+Device = Annotated[str | None, "cpu, cuda, cuda:1 ... Default: the GPU where there is one."]
+Precision = Annotated[Literal["fp32", "bf16", "fp16"], "Arithmetic of the network; pairing is always in fp32."]
+TTA = Annotated[
+    Literal["none", "flip", "multiscale"],
     "Test-time augmentation: flip looks at every image's mirror too, as the published AP did; multiscale at 0.5, 0.75,"
     " 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.",
 ]
-MaxSizeOption = Annotated[int | None, "Scale larger images down to this many pixels a side; boxes are scaled back."]
-TileOption = Annotated[
+MaxSize = Annotated[int | None, "Scale larger images down to this many pixels a side; boxes are scaled back."]
+Tile = Annotated[
     str | None,
     "Look at images in square tiles, SIZE or SIZE,OVERLAP in pixels, all boxes in one soft-NMS. The overlap should be"
     " as long as the largest object; a quarter of the size, if not said.",
 ]
-BatchSizeOption = Annotated[
+BatchSize = Annotated[
     int, "Images of one padded size, or tiles of one image, that share a pass; more than 1 helps on a GPU."
 ]
-ThresholdOption = Annotated[float | None, "Lowest score shown and written. Default: the one stored in the weights."]
-FormatOption = Annotated[Format | None, "What the data set is, where it looks like two formats."]
-SplitShareOption = Annotated[float | None, "The share of the images that training held back by the same option."]
-StrictOption = Annotated[bool, "Refuse a data set with unusable images or boxes, instead of leaving them out."]
+Threshold = Annotated[float | None, "Lowest score shown and written. Default: the one stored in the weights."]
+Format = Annotated[formats.Format | None, "What the data set is, where it looks like two formats."]
+ValShare = Annotated[float | None, "The share of the images that training held back by the same option."]
+Strict = Annotated[bool, "Refuse a data set with unusable images or boxes, instead of leaving them out."]

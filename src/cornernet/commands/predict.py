@@ -7,17 +7,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cornernet.commands import options
 from cornernet.commands.common import ProgressBar, open_detector, parse_tile
-from cornernet.commands.options import (
-    BatchSizeOption,
-    DetectorOption,
-    DeviceOption,
-    MaxSizeOption,
-    PrecisionOption,
-    ThresholdOption,
-    TileOption,
-    TTAOption,
-)
 from cornernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,16 +19,16 @@ if TYPE_CHECKING:
 def predict(
     sources: list[str],
     *,
-    weights: DetectorOption,
+    weights: options.WeightsOrExported,
     out: str = "predictions",
     save: str | None = None,
-    threshold: ThresholdOption = None,
-    tta: TTAOption = "none",
-    precision: PrecisionOption = "fp32",
-    max_size: MaxSizeOption = None,
-    tile: TileOption = None,
-    device: DeviceOption = None,
-    batch_size: BatchSizeOption = 1,
+    threshold: options.Threshold = None,
+    tta: options.TTA = "none",
+    precision: options.Precision = "fp32",
+    max_size: options.MaxSize = None,
+    tile: options.Tile = None,
+    device: options.Device = None,
+    batch_size: options.BatchSize = 1,
     heatmaps: bool = False,
 ) -> int:
     """Find objects in SOURCES: images, folders, globs, http(s) addresses, videos, camera:0, - (standard input).

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cornernet.commands import options
 from cornernet.commands.common import ProgressBar, open_detector, report_dataset
-from cornernet.commands.options import DeviceOption, FormatOption, SplitShareOption
 from cornernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def report(
     weights: str | None = None,
     data: str | None = None,
     split: str = "val",
-    val_share: SplitShareOption = None,
-    format: FormatOption = None,
+    val_share: options.ValShare = None,
+    format: options.Format = None,
     images: int = IMAGES,
-    device: DeviceOption = None,
+    device: options.Device = None,
     out: str | None = None,
 ) -> None:
     """Write a page on RUN, a training's folder, or on any weights: AP, threshold, confusions, errors, pictures.

@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from cornernet.commands import options
 from cornernet.commands.common import find_device, open_detector
-from cornernet.commands.options import (
-    BatchSizeOption,
-    DetectorOption,
-    DeviceOption,
-    MaxSizeOption,
-    PrecisionOption,
-    TTAOption,
-)
 from cornernet.errors import InputError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -21,14 +14,14 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def serve(
     *,
-    weights: DetectorOption,
+    weights: options.WeightsOrExported,
     host: str = "127.0.0.1",
     port: int = 8000,
-    device: DeviceOption = None,
-    precision: PrecisionOption = "fp32",
-    tta: TTAOption = "none",
-    max_size: MaxSizeOption = None,
-    batch_size: BatchSizeOption = 8,
+    device: options.Device = None,
+    precision: options.Precision = "fp32",
+    tta: options.TTA = "none",
+    max_size: options.MaxSize = None,
+    batch_size: options.BatchSize = 8,
     batch_wait_ms: float = 5.0,
     queue: int = 64,
     max_bytes: str = "20MB",

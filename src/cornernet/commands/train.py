@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cornernet.commands import options
 from cornernet.commands.arguments import RecipeFlags
 from cornernet.commands.common import report_dataset
-from cornernet.commands.options import FormatOption, StrictOption
 from cornernet.commands.report import report_after_training
 from cornernet.config import Recipe, Size
 from cornernet.data.formats import Format
@@ -34,8 +34,8 @@ def train(
     train_split: str = "train",
     val_split: str = "val",
     val_share: float | None = None,
-    format: FormatOption = None,
-    strict: StrictOption = False,
+    format: options.Format = None,
+    strict: options.Strict = False,
     devices: int | None = None,
     print_config: bool = False,
     checkpoint_seconds: float = 240.0,
@@ -103,16 +103,16 @@ def train(
     stamp = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("SLURM_JOB_ID") if world.size > 1 else None
     folder = Path(out) if out else Path("runs") / f"{name}-{stamp or time.strftime('%Y%m%d-%H%M%S')}"
     if processes > 1:
-        options: dict[str, object] = {"data": data, "resume": resume, "checkpoint_seconds": checkpoint_seconds}
+        told: dict[str, object] = {"data": data, "resume": resume, "checkpoint_seconds": checkpoint_seconds}
         with tempfile.TemporaryDirectory(prefix="cornernet-") as scratch:
             words = ["train"]
             if recipe and source:  # written down once, so that every process trains by the same
                 written = Path(scratch) / f"{name}.yaml"
                 written.write_text(recipe_yaml(recipe), encoding="utf-8")
                 words.append(str(written))
-                options |= {"out": folder, "train_split": train_split, "val_split": val_split, "format": format}
-                options["val_share"] = source.val_share
-            given = [f"--{option}={value}" for option, value in options.items() if value is not None]
+                told |= {"out": folder, "train_split": train_split, "val_split": val_split, "format": format}
+                told["val_share"] = source.val_share
+            given = [f"--{option}={value}" for option, value in told.items() if value is not None]
             launch(processes, [*words, *given, *["--strict"] * strict, *["--no_report"] * no_report])
         return
     if recipe and source:

@@ -11,7 +11,7 @@ Check = Callable[[], list["Finding"]]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact: its ``mark`` ("FAIL" for what would stop a training), ``what`` it is about, and how to ``fix`` it."""
+    """One fact about ``what``: ``said`` describes it; ``mark`` is "FAIL" if it would stop a training."""
 
     mark: Literal["ok", "warn", "FAIL"]
     what: str
@@ -20,12 +20,12 @@ class Finding:
 
 
 def examine(checks: Sequence[tuple[str, Check]]) -> list[Finding]:
-    """Everything that the checks find. A check that fails itself gives a warning, and the others still run."""
+    """All findings of the checks. A check that fails itself gives a warning, and the others still run."""
     findings: list[Finding] = []
     for what, check in checks:
         try:
             findings += check()
-        except Exception as error:  # whatever a strange machine raises
-            reason = f"{type(error).__name__}: {error}"
-            findings.append(Finding("warn", what, f"could not be checked ({reason})", "please report it"))
+        except Exception as error:  # a strange machine may raise anything
+            said = f"could not be checked ({type(error).__name__}: {error})"
+            findings.append(Finding("warn", what, said, "please report it"))
     return findings

@@ -1,4 +1,4 @@
-"""A data folder's speed, and weights."""
+"""Checks of a data folder, its speed, and weights."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from cornernet.config import Recipe
 from cornernet.doctor.finding import Finding
 from cornernet.errors import InputError
 
-# Images a second that a training takes at most: deeppcb-small on two cores, HourglassNet-104 on a GPU (an estimate).
+# Images per second of the fastest training: deeppcb-small on two cores, HourglassNet-104 on a GPU (an estimate).
 CPU_NEED, GPU_NEED = 12, 50
 _SAMPLE, _SECONDS = 64, 20.0
-_AUGMENTATION = 1.56  # a training sample's time / that of decoding it: decoding is 64 % (docs/benchmarks.md)
+_AUGMENTATION = 1.56  # time of a training sample / time of decoding it: decoding is 64 % (docs/benchmarks.md)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds for ``reading`` and for ``decoding`` of ``images`` images, ``size`` bytes in all; ``broken`` has an error
-    of each image that cannot be read."""
+    """Seconds of ``reading`` and ``decoding`` ``images`` images, ``size`` bytes; ``broken`` has the others' errors."""
 
     images: int
     size: int
@@ -33,19 +32,18 @@ class Speed:
 
 
 def check_dataset(folder: str, cores: float, need: float) -> list[Finding]:
-    """What a data set is, and whether its images can be read as fast as a training needs, ``need`` per second."""
+    """What a data set is, and whether its images can be read as fast as a training needs: ``need`` per second."""
     from cornernet.data.find import find_data, read_split
     from cornernet.data.tables import images_below
 
     try:
         labels = find_data(folder)
         paths = images_below(labels.root if labels.root.is_dir() else labels.root.parent)
-        if not paths:  # they lie elsewhere, as the labels say
+        if not paths:  # they are elsewhere: the labels have their paths
             tables = read_split(labels, labels.splits[0])
             paths = [tables.folder / image["file_name"] for image in tables.images]
     except InputError as error:
-        what = f"{error.where}: {error.what}"
-        return [Finding("FAIL", "data", what, error.fix or "give the folder of a data set")]
+        return [Finding("FAIL", "data", f"{error.where}: {error.what}", error.fix or "give the folder of a data set")]
     findings = [Finding("ok", "data", f"{labels.title}, splits {', '.join(labels.splits)}")]
     speed = measure(random.Random(0).sample(paths, min(_SAMPLE, len(paths))))
     if speed.broken:
@@ -57,14 +55,16 @@ def check_dataset(folder: str, cores: float, need: float) -> list[Finding]:
 
 
 def measure(paths: Sequence[Path]) -> Speed:
-    """Read and decode images for at most 20 s; from the disk if the system can drop its copies in memory."""
+    """Read and decode images for at most 20 s; from the disk if the system can drop its cached copies."""
     from cornernet.media.images import read_image
 
     count, size, reading, decoding, broken = 0, 0, 0.0, 0.0, []
     end = time.perf_counter() + _SECONDS
     for path in paths:
         try:
-            _forget(path)
+            if hasattr(os, "posix_fadvise"):  # drop the system's copy of the file in memory
+                with path.open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             start = time.perf_counter()
             data = path.read_bytes()
             middle = time.perf_counter()
@@ -80,7 +80,7 @@ def measure(paths: Sequence[Path]) -> Speed:
 
 
 def judge_speed(speed: Speed, cores: float, need: float) -> list[Finding]:
-    """Whether loader workers can feed a training that takes ``need`` images a second."""
+    """Whether loader workers can feed a training that takes ``need`` images per second."""
     workers = max(1, min(Recipe().workers, int(cores)))
     preparing = _AUGMENTATION * speed.decoding
     rate = workers * speed.images / (speed.reading + preparing)
@@ -106,14 +106,6 @@ def check_weights(source: str, answer: dict[str, Any]) -> list[Finding]:
         fix = f"cornernet weights fetch {answer['absent']}"
         return [Finding("warn", "weights", f"{source}: not fetched yet; fetched on first use", fix)]
     if "error" in answer:
-        fix = answer.get("fix") or "name another file, or a release"
-        return [Finding("FAIL", "weights", answer["error"], fix)]
+        return [Finding("FAIL", "weights", answer["error"], answer.get("fix") or "name another file, or a release")]
     said = f"{source}: {answer['classes']} classes, {1000 * answer['seconds']:.0f} ms for an image of 256x256"
     return [Finding("ok", "weights", said)]
-
-
-def _forget(path: Path) -> None:
-    """Have the system drop its copy of a file in memory, where it can."""
-    if hasattr(os, "posix_fadvise"):
-        with path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""GPUs, cores, memory and folders: what there is too little of, and how to fix it."""
+"""GPUs, cores, memory and folders: which are too small, and how to fix it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 from cornernet.doctor.finding import Finding
 
 _GIB = 1 << 30
-_SHARED_MEMORY = Path("/dev/shm")
 _LITTLE_SHARED = 256 << 20  # bytes; four workers with batches of fourteen images of 511 pixels need a third of it
 _NO_SHARED = 16 << 20
 _LITTLE_MEMORY = 2 * _GIB  # the small recipes need 1.1 GiB
@@ -37,21 +36,18 @@ def graphics_cards() -> list[str] | str:
 
 def check_cores(facts: dict[str, Any], cores: float) -> list[Finding]:
     """Torch's threads compared with the cores; ``facts`` are the answer of ``ask("torch")``."""
-    said = f"{cores:g} of {os.cpu_count()} cores may be used"
-    threads = facts.get("threads")
-    if threads is None:
-        return [Finding("ok", "cores", said)]
-    said += f", torch takes {threads} threads"
-    if threads > max(1, round(1.5 * cores)):
-        fix = f"export OMP_NUM_THREADS={max(1, round(cores))}: more threads than cores wait for each other"
-        return [Finding("warn", "cores", said, fix)]
-    if threads == 1 and cores >= 4 and not facts["devices"]:
-        return [Finding("warn", "cores", said, "unset OMP_NUM_THREADS: training on the CPU uses one core only")]
-    return [Finding("ok", "cores", said)]
+    said, fix = f"{cores:g} of {os.cpu_count()} cores may be used", ""
+    if threads := facts.get("threads"):
+        said += f", torch takes {threads} threads"
+        if threads > max(1, round(1.5 * cores)):
+            fix = f"export OMP_NUM_THREADS={max(1, round(cores))}: more threads than cores wait for each other"
+        elif threads == 1 and cores >= 4 and not facts["devices"]:
+            fix = "unset OMP_NUM_THREADS: training on the CPU uses one core only"
+    return [Finding("warn" if fix else "ok", "cores", said, fix)]
 
 
 def check_memory(memory: tuple[int, int] | None) -> list[Finding]:
-    """The available memory."""
+    """Whether ``memory``, the answer of `usable_memory`, is enough."""
     if memory is None:
         return [Finding("ok", "memory", "the system does not say how much there is")]
     said = f"{memory[0] / _GIB:.1f} of {memory[1] / _GIB:.1f} GiB available"
@@ -60,7 +56,7 @@ def check_memory(memory: tuple[int, int] | None) -> list[Finding]:
     return [Finding("ok", "memory", said)]
 
 
-def check_shared_memory(folder: Path = _SHARED_MEMORY) -> list[Finding]:
+def check_shared_memory(folder: Path = Path("/dev/shm")) -> list[Finding]:
     """Loader workers pass batches through shared memory, and containers often have little of it."""
     if not folder.is_dir():
         return []

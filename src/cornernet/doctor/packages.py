@@ -1,4 +1,4 @@
-"""Python and the packages: are they there, and do they work together?"""
+"""Python and the packages: are they installed, and do they work together?"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from cornernet.doctor.finding import Finding
 from cornernet.doctor.probe import ask
 
-_NAMED = ("torch", "lightning", "opencv-python-headless", "numpy")  # whose versions matter first when asking for help
-_IMPORTED = {  # and what installs it
+_NAMED = ("torch", "lightning", "opencv-python-headless", "numpy")  # their versions are shown
+_IMPORTED = {  # module, and the package that installs it
     "lightning.pytorch": "lightning",
     "cv2": "opencv-python-headless",
     "faster_coco_eval": "faster-coco-eval",
@@ -52,20 +52,15 @@ def check_packages() -> list[Finding]:
     requirements = [Requirement(text) for text in metadata.requires("cornernet") or []]
     named = ", ".join(f"{name} {installed(name) or 'absent'}" for name in _NAMED)
     findings = [Finding("ok", "packages", f"cornernet {own}, {named}")]
-    for wanted in requirements:
-        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
-            continue
+    needed = [wanted for wanted in requirements if not wanted.marker or wanted.marker.evaluate({"extra": ""})]
+    for wanted in needed:
         version = installed(wanted.name)
-        plain = f"{wanted.name}{wanted.specifier}"
-        if version is None:
-            findings.append(Finding("FAIL", "packages", f"{wanted.name} is absent", f"pip install '{plain}'"))
-        elif not wanted.specifier.contains(version, prereleases=True):
-            said = f"{wanted.name} {version} is not {wanted.specifier}"
-            findings.append(Finding("FAIL", "packages", said, f"pip install '{plain}'"))
+        if version is None or not wanted.specifier.contains(version, prereleases=True):
+            said = f"{wanted.name} {version} is not {wanted.specifier}" if version else f"{wanted.name} is absent"
+            findings.append(Finding("FAIL", "packages", said, f"pip install '{wanted.name}{wanted.specifier}'"))
+    optional = [(wanted.name, wanted.marker) for wanted in requirements if wanted.marker and wanted not in needed]
     for extra, purpose in _PURPOSES.items():
-        markers = [(w.name, w.marker) for w in requirements if w.marker]
-        parts = [name for name, marker in markers if marker.evaluate({"extra": extra}) > marker.evaluate({"extra": ""})]
-        absent = [name for name in parts if not installed(name)]
+        absent = [name for name, marker in optional if marker.evaluate({"extra": extra}) and not installed(name)]
         if absent:
             said = f"without {', '.join(absent)}: no {purpose}"
             findings.append(Finding("ok", f"extra {extra}", said, f"pip install 'cornernet[{extra}]' if you want it"))
@@ -73,7 +68,7 @@ def check_packages() -> list[Finding]:
 
 
 def check_imports() -> list[Finding]:
-    """Packages that are installed but cannot be imported, each tried in a process of its own."""
+    """Packages that are installed but cannot be imported; each import is tried in its own process."""
     answers = {name: ask("package", name) for name in _IMPORTED}
     broken = {name: answer["error"] for name, answer in answers.items() if "error" in answer}
     if not broken:
@@ -89,7 +84,7 @@ def _import_fix(name: str, error: str) -> str:
 
 
 def check_torchvision() -> list[Finding]:
-    """An installed torchvision that does not fit torch breaks Lightning; nothing here needs torchvision."""
+    """Whether an installed torchvision fits torch; if not, Lightning breaks, though nothing here needs torchvision."""
     if find_spec("torchvision") is None:
         return [Finding("ok", "torchvision", "absent; nothing here needs it")]
     answer = ask("package", "torchvision")
@@ -100,7 +95,7 @@ def check_torchvision() -> list[Finding]:
 
 
 def check_opencv() -> list[Finding]:
-    """OpenCV's packages all write to one folder: two of them overwrite each other's files."""
+    """Whether there are two of OpenCV's packages: they share a folder and overwrite each other's files."""
     there = [name for name in _OPENCVS if installed(name)]
     if len(there) > 1:
         fix = f"pip uninstall {' '.join(there)}, then pip install opencv-python-headless"
@@ -119,12 +114,11 @@ def check_torch(facts: dict[str, Any]) -> list[Finding]:
 def check_gpu(facts: dict[str, Any], cards: Sequence[str] | str, visible: str | None) -> list[Finding]:
     """The GPUs of the machine, and whether torch uses them.
 
-    ``facts`` are the answer of ``ask("torch")``; ``cards`` the list of ``nvidia-smi``, or its error; ``visible`` is
+    ``facts`` are the answer of ``ask("torch")``, ``cards`` that of `graphics_cards`; ``visible`` is
     CUDA_VISIBLE_DEVICES.
     """
-    devices = facts.get("devices", [])
-    if devices:
-        return [finding for device in devices for finding in _check_device(device)]
+    if devices := facts.get("devices", []):
+        return [_check_device(device) for device in devices]
     if isinstance(cards, str):
         return [Finding("warn", "gpu", f"nvidia-smi fails: {cards}", "restart the machine, or install its driver anew")]
     if not cards or "error" in facts:
@@ -140,12 +134,12 @@ def check_gpu(facts: dict[str, Any], cards: Sequence[str] | str, visible: str | 
     return [Finding("warn", "gpu", there + reason, fix)]
 
 
-def _check_device(device: dict[str, Any]) -> list[Finding]:
+def _check_device(device: dict[str, Any]) -> Finding:
     if "error" in device:
         fix = "install a torch built for this GPU, or leave it out with CUDA_VISIBLE_DEVICES="
-        return [Finding("FAIL", "gpu", f"{device['name']} cannot compute: {device['error']}", fix)]
+        return Finding("FAIL", "gpu", f"{device['name']} cannot compute: {device['error']}", fix)
     free, total = device["free"] / 2**30, device["total"] / 2**30
     said = f"{device['name']}, {free:.1f} of {total:.1f} GiB free"
     if free < 2:
-        return [Finding("warn", "gpu", said, "nvidia-smi shows what uses it; end that, or choose another GPU")]
-    return [Finding("ok", "gpu", said)]
+        return Finding("warn", "gpu", said, "nvidia-smi shows what uses it; end that, or choose another GPU")
+    return Finding("ok", "gpu", said)

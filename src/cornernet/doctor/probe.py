@@ -1,4 +1,4 @@
-"""Questions to packages, each in a process of its own: a package that crashes on import does not end the report."""
+"""Questions to packages, each in its own process: a package that crashes on import does not end the report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -26,14 +27,10 @@ def ask(*words: str) -> dict[str, Any]:
         return {"error": " ".join(str(error).split())}
     if done.returncode < 0:
         return {"error": f"crashed with {signal.Signals(-done.returncode).name}"}
-    try:
-        answer = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        answer = None
-    if not isinstance(answer, dict):
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        return {"error": lines[-1]}
-    return answer
+    with suppress(ValueError, IndexError):
+        if isinstance(answer := json.loads(done.stdout.splitlines()[-1]), dict):
+            return answer
+    return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
 
 
 def _torch() -> dict[str, Any]:
@@ -68,7 +65,7 @@ def _package(name: str) -> dict[str, Any]:
 
 
 def _weights(source: str) -> dict[str, Any]:
-    """Opens weights, unless they would have to be downloaded, and detects in a grey image."""
+    """Opens weights, if they need no download, and detects in a grey image."""
     import time
 
     import numpy as np
@@ -89,8 +86,7 @@ def _weights(source: str) -> dict[str, Any]:
     detector(image)
     start = time.perf_counter()
     detector(image)
-    seconds = time.perf_counter() - start
-    return {"classes": len(detector.class_names), "seconds": seconds}
+    return {"classes": len(detector.class_names), "seconds": time.perf_counter() - start}
 
 
 _QUESTIONS = {"torch": _torch, "package": _package, "weights": _weights}

@@ -28,7 +28,7 @@ from cornernet.errors import InputError
 from cornernet.files import atomic_write
 from cornernet.structures import Candidates, Detections, Explanation, FloatArray
 
-# Complementary, so that both corners at one place add up to white; and told apart by every kind of colour vision.
+# Complementary: both corners at one place add up to white. Every kind of colour vision can tell them apart.
 TOP_LEFT_COLOR: Color = (255, 150, 0)
 BOTTOM_RIGHT_COLOR: Color = (0, 105, 255)
 
@@ -40,8 +40,8 @@ _JPEG_QUALITY = 93
 def draw_detections(image: Image, detections: Detections, threshold: float = 0.3, *, side: int | None = None) -> Image:
     """Boxes of at least ``threshold`` with class and score on an image (H, W, 3); a new image.
 
-    The better ones are drawn over the others and choose the place of their label first. Colours are per class.
-    Lines and text suit a picture that is looked at whole, or, with ``side``, in parts of so many pixels a side.
+    Better boxes are drawn over the others and choose the place of their label first. Each class has its colour. Lines
+    and text have the size for a viewer of the whole picture, or of parts of ``side`` x ``side`` pixels.
     """
     canvas = _copy(image)
     view = canvas[:side, :side]
@@ -62,21 +62,21 @@ def draw_boxes(image: Image, boxes: ArrayLike, labels: ArrayLike, class_names: S
     """
     canvas = _copy(image)
     pixels = _pixels(np.asarray(boxes, np.float64).reshape(-1, 4), canvas)
-    kinds = [int(label) for label in np.asarray(labels).reshape(-1)]
-    if len(kinds) != len(pixels):
-        raise ValueError(f"{len(pixels)} boxes and {len(kinds)} labels do not match")
-    colors = [class_color(label) for label in kinds]
+    indices = np.asarray(labels, np.int64).reshape(-1).tolist()
+    if len(indices) != len(pixels):
+        raise ValueError(f"{len(pixels)} boxes and {len(indices)} labels do not match")
+    colors = [class_color(label) for label in indices]
     for box, color in zip(pixels, colors, strict=True):
         draw_box(canvas, box, color, dash=4 * line_width(canvas) + 2)
-    texts = [(class_names[label], "") for label in kinds]
-    draw_labels(canvas, pixels, texts, fills=[_DARK] * len(kinds), edges=colors)
+    texts = [(class_names[label], "") for label in indices]
+    draw_labels(canvas, pixels, texts, fills=[_DARK] * len(indices), edges=colors)
     return canvas
 
 
 def draw_seen(image: Image, seen: Explanation) -> Image:
-    """Where the network saw corners in an image (H, W, 3): `draw_heatmaps` in the size that it saw."""
+    """Where the network saw corners in an image (H, W, 3): `draw_heatmaps` in the size that the network saw."""
     height, width = seen.view_size
-    view = np.asarray(cv2.resize(image, (width, height)), np.uint8)  # the image itself where the sizes agree
+    view = np.asarray(cv2.resize(image, (width, height)), np.uint8)
     return draw_heatmaps(view, seen.tl_heatmap, seen.br_heatmap, seen.offset, seen.padded_size)
 
 
@@ -87,31 +87,28 @@ def draw_heatmaps(
     offset_top_left: tuple[int, int],
     padded_size: tuple[int, int],
 ) -> Image:
-    """Where the network sees corners: both heatmaps over the dimmed grey image (H, W, 3); a new image.
+    """Where the network sees corners: both heatmaps over the dark grey image (H, W, 3); a new image.
 
-    ``tl_heatmap`` and ``br_heatmap`` (h, w) are probabilities, the maximum over classes: top-left corners glow orange,
+    ``tl_heatmap`` and ``br_heatmap`` (h, w) are probabilities, the maximum over classes: top-left corners are orange,
     bottom-right ones blue, both at one place white; brightness is the probability's square root, as the legend shows.
     ``padded_size`` (height, width) is the network's input and ``offset_top_left`` (top, left) the image's place in it,
     both in pixels (``Preprocessing.padded_size``, ``offset_of``): the centre of cell (i, j) lies at input pixel
-    ((i + 0.5) * height / h, (j + 0.5) * width / w). Raises ``ValueError`` where the image reaches over the input.
+    ((i + 0.5) * height / h, (j + 0.5) * width / w). Raises ``ValueError`` if the image is not inside the input.
     """
-    canvas = _copy(image)
-    height, width = canvas.shape[:2]
+    height, width = image.shape[:2]
     (top, left), (padded_height, padded_width) = offset_top_left, padded_size
     if min(top, left) < 0 or top + height > padded_height or left + width > padded_width:
         raise ValueError(f"an image of {height}x{width} at {offset_top_left} is not inside an input of {padded_size}")
-    grey = cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] * 0.4
+    grey = cv2.cvtColor(_copy(image), cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] * 0.4
     glow = np.repeat(grey, 3, axis=2)
     for heatmap, color in ((tl_heatmap, TOP_LEFT_COLOR), (br_heatmap, BOTTOM_RIGHT_COLOR)):
-        if heatmap.ndim != 2:
-            raise ValueError(f"a heatmap must have the shape (h, w), not {heatmap.shape}")
-        # Linear resizing has pixel centres at halves, as the cells of the heatmap have.
+        # For linear resizing pixel centres lie at halves, as those of the heatmap's cells do.
         wide = cv2.resize(heatmap.astype(np.float32), (padded_width, padded_height), interpolation=cv2.INTER_LINEAR)
         part = np.asarray(wide[top : top + height, left : left + width], np.float32)
         glow += _brightness(part)[..., None] * np.array(color, np.float32)
-    canvas[:] = np.clip(np.rint(glow), 0, 255).astype(np.uint8)
-    _draw_heatmap_legend(canvas)
-    return canvas
+    picture = np.clip(np.rint(glow), 0, 255).astype(np.uint8)
+    _draw_heatmap_legend(picture)
+    return picture
 
 
 def draw_pairings(
@@ -119,10 +116,10 @@ def draw_pairings(
 ) -> Image:
     """Which corners were paired, on an image (H, W, 3); a new image.
 
-    For every detection of at least ``threshold``: its box, thin; its top-left corner as an orange dot, its
-    bottom-right one as a blue square; the line that joins them; class, score and ``d``, the distance of the corners'
-    embeddings, where the candidate that became the detection is among ``candidates`` (soft-NMS moves no box).
-    ``numbered``: each name after its place among the detections, from 1.
+    Drawn for every detection of at least ``threshold``: a thin box; the top-left corner as an orange dot, the
+    bottom-right one as a blue square; the line that joins them; class, score and ``d``, the distance of the corners by
+    the pairing rule, if the detection's candidate is among ``candidates`` (soft-NMS moves no box). ``numbered`` writes
+    the detection's number, from 1, before its class.
     """
     canvas = _copy(image)
     shown = detections.above(threshold)
@@ -131,9 +128,9 @@ def draw_pairings(
     width = line_width(canvas)
     for box, color in zip(boxes[::-1], colors[::-1], strict=True):
         draw_box(canvas, box, color, width=max(1, width // 2))
-        ends = (box[0], box[1]), (box[2] - 1, box[3] - 1)
+        x1, y1, x2, y2 = box.tolist()
         for line_color, thickness in ((BLACK, width + 2), (color, width)):
-            cv2.line(canvas, _point(ends[0]), _point(ends[1]), line_color, thickness, cv2.LINE_AA)
+            cv2.line(canvas, (x1, y1), (x2 - 1, y2 - 1), line_color, thickness, cv2.LINE_AA)
     radius = 2 * width
     for box in boxes[::-1]:
         draw_corners(canvas, box, radius)
@@ -145,14 +142,13 @@ def draw_pairings(
         (name, f"{score:.2f}" + ("" if math.isnan(d) else f"  d {d:.2f}"))
         for name, score, d in zip(names, shown.scores, distances, strict=True)
     ]
-    # Labels keep clear of the dots.
-    reach = radius + width
-    draw_labels(canvas, boxes + np.array([-reach, -reach, reach, reach]), texts, fills=colors)
+    margin = radius + width  # labels do not cover the dots
+    draw_labels(canvas, boxes + np.array([-margin, -margin, margin, margin]), texts, fills=colors)
     return canvas
 
 
 def side_by_side(images: Sequence[Image], titles: Sequence[str]) -> Image:
-    """Pictures in a row, from the fourth on in a grid, each under its title; a new image.
+    """Up to three pictures in a row, more in a grid, each under its title; a new image.
 
     Each keeps its size, in the middle of a cell as large as the largest. Raises ``ValueError`` for no images or
     another number of titles.
@@ -160,24 +156,19 @@ def side_by_side(images: Sequence[Image], titles: Sequence[str]) -> Image:
     if not images or len(images) != len(titles):
         raise ValueError(f"{len(images)} images and {len(titles)} titles: one title an image, and at least one image")
     pictures = [_copy(image) for image in images]
-    cell_height = max(picture.shape[0] for picture in pictures)
-    cell_width = max(picture.shape[1] for picture in pictures)
+    cell_height, cell_width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
     columns = len(pictures) if len(pictures) <= 3 else math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     size = max(font_size(picture) for picture in pictures) + 1
     gap = max(4, size // 2)
     strip = text_size("X", size)[1] + gap
-    sheet = np.full(
-        (rows * (strip + cell_height) + (rows + 1) * gap, columns * cell_width + (columns + 1) * gap, 3),
-        _PAPER,
-        np.uint8,
-    )
+    height, width = rows * (strip + cell_height + gap) + gap, columns * (cell_width + gap) + gap
+    sheet = np.full((height, width, 3), _PAPER, np.uint8)
     for i, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         y = gap + (i // columns) * (strip + cell_height + gap)
         x = gap + (i % columns) * (cell_width + gap)
         text = shortened(title, size, cell_width)
-        if text:
-            draw_text(sheet, text, x + (cell_width - text_size(text, size)[0]) // 2, y, size, _DARK)
+        draw_text(sheet, text, x + (cell_width - text_size(text, size)[0]) // 2, y, size, _DARK)
         y += strip + (cell_height - picture.shape[0]) // 2
         x += (cell_width - picture.shape[1]) // 2
         sheet[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
@@ -220,19 +211,18 @@ def _pixels(boxes: FloatArray, image: Image) -> NDArray[np.int64]:
 
 
 def draw_box(image: Image, box: NDArray[np.int64], color: Color, width: int | None = None, dash: int = 0) -> None:
-    """A frame along the inside of a box, thinner in small ones, between two thin dark rims."""
-    width = line_width(image) if width is None else width
-    width = min(width, max(1, int(min(box[2:] - box[:2])) // 8))
+    """A frame along the inside of a box, thinner in small boxes, between two thin dark rims."""
+    width = min(width or line_width(image), max(1, int(min(box[2:] - box[:2])) // 8))
     rim = max(1, width // 4)
     _draw_frame(image, box, width + 2 * rim, rim, None, dash)
     _draw_frame(image, box, width, 0, color, dash)
 
 
 def _draw_frame(image: Image, box: NDArray[np.int64], width: int, grow: int, color: Color | None, dash: int) -> None:
-    """A frame of a colour, or, without one, of the picture's own pixels darkened."""
-    x1, y1, x2, y2 = (int(v) for v in box)
+    """A frame in ``color``; ``None`` darkens the picture's own pixels instead."""
+    x1, y1, x2, y2 = box.tolist()
     inside = image[max(0, y1 - grow) : y2 + grow, max(0, x1 - grow) : x2 + grow]
-    # Transposed, the upright edges are lying ones: one rule draws all four, and never outside the image.
+    # The transposed part has the vertical edges as horizontal ones: one rule draws all four, inside the image.
     for side in (inside, inside.transpose(1, 0, 2)):
         drawn = np.arange(side.shape[1]) // dash % 2 == 0 if dash else slice(None)
         for edge in (side[:width], side[-width:]):
@@ -240,24 +230,23 @@ def _draw_frame(image: Image, box: NDArray[np.int64], width: int, grow: int, col
 
 
 def draw_corners(image: Image, box: NDArray[np.int64], radius: int) -> None:
-    """A dot at the top left, a square at the bottom right: shapes differ too, for those who see no colours."""
-    x1, y1, x2, y2 = (int(v) for v in box)
+    """A dot at the top left, a square at the bottom right: colour-blind people can tell the shapes apart."""
+    x1, y1, x2, y2 = box.tolist()
     rim = max(1, radius // 3)
     for grow, dot, square in ((rim, BLACK, BLACK), (0, TOP_LEFT_COLOR, BOTTOM_RIGHT_COLOR)):
         cv2.circle(image, (x1, y1), radius + grow, dot, cv2.FILLED, cv2.LINE_AA)
-        reach = radius - 1 + grow
-        cv2.rectangle(image, (x2 - 1 - reach, y2 - 1 - reach), (x2 - 1 + reach, y2 - 1 + reach), square, cv2.FILLED)
+        half = radius - 1 + grow
+        cv2.rectangle(image, (x2 - 1 - half, y2 - 1 - half), (x2 - 1 + half, y2 - 1 + half), square, cv2.FILLED)
 
 
 def _distances_of(detections: Detections, candidates: Candidates) -> NDArray[np.float64]:
-    """(N,) embedding distance of the candidate with each detection's box and label, NaN where there is none."""
+    """(N,) pairing distance of the candidate with each detection's box and label, NaN where there is none."""
     distances = np.full(len(detections), np.nan)
-    if not len(candidates):
-        return distances
-    for i, (box, label) in enumerate(zip(detections.boxes, detections.labels, strict=True)):
-        nearest, apart = candidates.nearest(box, int(label), detections.image_size)
-        if apart < 0.5:
-            distances[i] = candidates.distances[nearest]
+    if len(candidates):
+        for i, (box, label) in enumerate(zip(detections.boxes, detections.labels, strict=True)):
+            nearest, difference = candidates.nearest(box, int(label), detections.image_size)
+            if difference < 0.5:
+                distances[i] = candidates.distances[nearest]
     return distances
 
 
@@ -266,7 +255,7 @@ def _brightness(probability: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _draw_heatmap_legend(image: Image) -> None:
-    """Both names with a ramp from 0 to 1 under each, at the bottom left; left out where the image is too small."""
+    """Both names with a ramp from 0 to 1 under each, at the bottom left; left out if the image is too small."""
     size = font_size(image)
     pad = max(3, size // 3)
     entries = (("top-left", TOP_LEFT_COLOR), ("bottom-right", BOTTOM_RIGHT_COLOR))
@@ -286,7 +275,3 @@ def _draw_heatmap_legend(image: Image) -> None:
         draw_text(panel, name, pad, y, size, WHITE)
         y += text_height
         panel[y : y + ramp_height, pad : pad + ramp_width] = np.rint(ramp * np.array(color)).astype(np.uint8)
-
-
-def _point(corner: tuple[int, int]) -> tuple[int, int]:
-    return int(corner[0]), int(corner[1])

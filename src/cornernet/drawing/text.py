@@ -1,4 +1,4 @@
-"""Colours, text and labels that stay legible on any picture, in any script."""
+"""Colours, text and labels that can be read on any picture, in any script."""
 
 from __future__ import annotations
 
@@ -16,53 +16,21 @@ Rectangle = tuple[int, int, int, int]
 BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
 
-# Okabe and Ito, "Color Universal Design", 2008, less black, which is lost in dark pictures.
-_OKABE_ITO = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7")
-_COLORS = 48
-# Machado et al. 2009, severity 1: how linear RGB looks to a protanope and to a deuteranope.
-_COLOR_VISIONS = np.array(
-    [
-        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    ],
-    np.float32,
-)
+# Okabe and Ito's seven colours ("Color Universal Design", 2008) without black, which dark pictures hide. Each of the
+# others is the usable one with the largest CIE Lab distance to all before it, for the eyes that see it smallest:
+# normal, protanope or deuteranope ones (Machado et al. 2009, severity 1).
+_PALETTE = bytes.fromhex("""
+    e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 80ff9f 0060df 40ffff bf2040 ff9f60 9fdfbf 009fff 9f4080 ff6080
+    df6040 60dfff 9fff80 80df9f bf60df bf9f9f ff9f80 bf209f bf80bf bf6060 bf4000 df9fbf 209f40 00dfdf dfdf60 ff9f40
+    60bfdf 80ffbf 9f6080 0080ff 4060bf 60ffdf 9f9f60 bf2060 bf609f bfdf80 df8000 60bfbf df9fff ffbf20 9fbf80 9fbf60
+""")
 _LABEL_OVERLAP_AT_MOST = 0.12
 
 
 def class_color(label: int) -> Color:
-    """RGB (0..255) of a class: Okabe and Ito's seven colours, then those farthest from all before, 48 in turn."""
-    return _palette()[label % _COLORS]
-
-
-@lru_cache(maxsize=1)
-def _palette() -> list[Color]:
-    chosen = np.array([[int(c[i : i + 2], 16) for i in (0, 2, 4)] for c in _OKABE_ITO], np.float32)
-    steps = np.linspace(0, 255, 9, dtype=np.float32)
-    grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    seen = _as_seen(grid)
-    lightness, chroma = seen[0, :, 0], np.linalg.norm(seen[0, :, 1:], axis=1)
-    usable = (lightness > 42) & (lightness < 92) & (chroma < 80)
-    grid, seen = grid[usable], seen[:, usable]
-    nearest = np.full(len(grid), np.inf)
-    colors = []
-    for i in range(_COLORS):
-        color = chosen[i] if i < len(chosen) else grid[nearest.argmax()]
-        # A pair of colours is as far apart as whoever tells it apart worst sees it.
-        distance = np.linalg.norm(seen - _as_seen(color[None]), axis=-1).min(axis=0)
-        nearest = np.minimum(nearest, distance)
-        red, green, blue = (round(float(v)) for v in color)
-        colors.append((red, green, blue))
-    return colors
-
-
-def _as_seen(colors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, N, 3) CIE Lab of (N, 3) sRGB colours 0..255, for normal, protanope and deuteranope eyes."""
-    srgb = colors / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(np.einsum("vij,nj->vni", _COLOR_VISIONS, linear), 0, 1).astype(np.float32)
-    return np.asarray(cv2.cvtColor(seen, cv2.COLOR_LRGB2Lab), np.float32)
+    """RGB (0..255) of a class; 48 colours, which repeat."""
+    start = 3 * label % len(_PALETTE)
+    return _PALETTE[start], _PALETTE[start + 1], _PALETTE[start + 2]
 
 
 def ink_on(color: Color) -> Color:
@@ -84,14 +52,14 @@ def line_width(image: Image) -> int:
 @lru_cache(maxsize=1024)
 def _text_mask(text: str, size: int) -> Image:
     """(h, w) coverage 0..255 of a line of text; all lines of one size are equally high."""
-    # OpenCV's own fonts hold Latin, Greek, Cyrillic, Arabic and Chinese; Pillow's built-in one ASCII alone.
+    # OpenCV's own fonts have Latin, Greek, Cyrillic, Arabic and Chinese; Pillow's built-in one has only ASCII.
     face = cv2.FontFace("sans")
     weight = 500 if size < 20 else 400
     x, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), face, size, weight)
-    mask = np.zeros((round(size * 1.3), max(1, x + width + 1)), np.uint8)
-    canvas = np.zeros((mask.shape[0], mask.shape[1] + 4 * size), np.uint8)
+    width = max(1, x + width + 1)
+    canvas = np.zeros((round(size * 1.3), width + 4 * size), np.uint8)
     cv2.putText(canvas, text, (0, round(size * 0.98)), (255,), face, size, weight)
-    mask[:] = canvas[:, : mask.shape[1]]
+    mask = canvas[:, :width].copy()
     mask.flags.writeable = False
     return mask
 
@@ -103,7 +71,7 @@ def text_size(text: str, size: int) -> tuple[int, int]:
 
 
 def draw_text(image: Image, text: str, x: int, y: int, size: int, color: Color) -> None:
-    """Write a line of text into an image, its top left at (x, y); what lies outside is cut off."""
+    """Write a line of text into an image, its top left at (x, y); parts outside the image are cut off."""
     mask = _text_mask(_one_line(text), size)
     top, left = max(0, -y), max(0, -x)
     part = image[max(0, y) : max(0, y + mask.shape[0]), max(0, x) : max(0, x + mask.shape[1])]
@@ -112,7 +80,7 @@ def draw_text(image: Image, text: str, x: int, y: int, size: int, color: Color) 
 
 
 def shortened(text: str, size: int, width: int) -> str:
-    """A text cut with an ellipsis to at most ``width`` pixels; empty where not even a letter fits."""
+    """A text cut with an ellipsis to at most ``width`` pixels; empty if not even one letter fits."""
     text = _one_line(text)
     if text_size(text, size)[0] <= width:
         return text
@@ -131,12 +99,12 @@ def draw_labels(
     edges: Sequence[Color] | None = None,
     size: int | None = None,
 ) -> None:
-    """Write one label a box into an image, where it hides least: the first ones choose first.
+    """Write one label for each box into an image, where it hides least; the first ones choose first.
 
-    ``boxes`` (N, 4) x1 y1 x2 y2 in whole pixels; ``texts`` a name, cut where the image is too narrow, and an ending
-    that is kept; ``fills`` the colours behind, ``edges`` those of a bar at the left; ``size`` the text's height in
-    pixels, if not what suits the image. A label stays inside the image;
-    where it would hide too much of an earlier one, it is left out: its box still tells the class by colour.
+    ``boxes`` (N, 4) x1 y1 x2 y2 in whole pixels; ``texts`` have a name, which is cut if the image is too narrow, and an
+    ending that is kept; ``fills`` are the colours behind the texts, ``edges`` those of a bar at the left; ``size`` is
+    the text's height in pixels, by default `font_size`. A label stays inside the image. It is left out if it would hide
+    too much of an earlier one: the box's colour still tells the class.
     """
     height, width = image.shape[:2]
     size = size or font_size(image)
@@ -167,7 +135,7 @@ def draw_labels(
 def _best_place(
     label: tuple[int, int], boxes: NDArray[np.int64], index: int, taken: NDArray[np.int64], image_size: tuple[int, int]
 ) -> Rectangle | None:
-    """Where a label (width, height) of one box hides least of other labels, of its own box, of other boxes."""
+    """The place where a box's label (width, height) hides least of other labels, its own box and other boxes."""
     (width, height), (image_height, image_width) = label, image_size
     x1, y1, x2, y2 = (int(v) for v in boxes[index])
     rows = [y1 - height, y1, y2, y2 - height, y1 + height, y1 - 2 * height, y2 + height, y1 + 2 * height]

@@ -54,7 +54,7 @@ class OracleDetector(Detector):
         self.parts = frozenset(parts)
         self._record: ImageRecord | None = None
         if detector.flip or len(detector.scales) > 1 or detector.tiling:
-            raise InputError("looks at images once: without --tta and --tile", "--oracle")
+            raise InputError("looks at images once, without --tta and --tile", "--oracle")
 
     def detect(self, record: ImageRecord) -> Detections:
         """Detections in an image, with parts of its ground truth."""

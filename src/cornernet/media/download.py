@@ -21,7 +21,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if not newurl.lower().startswith(("http://", "https://")):
-            return None  # ftp, which the base class would follow
+            return None  # such as ftp, which the base class follows
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -35,13 +35,13 @@ def download(url: str, *, seconds: float = 30.0) -> bytes:
     try:
         with urllib.request.build_opener(_Redirects).open(request, timeout=seconds) as answer:
             data = bytearray()
-            while chunk := answer.read1(_CHUNK):  # as it comes, so that a slow trickle meets the time limit
+            while chunk := answer.read1(_CHUNK):  # in small pieces, so that a slow server meets the time limit
                 data += chunk
                 if len(data) > _LARGEST:
                     raise InputError(f"more than {_LARGEST >> 20} MiB", url, "download it and give the file")
                 if time.monotonic() > end:
                     raise TimeoutError
-            missing = answer.length  # bytes that were promised and did not come
+            missing = answer.length  # bytes that were announced and did not come
     except TimeoutError:
         raise InputError("no whole answer in time", url, "try again, or download it and give the file") from None
     except urllib.error.HTTPError as error:

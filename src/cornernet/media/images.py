@@ -2,9 +2,9 @@
 
 Pillow opens every image and decodes most of them, because it says what is wrong with a broken one. OpenCV decodes
 colour JPEGs, because it is a fifth faster (COCO's: 2.2 against 2.7 ms) and gives the same pixels, and images with 16
-bits a channel, because Pillow truncates them. Three choices are made here once for every caller:
+bits a channel, because Pillow truncates them.
 
-- Transparent pixels are laid over white, as viewers show them: that is what a person labelled.
+- The background of transparent pixels is white, as in viewers: people labelled the image so.
 - EXIF rotation is applied, unless only the unrotated size equals the label file's.
 - Colour profiles are ignored, as is usual in detection.
 """
@@ -46,11 +46,11 @@ _OPENING = threading.Lock()
 def read_image(source: ImageSource, *, name: str | None = None, size: tuple[int, int] | None = None) -> Pixels:
     """Pixels of an image file, by its path or from its bytes: uint8 (H, W, 3) RGB, contiguous and writable.
 
-    ``name`` is what errors call the image: by default its path, or "image" for bytes. ``size`` is the (height, width)
-    in pixels that the label file gives. If only the file's unrotated size equals it, EXIF rotation is not applied; if
-    both do (a square, a half turn), it is: labelling tools show images upright. 16-bit values are divided by 257 and
-    rounded. Raises ``InputError`` for a file that is missing, unreadable, not an image, truncated, of another size, or
-    too large for the available memory (checked before decoding).
+    ``name`` is the image's name in errors: by default its path, or "image" for bytes. ``size`` is the (height, width)
+    in pixels that the label file gives. EXIF rotation is applied, because labelling tools show images upright, unless
+    only the file's unrotated size equals ``size``. 16-bit values are divided by 257 and rounded. Raises ``InputError``
+    for a file that is missing, unreadable, not an image, truncated, of another size, or too large for the available
+    memory (checked before decoding).
     """
     where = _name_of(source, name)
     with _opened(source, where) as image:
@@ -58,15 +58,12 @@ def read_image(source: ImageSource, *, name: str | None = None, size: tuple[int,
         stored = _stored_size(image)
         upright = stored[::-1] if orientation >= 5 else stored
         if size is not None and tuple(size) not in (upright, stored):
-            raise InputError(
-                f"the image is {_text(upright)} (height x width), its label file says {_text(size)}",
-                where,
-                "correct the label file, or give the image that was labelled",
-            )
+            what = f"the image is {_text(upright)} (height x width), its label file says {_text(size)}"
+            raise InputError(what, where, "correct the label file, or give the image that was labelled")
         _refuse_giant_tiles(image, where)
         require_memory(*stored, _DECODED_BYTES, where, "save a smaller copy of it")
         pixels = _decode(image, where)
-        if isinstance(image, TiffImageFile):  # both decoders turn a TIFF upright themselves
+        if isinstance(image, TiffImageFile):  # both decoders already turn a TIFF upright
             stored_to_upright, upright_to_stored = 1, {6: 8, 8: 6}.get(orientation, orientation)
         else:
             stored_to_upright, upright_to_stored = orientation, 1
@@ -82,20 +79,20 @@ def image_size(source: ImageSource, *, name: str | None = None) -> tuple[int, in
 
 
 def to_rgb(image: Any) -> Pixels:
-    """uint8 (H, W, 3) RGB, contiguous, of an array or a Pillow image (EXIF honoured).
+    """uint8 (H, W, 3) RGB, contiguous, of an array or a Pillow image (EXIF rotation is applied).
 
     Arrays: (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGBA over white; uint8, uint16 (divided by 257) or bool.
-    An array that is already right is returned as it is, not copied. Raises ``InputError`` for anything else.
+    An array that is already right is returned without a copy. Raises ``InputError`` for anything else.
     """
     if isinstance(image, Image.Image):
         orientation = _orientation(image)
         try:
             image.load()
-            upright = isinstance(image, TiffImageFile)
-            return np.ascontiguousarray(_turn(_from_pillow(image), 1 if upright else orientation))
+            pixels = _from_pillow(image)  # a TIFF: already upright
+            return np.ascontiguousarray(pixels if isinstance(image, TiffImageFile) else _turn(pixels, orientation))
         except InputError:
             raise
-        except Exception as error:  # a lazy image decodes here, and its plugin raises whatever it trips on
+        except Exception as error:  # an image that is not yet loaded is decoded here; decoders raise anything
             raise InputError(f"the Pillow image cannot be decoded ({_line(error)})") from error
     if not isinstance(image, np.ndarray):
         raise InputError(f"an image must be a file, a numpy array or a Pillow image, not {type(image).__name__}")
@@ -123,15 +120,16 @@ def shrink(image: Pixels, max_size: int | None) -> tuple[Pixels, float]:
 
     Area averaging; never enlarges, and ``None`` leaves the image as it is. Raises ``InputError`` for a size below 1.
     """
-    scale = shrunk_scale(image.shape[0], image.shape[1], max_size)
+    height, width = image.shape[:2]
+    scale = shrunk_scale(height, width, max_size)
     if scale == 1:
         return image, 1.0
-    height, width = shrunk_size(image.shape[0], image.shape[1], max_size)
+    height, width = shrunk_size(height, width, max_size)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
 def shrunk_scale(height: int, width: int, max_size: int | None) -> float:
-    """The scale at which the longer side has at most ``max_size`` pixels: 1 at most. Raises as ``shrink``."""
+    """The scale, at most 1, at which the longer side has at most ``max_size`` pixels. Raises as ``shrink``."""
     if max_size is None:
         return 1.0
     if max_size < 1:
@@ -146,12 +144,12 @@ def shrunk_size(height: int, width: int, max_size: int | None) -> tuple[int, int
 
 
 def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Height and width, in pixels, of an image seen in another scale; at least 1."""
+    """Height and width, in pixels, of an image in another scale; at least 1."""
     return max(1, int(height * scale)), max(1, int(width * scale))
 
 
 def resize(image: Pixels, scale: float) -> Pixels:
-    """The image in another scale, bilinear: for testing in several. Boxes found in it / scale = original."""
+    """The image in another scale, bilinear. Boxes found in it / scale = original."""
     if scale == 1:
         return image
     height, width = scaled_size(image.shape[0], image.shape[1], scale)
@@ -159,10 +157,10 @@ def resize(image: Pixels, scale: float) -> Pixels:
 
 
 def find_images(sources: Sequence[str | os.PathLike[str]], suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
-    """Image files named by files, folders (searched to the bottom) and globs (``**`` too), in that order, each once.
+    """The image files of files, folders (with subfolders) and globs (also ``**``), in that order, each once.
 
-    Within a folder or a glob: sorted, hidden ones left out, those with ``suffixes``, in any case. A file named by
-    itself is taken whatever its suffix. Raises ``InputError`` naming the source that gives no image.
+    A folder or a glob gives the sorted files with ``suffixes``, upper or lower case, that are not hidden. A file that
+    is named itself may have any suffix. Raises ``InputError`` with the source that gives no image.
     """
     if not sources:
         raise InputError("no images given", fix="name files, folders or globs")
@@ -196,12 +194,8 @@ def require_memory(
         return
     available = available_memory()
     if available is not None and needed > available:
-        raise InputError(
-            f"{_text((height, width))} pixels (height x width) need {needed / 2**30:.1f} GiB of memory,"
-            f" {available / 2**30:.1f} GiB are available",
-            where,
-            fix,
-        )
+        what = f"{_text((height, width))} pixels (height x width) need {needed / 2**30:.1f} GiB of memory"
+        raise InputError(f"{what}, {available / 2**30:.1f} GiB are available", where, fix)
 
 
 def _is_file(name: str, suffixes: tuple[str, ...]) -> bool:
@@ -211,14 +205,14 @@ def _is_file(name: str, suffixes: tuple[str, ...]) -> bool:
 def _files_below(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:  # "._photo.jpg" is macOS bookkeeping, not a photo
+        for name in names:  # "._photo.jpg" is a file of macOS, not a photo
             if not name.startswith(".") and _is_file(os.path.join(root, name), suffixes):
                 yield Path(root, name)
 
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Switch off warnings and Pillow's limit of pixels, as `require_memory` checks. Both are process-wide: locked."""
+    """Switch off warnings and Pillow's limit of pixels (see `require_memory`). Locked: both are process-wide."""
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit = Image.MAX_IMAGE_PIXELS
@@ -230,7 +224,7 @@ def _quiet_pillow() -> Iterator[None]:
 
 
 def _name_of(source: ImageSource, name: str | None) -> str:
-    """What errors call the image."""
+    """The image's name in errors."""
     return name or ("image" if isinstance(source, bytes) else os.fspath(source))
 
 
@@ -251,19 +245,19 @@ def _opened(source: ImageSource, where: str) -> Iterator[Image.Image]:
         raise InputError("a folder, not an image", where, "name a file in it") from error
     except PermissionError as error:
         raise InputError("no permission to read it", where, "change the file's permissions") from error
-    except Exception as error:  # Pillow's plugins raise whatever their parsing of a broken header trips on
+    except Exception as error:  # Pillow's plugins raise anything for a broken header
         raise _damaged(where, error) from error
     with image:
         yield image
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or it makes no sense."""
+    """EXIF orientation, 1 to 8; 1 if there is no valid one."""
     try:
         with _quiet_pillow():
-            # The base class's method: PNG's own decodes the whole image to look for EXIF behind the pixels.
+            # The base class's method: PNG's own one decodes the whole image, because EXIF may follow the pixels.
             value = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except Exception:  # broken EXIF raises anything, and does not make the pixels unreadable
+    except Exception:  # broken EXIF raises anything, but the pixels may be fine
         return 1
     return int(value) if value in range(1, 9) else 1
 
@@ -276,7 +270,7 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _refuse_giant_tiles(image: Image.Image, where: str) -> None:
-    """Raise ``InputError`` for huge tiles: they are decoded whole, so a TIFF of kilobytes may ask for gigabytes."""
+    """Raise ``InputError`` for huge tiles: decoders allocate whole ones, so a TIFF of kilobytes may need gigabytes."""
     if isinstance(image, TiffImageFile):
         width, height = (int(image.tag_v2.get(tag, 0)) for tag in _TIFF_TILE)
         if width * height > max(_GIANT_TILE, 4 * image.width * image.height):
@@ -294,7 +288,7 @@ def _decode(image: Image.Image, where: str) -> Pixels:
         return _decode_deep_color(content) if is_deep_color else _from_pillow(image)
     except InputError as error:
         raise error.at(where) from error
-    except Exception as error:  # Pillow's decoders raise whatever a broken file makes them trip on
+    except Exception as error:  # Pillow's decoders raise anything for a broken file
         raise _damaged(where, error) from error
 
 
@@ -308,17 +302,17 @@ def _content(image: Any) -> bytes:
 
 
 def _decode_jpeg(content: bytes) -> Pixels | None:
-    """(H, W, 3) of a colour JPEG, as stored; ``None`` if OpenCV refuses it, as it does truncated ones."""
+    """(H, W, 3) of a colour JPEG, as stored; ``None`` if OpenCV refuses it, for instance a truncated one."""
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except cv2.error:  # more pixels than it takes
+    except cv2.error:  # too many pixels
         return None
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def _decode_deep_color(content: bytes) -> Pixels:
-    """(H, W, 3) of a colour file with 16 bits a channel, which Pillow has already found whole."""
+    """(H, W, 3) of a colour file with 16 bits a channel, after Pillow has found it complete."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()
     logging.setLogLevel(0)  # silent: OpenCV reports unknown TIFF tags on stderr
@@ -349,7 +343,7 @@ def _from_pillow(image: Image.Image) -> Pixels:
 
 
 def _over_white(rgba: Pixels) -> Pixels:
-    """(H, W, 4) over white: (H, W, 3)."""
+    """(H, W, 4) on a white background: (H, W, 3)."""
     alpha = rgba[..., 3:].astype(np.uint16)
     if alpha.min() == 255:
         return rgba[..., :3]

@@ -1,4 +1,4 @@
-"""Work that threads do ahead of time, in order: they read images while the network is busy."""
+"""Threads that work ahead, in order: they read images while the network is busy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def ahead(
 ) -> Iterator[Any]:
     """``function(item)`` of every item, in order; calls begin up to ``depth`` items before their result is needed.
 
-    At most ``depth`` results wait in memory; the default is ``workers`` + 1. An exception is raised when its result is
-    asked for. If the caller leaves the loop early, calls that have not begun are cancelled.
+    At most ``depth`` results wait in memory; the default is ``workers`` + 1. An exception is raised in place of its
+    result. If the caller leaves the loop early, calls that have not begun are cancelled.
     """
     source = iter(items)
     first = islice(source, depth or workers + 1)

@@ -1,6 +1,6 @@
 """Frames from image files, folders, globs, addresses, videos, cameras and standard input.
 
-Frames are read shortly before they are needed and are not kept: a video of hours needs the memory of a few frames.
+Frames are read shortly before they are needed and are not kept: a long video needs the memory of a few frames.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import repeat, takewhile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -22,7 +22,7 @@ from cornernet.media.video import VIDEO_SUFFIXES, Video
 CAMERA = "camera:"
 STDIN = "-"
 _LARGEST = 2**28  # bytes of one image on standard input
-_LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 bytes
+LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 bytes
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Frame:
 
     @property
     def stem(self) -> str:
-        """The name of files about this frame: ``name``, and for frames of a video a folder with their number."""
+        """The name of files about this frame; frames of a video are numbered files in a folder ``name``."""
         return self.name if self.index is None else f"{self.name}/{self.index:06d}"
 
 
@@ -69,8 +69,7 @@ def find_sources(places: Sequence[str]) -> list[Source]:
     moment; one that cannot be opened becomes a source with its error. Raises ``InputError`` if a place has no image.
     """
     if not places:
-        fix = "name files, folders, globs, addresses, camera:0 or - (standard input)"
-        raise InputError("no images given", fix=fix)
+        raise InputError("no images given", fix="name files, folders, globs, addresses, camera:0 or - (standard input)")
     taken: set[str] = set()
     found: list[Source] = []
     for place in _expanded(places):
@@ -79,14 +78,14 @@ def find_sources(places: Sequence[str]) -> list[Source]:
         video = error = None
         try:
             video = Video(origin, place) if is_video else None
-        except InputError as caught:  # one bad video does not cost the others their boxes
+        except InputError as caught:  # the other sources are still read
             error = caught
-        found.append(Source(place, _free_name(_stem(place), taken), video, error))
+        found.append(Source(place, free_name(_stem(place), taken), video, error))
     return found
 
 
 def total_frames(sources: Sequence[Source]) -> int | None:
-    """The number of frames in all sources together; ``None`` if one of them is unknown, as with cameras."""
+    """The number of frames in all sources together; ``None`` if one of them is unknown, such as a camera's."""
     lengths = [source.length for source in sources]
     return None if None in lengths else sum(length for length in lengths if length)
 
@@ -109,29 +108,24 @@ def read_frames(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
 
 
 def _read_image(source: Source) -> Frame:
-    if source.error:
-        return Frame(source.place, source.name, source.error)
     try:
-        if source.place == STDIN:
-            return Frame(source.place, source.name, _from_bytes(_standard_input(), "standard input"))
-        if _is_address(source.place):
-            return Frame(source.place, source.name, _from_bytes(download(source.place), source.place))
-        return Frame(source.place, source.name, read_image(source.place))
+        return Frame(source.place, source.name, source.error or _pixels(source.place))
     except InputError as error:
         return Frame(source.place, source.name, error)
 
 
 def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
     frames = video.frames()
-    # One thread, as frames have an order; a `None` for each that is asked for behind the last.
+    # One thread, because frames have an order; requests after the last frame get `None`.
     read = ahead(lambda _: next(frames, None), repeat(None), workers=1, depth=depth)
-    for index, pixels in enumerate(read):
-        if pixels is None:
-            return
+    for index, pixels in enumerate(takewhile(lambda pixels: pixels is not None, read)):
         yield Frame(source.place, source.name, pixels, video, index)
 
 
-def _from_bytes(data: bytes, name: str) -> Pixels:
+def _pixels(place: str) -> Pixels:
+    if place != STDIN and not _is_address(place):
+        return read_image(place)
+    data, name = (_standard_input(), "standard input") if place == STDIN else (download(place), place)
     if data[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise InputError("a web page, not an image", name, "give the address of the image itself")
     return read_image(data, name=name)
@@ -140,8 +134,7 @@ def _from_bytes(data: bytes, name: str) -> Pixels:
 def _standard_input() -> bytes:
     data = sys.stdin.buffer.read(_LARGEST + 1)
     if not data:
-        fix = "pipe an image's bytes into it, as in `... - < photo.jpg`"
-        raise InputError("nothing came", "standard input", fix)
+        raise InputError("nothing came", "standard input", "pipe an image's bytes into it, as in `... - < photo.jpg`")
     if len(data) > _LARGEST:
         raise InputError(f"more than {_LARGEST >> 20} MiB", "standard input", "give the image as a file")
     return data
@@ -178,12 +171,12 @@ def _stem(place: str) -> str:
     if _is_address(place):
         name = unquote(urlsplit(place).path).rsplit("/", 1)[-1]
         stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem).strip(".")
-        return stem[:_LONGEST_NAME] or "image"
+        return stem[:LONGEST_NAME] or "image"
     return Path(place).stem
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
-    """The stem, with a number if it is taken. On many disks names that differ only in case are the same."""
+def free_name(stem: str, taken: set[str]) -> str:
+    """The stem, with a number if it is ``taken``, which grows. On many disks case makes no difference."""
     name, number = stem, 2
     while name.casefold() in taken:
         name, number = f"{stem}_{number}", number + 1

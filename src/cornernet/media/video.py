@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg would print on stderr what our errors say
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints nothing on stderr: our errors say it
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from cornernet.media.images import Pixels
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv")
 _USUAL_RATE = 25.0  # frames a second, for cameras that do not say
-_ESTIMATE = 50  # a container may be wrong about the number of its frames by one in so many
+_ESTIMATE = 50  # a container's number of frames may be wrong by one in so many
 
 
 class Video:
@@ -37,19 +37,15 @@ class Video:
 
     @property
     def is_file(self) -> bool:
-        """Whether it ends by itself, as a camera does not."""
         return isinstance(self.origin, str)
 
     def frames(self) -> Iterator[Pixels | InputError]:
-        """Frames (H, W, 3) RGB, upright; at the end an ``InputError`` if there are fewer than the file promises."""
+        """Frames (H, W, 3) RGB, upright; at the end an ``InputError`` if there are fewer than the file says."""
         count = 0
         with self._opened() as capture:
-            while True:
-                found, frame = capture.read()
-                if not found:
-                    break
+            while (found := capture.read())[0]:
                 count += 1
-                yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+                yield np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8)
         if not count:
             yield InputError("no frame can be read", self.place, self._fix)
         elif self.length and self.length - count > self.length // _ESTIMATE:
@@ -67,7 +63,7 @@ class Video:
         logging.setLogLevel(0)
         try:
             if isinstance(self.origin, str):
-                path = os.path.abspath(self.origin)  # FFmpeg takes text before a colon for a protocol
+                path = os.path.abspath(self.origin)  # for FFmpeg, text before a colon is a protocol
                 capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)  # other backends read fewer formats and print errors
             else:
                 capture = cv2.VideoCapture(self.origin)

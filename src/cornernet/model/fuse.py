@@ -34,8 +34,8 @@ def fuse(model: CornerNet, dtype: torch.dtype = torch.float32, *, portable: bool
     """
     model.eval().requires_grad_(False)
     model.heads = model.heads[-1:]  # the others answer in training only
-    fuser = _Fuser(_map_sizes(model), dtype, portable)
     with torch.no_grad():
+        fuser = _Fuser(_map_sizes(model), dtype, portable)
         _fuse_layers(model, fuser)
         model.backbone.to(dtype)  # what is left there
     _give_back_memory()
@@ -52,23 +52,17 @@ def _fuse_layers(parent: nn.Module, fuser: _Fuser) -> None:
 
 
 def _map_sizes(model: CornerNet) -> dict[nn.Module, int]:
-    """Cells a side of each convolution's output for a typical input, found on shapes alone."""
-    with torch.device("meta"):
-        twin = CornerNet(model.architecture, model.num_classes).eval()
-        twin.heads = twin.heads[-1:]
-        found: dict[nn.Module, int] = {}
-        pairs = zip(twin.modules(), model.modules(), strict=True)
-        own = {layer: other for layer, other in pairs if isinstance(layer, nn.Conv2d)}
+    """Cells a side of each convolution's output for a typical input, found by a small one."""
+    found: dict[nn.Module, int] = {}
+    side, weight = model.architecture.backbone.size_multiple, next(model.parameters())
 
-        def note(layer: Any, _: Any, output: Tensor) -> None:
-            found[own[layer]] = output.shape[-1]
+    def note(layer: nn.Module, _: Any, output: Tensor) -> None:
+        found[layer] = output.shape[-1] * _TYPICAL_INPUT // side
 
-        for layer in own:
-            layer.register_forward_hook(note)
-        multiple = model.architecture.backbone.size_multiple
-        side = -(-_TYPICAL_INPUT // multiple) * multiple
-        with torch.no_grad():
-            twin(torch.empty(1, 3, side, side), last_only=True)
+    hooks = [layer.register_forward_hook(note) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    model(torch.zeros((1, 3, side, side), dtype=weight.dtype, device=weight.device), last_only=True)
+    for hook in hooks:
+        hook.remove()
     return found
 
 

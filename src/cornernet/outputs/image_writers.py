@@ -14,17 +14,17 @@ from cornernet.errors import InputError
 from cornernet.files import make_folder
 from cornernet.inference.stream import Result
 from cornernet.media.images import Pixels
+from cornernet.media.sources import LONGEST_NAME, free_name
 from cornernet.media.video import Video
 from cornernet.outputs.writer import Writer
 from cornernet.structures import Explanation
 
-_LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 bytes
-# what Windows takes for devices
+# Windows takes these for devices.
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(1, 10))}
 
 
 class Pictures(Writer):
-    """NAME.jpg for every image, and unless ``stills_only`` NAME/000000.jpg ... for the frames of a video."""
+    """NAME.jpg for every image; without ``stills_only`` also NAME/000000.jpg ... for the frames of a video."""
 
     def __init__(self, folder: Path, *, stills_only: bool) -> None:
         self.folder, self.stills_only = folder, stills_only
@@ -46,7 +46,7 @@ class Explanations(Writer):
 
 
 class Crops(Writer):
-    """crops/CLASS/NAME_01.jpg ...: the inside of every box, numbered in the order of the scores of its image."""
+    """crops/CLASS/NAME_01.jpg ...: the inside of every box, numbered in the order of the image's scores."""
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.folder, self.names = folder / "crops", safe_names(class_names)
@@ -118,13 +118,9 @@ def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: P
 def safe_names(class_names: Sequence[str]) -> list[str]:
     """A folder name for each class; every file system accepts it, and no two are equal even if case is ignored."""
     names: list[str] = []
+    taken: set[str] = set()
     for class_name in class_names:
         plain = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in class_name)
-        stem = plain[:_LONGEST_NAME].strip(" .") or "_"
-        if stem.upper().split(".")[0] in _RESERVED:
-            stem += "_"
-        name, number = stem, 2
-        while name.casefold() in {other.casefold() for other in names}:
-            name, number = f"{stem}_{number}", number + 1
-        names.append(name)
+        stem = plain[:LONGEST_NAME].strip(" .") or "_"
+        names.append(free_name(f"{stem}_" if stem.upper().split(".")[0] in _RESERVED else stem, taken))
     return names

@@ -5,38 +5,37 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cornernet.errors import InputError
+from cornernet.files import write_errors
 from cornernet.inference.stream import Result
 
-_WAITING = 4  # results at most that wait to be written, each with its image in memory
+_WAITING = 4  # at most so many results wait to be written, each with its image in memory
 
 
 class Writer:
-    """Takes one result after another; its files are complete at the latest after ``finish``.
+    """Writes one result after another; its files are complete after ``finish``.
 
     Its memory does not grow with the number of results. ``discard`` is called last, also after a failure. All methods
     raise ``InputError`` if a file cannot be written.
     """
 
     def add(self, result: Result) -> None:
-        """Write one frame's part."""
+        """Write what is about one frame."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Write the files that are about all results."""
+        """Write what is about all results."""
 
     def discard(self) -> None:
         """Remove incomplete files."""
 
 
 class WriteBehind:
-    """Runs all writers in a thread of its own: they draw and write while the network works on the next images.
+    """Runs all writers in one thread: they draw and write while the network works on the next images.
 
     A context manager: at its end everything is written, or, after a failure, incomplete files are removed.
     """
@@ -46,7 +45,7 @@ class WriteBehind:
         self.waiting: deque[Future[None]] = deque()
 
     def add(self, result: Result) -> None:
-        """Queue a result. Waits while too many are queued, and raises the error of an earlier one."""
+        """Queue a result. Waits while too many are queued; raises the error of an earlier one."""
         self.waiting.append(self.pool.submit(self._write, result))
         while len(self.waiting) > _WAITING or (self.waiting and self.waiting[0].done()):
             self.waiting.popleft().result()
@@ -75,26 +74,16 @@ class Scratch:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        with self._write_errors():
-            self.file = tempfile.TemporaryFile(dir=target.parent)  # noqa: SIM115 - lives as long as we do
+        with write_errors(target):
+            self.file = tempfile.TemporaryFile(dir=target.parent)  # noqa: SIM115 - the object keeps it open
 
     def add(self, text: str) -> None:
-        """Append the text."""
-        with self._write_errors():
+        with write_errors(self.target):
             # A file name may have bytes that are not UTF-8; this writes them as escapes, which JSON can read.
             self.file.write(text.encode(errors="backslashreplace"))
 
     def pour(self, into: BinaryIO) -> None:
         """Write all of it to another file."""
-        with self._write_errors():
+        with write_errors(self.target):
             self.file.seek(0)
             shutil.copyfileobj(self.file, into)
-
-    @contextmanager
-    def _write_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            fix = "make room there, or write elsewhere"
-            raise InputError(f"cannot be written ({reason})", self.target, fix) from error

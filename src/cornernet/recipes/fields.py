@@ -37,7 +37,10 @@ def field_groups(cls: type[Any] = Recipe, name: str = "") -> Iterator[FieldGroup
     """The recipe's own fields, then those of each group below it, and of each kind of it."""
     from docstring_parser import parse_from_object
 
-    texts = {text.arg_name: " ".join((text.description or "").split()) for text in parse_from_object(cls).params}
+    try:
+        texts = {text.arg_name: " ".join((text.description or "").split()) for text in parse_from_object(cls).params}
+    except (OSError, TypeError):  # a class without a file, such as a notebook's
+        texts = {}
     hints, own, below = get_type_hints(cls), [], []
     for field in fields(cls):
         hint, dotted = hints[field.name], f"{name}.{field.name}".lstrip(".")

@@ -60,7 +60,7 @@ def find_world() -> World:
         return World()
     size = environment.world_size()
     if size % local:
-        raise InputError(f"{local} of {size} processes run here", fix="run the same number of them on every machine")
+        raise InputError(f"{size} processes, {local} of them here", fix="run the same number of them on every machine")
     return World(environment.global_rank(), size, local, environment)
 
 
@@ -84,14 +84,16 @@ def connect(world: World) -> None:
     except (RuntimeError, ValueError) as error:  # torch's DistNetworkError and DistStoreError among them
         reason = str(error).split("\n")[0].rstrip(".")
         raise InputError(
-            f"rank {world.rank}: no answer from {address}:{port} within {seconds:g} s ({reason})",
-            fix="start every node, let MASTER_ADDR be one that all of them reach, and open the port",
+            f"no answer from {address}:{port} within {seconds:g} s ({reason})",
+            f"rank {world.rank}",
+            "start every node, let MASTER_ADDR be one that all of them reach, and open the port",
         ) from None
     if absent:
         listed = ", ".join(map(str, absent))
         raise InputError(
-            f"rank {world.rank}: at {address}:{port}, after {seconds:g} s, rank {listed} of {world.size} has not come",
-            fix="start its node, or see why it ended",
+            f"at {address}:{port}, after {seconds:g} s, rank {listed} of {world.size} has not come",
+            f"rank {world.rank}",
+            "start its node, or see why it ended",
         )
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     prefix = PrefixStore(f"cornernet/group/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)

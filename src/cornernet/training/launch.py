@@ -28,7 +28,9 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     if torch.cuda.is_available() and processes > torch.cuda.device_count():
-        raise InputError(f"this machine has {torch.cuda.device_count()} GPUs", f"--devices {processes}")
+        raise InputError(
+            f"this machine has {torch.cuda.device_count()} GPUs", f"--devices {processes}", "choose as many or fewer"
+        )
     config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads_each(processes)))
     try:

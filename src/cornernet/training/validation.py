@@ -73,16 +73,13 @@ class EpochResults:
             module.model, weights.class_names, weights.preprocessing, decoding=weights.decoding, precision=precision
         )
         alone = trainer.world_size == 1
-        try:
-            results = predict_dataset(
-                detector,
-                dataset,
-                rank=trainer.global_rank,
-                world=trainer.world_size,
-                progress=lambda done, total: stop_if_asked() if alone else None,
-            )
-        finally:
-            module.train()
+        results = predict_dataset(
+            detector,
+            dataset,
+            rank=trainer.global_rank,
+            world=trainer.world_size,
+            progress=lambda done, total: stop_if_asked() if alone else None,
+        )
         results = _gathered(results, trainer)
         if results is None:
             return

@@ -107,7 +107,7 @@ export function showBox(parent, chosen, number, answer) {
 function cornerTable({ top_left, bottom_right, distance }, pairing) {
   const table = element("table");
   const head = table.createTHead().insertRow();
-  for (const title of ["Corner", "x", "y", "score", pairing.legend]) head.append(element("th", title));
+  for (const title of ["Corner", "x", "y", "score", pairing.name]) head.append(element("th", title));
   const body = table.createTBody();
   for (const [name, kind, corner] of [["top-left", "tl", top_left], ["bottom-right", "br", bottom_right]]) {
     const row = body.insertRow();

@@ -1,7 +1,7 @@
 """Corner pooling against flip and ``torch.cummax`` on the CPU: a Markdown table of both and their ratio.
 
-Forward is without gradients, as at testing; forward + backward as in training. Ends with exit code 1 where
-cornernet's forward is slower anywhere. Close other programs first.
+Forward is without gradients, as at test; forward + backward as in training. The exit code is 1 if cornernet's
+forward is slower anywhere. Close other programs first.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Pool = Callable[[Tensor, int, bool], Tensor]
 
 
 def own(x: Tensor, dim: int, reverse: bool) -> Tensor:
-    """What the network uses."""
+    """The network's own pooling."""
     return corner_pool(x, dim, reverse=reverse)
 
 
 def cummax(x: Tensor, dim: int, reverse: bool) -> Tensor:
-    """The same from PyTorch's own operators."""
+    """The same with PyTorch's operators."""
     return x.flip(dim).cummax(dim).values.flip(dim) if reverse else x.cummax(dim).values
 
 

@@ -1,4 +1,4 @@
-"""AP of weights on drawn scenes at several largest embedding distances: how well corners of one object agree."""
+"""AP of weights on drawn scenes for several limits of the embedding distance: how well corners of one object agree."""
 
 from __future__ import annotations
 

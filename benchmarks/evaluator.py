@@ -1,8 +1,8 @@
-"""COCO's twelve figures by cornernet and by pycocotools, side by side: as exact, and how much faster?
+"""COCO's twelve figures by cornernet and by pycocotools, side by side: differences and speed.
 
 Drawn boxes in as many images as COCO's validation has, written to files that both sides read; timed from the parsed
 JSON to the figures. Each measurement is a process of its own with one thread, the sides take turns, round after round.
-Ends with exit code 1 where a figure differs by more than 1e-6.
+The exit code is 1 if a figure differs by more than 1e-6.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOLERANCE = 1e-6
 
 
 def draw(images: int, boxes: int, classes: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Ground truth, a hundredth of it crowds, and ``boxes`` predictions an image: its objects seen badly, and noise."""
+    """Ground truth, one box in 100 a crowd, and ``boxes`` predictions for each image: inexact objects, and noise."""
     rng = np.random.default_rng(0)
     annotations, predictions = [], []
     for image in range(1, images + 1):
@@ -56,7 +56,7 @@ def draw(images: int, boxes: int, classes: int) -> tuple[dict[str, Any], list[di
 
 
 def measure(folder: Path, peer_python: str, rounds: int) -> dict[str, dict[str, Any]]:
-    """For each side the seconds of every round and the figures."""
+    """The seconds of every round and the figures, for each side."""
     found: dict[str, dict[str, Any]] = {side: {"seconds": []} for side in ("cornernet", "pycocotools")}
     for number in range(rounds):
         for side, entry in found.items():
@@ -69,7 +69,7 @@ def measure(folder: Path, peer_python: str, rounds: int) -> dict[str, dict[str, 
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Measure, print, and write the JSON file where one is asked for; the exit code."""
+    """Measure, print, and write the JSON file if asked; returns the exit code."""
     peer_python = find_python(options.peer_python, "pycocotools")
     with tempfile.TemporaryDirectory() as name:
         truth, predictions = draw(options.images, options.boxes, options.classes)

@@ -15,12 +15,12 @@ from typing import Any
 
 
 def evaluate_own(truth: dict[str, Any], predictions: list[dict[str, Any]]) -> list[float]:
-    """As ``cornernet evaluate`` does it, with the rows class by class that come along."""
+    """As in ``cornernet evaluate``, with the rows for each class."""
     return list(coco_metrics(truth, predictions).figures.values())
 
 
 def evaluate_peer(truth: dict[str, Any], predictions: list[dict[str, Any]]) -> list[float]:
-    """As pycocotools' own demonstration does it, from memory."""
+    """As in pycocotools' own demonstration, from memory."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = truth

@@ -1,7 +1,7 @@
-"""Exported files beside the weights they were made from: size, time of an image, AP.
+"""Exported files compared with their weights: size, time for each image, AP.
 
 All sides have the same threads and take turns, image by image, in one process; the median counts. The first images
-warm every side up. Close other programs first: what they take is measured too.
+warm every side up. Close other programs first.
 
     python benchmarks/export.py --weights shapes --data DIR --images 50
 """
@@ -53,7 +53,7 @@ def export_all(weights: str, folder: Path, images: Calibration) -> dict[str, Pat
 
 
 def load_program(path: Path, class_names: tuple[str, ...]) -> Callable[[Any], Detections]:
-    """A ``.pt2`` file as a detector: what its user would write."""
+    """A ``.pt2`` file as a detector, as its user would write it."""
     run = torch.export.load(path).module()
 
     @torch.inference_mode()
@@ -65,13 +65,13 @@ def load_program(path: Path, class_names: tuple[str, ...]) -> Callable[[Any], De
 
 
 def megabytes(path: Path) -> float:
-    """Of a file and, for OpenVINO, of the weights beside it."""
+    """The size of a file and, for OpenVINO, of its weights."""
     parts = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
     return sum(part.stat().st_size for part in parts) / 1e6
 
 
 def measure(sides: dict[str, Callable[[Any], Any]], dataset: CocoDataset) -> dict[str, dict[str, float]]:
-    """Median milliseconds of an image, from pixels to boxes, and AP, of every side."""
+    """Median milliseconds for each image, from pixels to boxes, and AP, of every side."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     results: dict[str, list[Any]] = {name: [] for name in sides}
     for number, record in enumerate(dataset.images):

@@ -15,7 +15,7 @@ from cornernet.inference.exported import load_exported
 
 
 def main() -> None:
-    """Do the job given as the first argument, whose variant is the file."""
+    """Run the job in the first argument; its variant is the file."""
     job = json.loads(sys.argv[1])
     cv2.setNumThreads(job["threads"])
     detector = load_exported(job["variant"], device="cpu", threads=job["threads"])

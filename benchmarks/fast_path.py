@@ -1,9 +1,9 @@
-"""Are the fused network's detections the plain one's? On a data set, one to one: scores 1e-4, boxes 0.05 pixel.
+"""Compares the fused network's detections with the plain one's on a data set: scores 1e-4, boxes 0.05 pixel.
 
     python benchmarks/fast_path.py --weights WEIGHTS --data DIR --images 500
     python benchmarks/fast_path.py --weights WEIGHTS --data DIR --exported FILE.onnx
 
-With ``--exported`` a file takes the fused network's place. What one path alone detects is named, with exit code 1.
+With ``--exported`` a file replaces the fused network. Prints what only one of them detects, with exit code 1.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Training samples a second and core, cornernet and mmdetection's CornerNet pipeline side by side.
+"""Training samples for each second and core, cornernet and mmdetection's CornerNet pipeline side by side.
 
 From JPEG files to crops of 511x511 with their boxes, by the published recipe on both sides: read, colour jitter, crop,
 scale, flip. Same annotation file, same images, one thread; each measurement is a process of its own, the sides take
-turns, round after round. Seconds are the processor's, so that other programs disturb little; still, close them.
+turns, round after round. Seconds are processor time, so other programs disturb little; still, close them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OWN_VERSIONS, PEER_VERSIONS = ("cv2", "PIL", "torch", "numpy"), ("cv2", "mmdet",
 
 
 def make_job(options: argparse.Namespace) -> dict[str, Any]:
-    """What both workers are told; images without a box are left out, as the peer leaves them out."""
+    """The job of both workers; images without a box are left out, as in the peer."""
     annotations, images = find_split(options.data, options.split)
     dataset = load_coco(annotations, images, check_files=True)
     size = sorted(map(int, options.size.split("x")))
@@ -47,7 +47,7 @@ def make_job(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(job: dict[str, Any], peer_python: str, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """For each side seconds a sample and seconds of its decoding, one of each for every pass over the images."""
+    """Seconds for each sample and for its decoding, for every side and every pass over the images."""
     workers = {"own": (sys.executable, "feeding_worker.py"), "peer": (peer_python, "feeding_peer_worker.py")}
     found: dict[str, dict[str, list[float]]] = {side: {"sample": [], "decoding": []} for side in workers}
     for number in range(rounds):
@@ -93,7 +93,7 @@ def table(results: dict[str, dict[str, float]]) -> str:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Measure, print, and write the JSON file where one is asked for."""
+    """Measure, print, and write the JSON file if asked."""
     peer_python = find_python(options.peer_python, "mmdet 3.3.0")
     job = make_job(options)
     machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "system": platform.platform(), "threads": 1}

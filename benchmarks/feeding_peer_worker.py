@@ -1,7 +1,7 @@
 """mmdetection's training samples, timed in a process of its own; started by ``feeding.py`` with the peer's python.
 
-The pipeline is that of mmdetection's own CornerNet configuration. Prints one JSON line: seconds a sample, not put into
-batches, of every pass, and seconds of reading an image alone.
+The pipeline is that of mmdetection's own CornerNet configuration. Prints one JSON line: seconds for each sample, not
+in batches, of every pass, and seconds of reading an image alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from peer_worker import CONFIG  # noqa: E402
 
 
 def time_passes(job: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Processor seconds a sample, and of its first step alone, which reads the image, in every pass but the first."""
+    """Processor seconds for each sample, and for its first step, which reads the image, in every pass but the first."""
     config = Config.fromfile(Path(mmdet.__file__).parent / ".mim/configs" / CONFIG).train_dataloader.dataset
     config.update(
         data_root="",
@@ -54,7 +54,7 @@ def time_passes(job: dict[str, Any]) -> tuple[list[float], list[float]]:
 
 
 def main() -> None:
-    """Do the job given as the first argument."""
+    """Run the job in the first argument."""
     job = json.loads(sys.argv[1])
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -1,6 +1,6 @@
 """cornernet's training samples, timed in a process of its own; started by ``feeding.py`` with a job as JSON.
 
-Prints one JSON line: seconds a sample, put into batches, of every pass, and seconds of reading an image alone.
+Prints one JSON line: seconds for each sample, in batches, of every pass, and seconds of reading an image alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cornernet.recipes.load import load_recipe
 
 
 def time_passes(job: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Processor seconds a sample, and of reading one image, in every pass but the first."""
+    """Processor seconds for each sample, and for reading one image, in every pass but the first."""
     recipe = load_recipe(job["recipe"])
     recipe.seed = job["round"]
     dataset = load_coco(Path(job["annotations"]), Path(job["folder"]), class_names=job["class_names"])
@@ -42,7 +42,7 @@ def time_passes(job: dict[str, Any]) -> tuple[list[float], list[float]]:
 
 
 def main() -> None:
-    """Do the job given as the first argument."""
+    """Run the job in the first argument."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     samples, decoding = time_passes(json.loads(sys.argv[1]))

@@ -1,15 +1,15 @@
-"""What there is to measure on a GPU, in one command of at most ten minutes: a JSON file, and Markdown tables of it.
+"""All measurements on a GPU, in one command of at most ten minutes: a JSON file, and its Markdown tables.
 
     PYTHONPATH=src python benchmarks/gpu.py --out gpu.json
 
 Corner pooling against flip and ``torch.cummax``; HourglassNet-104 from a 480x640 image to boxes, one at a time; its
-training step with 6 crops of 511x511; target building. Images are drawn at random, weights too. Needs nothing but torch
-and numpy. With ``--peer``, where mmdet can be imported, the same of mmdetection's CornerNet; both take longer than ten
-minutes, so then in parts: ``--peer --only inference``, ``--peer --only training targets``.
+training step with 6 crops of 511x511; target building. Images are drawn at random, weights too. Needs only torch
+and numpy. With ``--peer`` also mmdetection's CornerNet, if mmdet can be imported; both take longer than ten
+minutes, so run it in parts: ``--peer --only inference``, ``--peer --only training targets``.
 
-Each measurement is a process of its own: one that fails or takes too long is written down as its error, and the others
-go on. What ``torch.compile`` takes is prepared first, side by side; afterwards one process at a time is measured. TF32
-and cuDNN's search for the fastest algorithm are off except where a variant says otherwise.
+Each measurement is a process of its own: for one that fails or takes too long the error is written, and the others
+go on. ``torch.compile`` runs first, in parallel; afterwards one process at a time is measured. TF32
+and cuDNN's search for the fastest algorithm are off unless a variant has them.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ QUICK = Scale(
 
 
 def scale_of(job: Job) -> Scale:
-    """The sizes that a job is done in."""
+    """The sizes of a job."""
     return QUICK if job["quick"] else FULL
 
 
@@ -161,7 +161,7 @@ def variant_of(job: Job) -> Variant:
 
 
 class Worker:
-    """A process that does one job; ended where it takes longer than it may."""
+    """A process for one job; it is ended if it takes too long."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.late = job, False
@@ -233,7 +233,7 @@ def plan(options: argparse.Namespace) -> list[Job]:
 
 
 def run(jobs: list[Job], minutes: float, tell: Callable[[Job, Answer], None]) -> None:
-    """Do the jobs one after another, ``tell`` each one's answer; what finds no time left answers so."""
+    """Run the jobs one after another and call ``tell`` with each answer; without time left, the answer says so."""
     end = time.monotonic() + minutes * 60
     workers: list[Worker] = []
 
@@ -262,7 +262,7 @@ def run(jobs: list[Job], minutes: float, tell: Callable[[Job, Answer], None]) ->
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What it was measured on."""
+    """The machine of the measurement."""
     found: dict[str, Any] = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
     found |= {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "device": device}
     if HAS_TRITON:
@@ -297,7 +297,7 @@ def table(section: str, results: list[dict[str, Any]]) -> str:
 
 
 def measure_all(options: argparse.Namespace) -> None:
-    """Measure, write the JSON file anew after every measurement, print the tables."""
+    """Measure, write the JSON file after every measurement, print the tables."""
     start, jobs = time.monotonic(), plan(options)
     results: dict[str, list[dict[str, Any]]] = {job["section"]: [] for job in jobs}
     variants = {section: [v.describe() for v in VARIANTS[section]] for section in results}

@@ -1,7 +1,7 @@
-"""What ``gpu_worker.py`` measures of mmdetection's CornerNet: its own network and configuration, in our sizes.
+"""mmdetection's CornerNet for ``gpu_worker.py``: its own network and configuration, with our sizes.
 
-To its advantage: channels-last, the faster layout; images padded beforehand; next to nothing for soft-NMS to do, as the
-network has learnt nothing (ours is given a trained one's work); where mmcv's compiled operators are absent, a soft-NMS
+To its advantage: channels-last, the faster layout; images padded beforehand; almost no work for soft-NMS, as the
+network is not trained (ours gets the work of a trained one); without mmcv's compiled operators, a soft-NMS
 that only sorts. Half precision is autocast, which is mmdetection's way.
 """
 
@@ -44,12 +44,12 @@ class StandIn:
 
 
 def soft_nms_used() -> str:
-    """Whose soft-NMS the network that was built calls."""
+    """Which soft-NMS the network calls."""
     return "stand-in that sorts" if isinstance(sys.modules["mmcv._ext"], StandIn) else "mmcv"
 
 
 def build(job: Job) -> Any:
-    """The network, by mmdetection's configuration with our sizes put in."""
+    """The network by mmdetection's configuration with our sizes."""
     import mmcv  # type: ignore[import-not-found]
 
     try:
@@ -136,7 +136,7 @@ def peer_loss(job: Job) -> tuple[Any, Callable[[], Tensor]]:
 
 
 def peer_targets(job: Job, boxes: Tensor, labels: Tensor, cells: tuple[int, int]) -> Callable[[], object]:
-    """What builds the targets of a batch for maps of ``cells`` (rows, columns)."""
+    """A function that makes the targets of a batch for maps of ``cells`` (rows, columns)."""
     scale, head = scale_of(job), build(job).bbox_head
     shape, crop = [len(boxes), scale.classes, *cells], [scale.crop, scale.crop, 3]
     return lambda: head.get_targets(list(boxes), list(labels), shape, crop, with_corner_emb=True)

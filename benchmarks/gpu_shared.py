@@ -1,4 +1,4 @@
-"""What both sides of ``gpu_worker.py`` measure with: ours and mmdetection's."""
+"""Shared by both sides of ``gpu_worker.py``: ours and mmdetection's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Road = Callable[[], Iterator[str]]  # says a stage's name when the stage is over
 
 
 def autocast(variant: Variant, device: str) -> torch.autocast:
-    """Mixed precision where the variant is in half precision."""
+    """Mixed precision if the variant is in half precision."""
     return torch.autocast(device, HALF.get(variant.precision), enabled=variant.precision in HALF)
 
 
@@ -25,7 +25,7 @@ def compile_options(variant: Variant, scale: Scale) -> dict[str, str]:
 
 
 def draw_objects(job: Job, images: int, count: int | None = None) -> tuple[Tensor, Tensor, OccupiedMaps]:
-    """Boxes (images, N, 4) inside a crop, in pixels, labels (images, N), and the planes that they lie in."""
+    """Boxes (images, N, 4) inside a crop, in pixels, labels (images, N), and the occupied heatmaps."""
     scale, generator = scale_of(job), torch.Generator().manual_seed(0)
     sides = torch.rand((images, count or scale.objects, 2), generator=generator) * 0.5 + 0.05
     corner = torch.rand(sides.shape, generator=generator) * (1 - sides)

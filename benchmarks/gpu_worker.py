@@ -38,7 +38,7 @@ Pool = Callable[..., Tensor]
 
 
 def wait(device: str) -> None:
-    """Until the device has done all it was asked."""
+    """Wait until the device has no work left."""
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -56,7 +56,7 @@ def seconds_of(call: Callable[[], object], device: str, repeats: int) -> float:
 
 
 def device_seconds(calls: list[Callable[[], object]], device: str, repeats: int) -> float:
-    """Seconds a call of the device alone, without Python between: ``calls`` are recorded as one CUDA graph."""
+    """Seconds for each call on the device, without Python: ``calls`` are recorded as one CUDA graph."""
     if device != "cuda":
         return seconds_of(lambda: [call() for call in calls], device, repeats) / len(calls)
     stream = torch.cuda.Stream()
@@ -80,12 +80,12 @@ def device_seconds(calls: list[Callable[[], object]], device: str, repeats: int)
 
 
 def peak(device: str) -> dict[str, Any]:
-    """Most memory that tensors took since the peak was last set back, in MiB; unknown on the CPU."""
+    """The peak memory of tensors since the last reset, in MiB; unknown on the CPU."""
     return {"peak_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1) if device == "cuda" else None}
 
 
 def reset_peak(device: str) -> None:
-    """Set the peak back to what is taken now."""
+    """Reset the peak to the memory in use now."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
@@ -157,7 +157,7 @@ def time_pool(
 ) -> Answer:
     """Microseconds on the device, ours and the other's; of one call of ours from Python; ours against a copy.
 
-    That share is of the bandwidth at which a copy moves bytes, and counts those that nobody can do without: inputs and
+    That share is of a copy's bandwidth, and counts only the necessary bytes: inputs and
     output once each; backward, the output's gradient, the inputs, and their gradients.
     """
     scale, device, (ours, other, inputs) = scale_of(job), job["device"], POOLS[name]
@@ -191,8 +191,8 @@ def time_pool(
 def own_road(job: Job) -> Road:
     """Pixels to boxes as ``Detector`` goes: pad and normalise, network, peaks and pairs, soft-NMS.
 
-    A network that has learnt nothing pairs next to nothing. So soft-NMS is given 1000 drawn boxes, as many as it has to
-    go through after a trained one.
+    A network that is not trained makes almost no pairs. So soft-NMS gets 1000 random boxes, as many as after a
+    trained one.
     """
     scale, variant, device = scale_of(job), variant_of(job), job["device"]
     model = channels_last(CornerNet(scale.architecture, scale.classes).to(device))
@@ -300,7 +300,7 @@ def prepare_training(job: Job) -> Measure:
 
 
 def prepare_targets(job: Job) -> Measure:
-    """Targets of a whole batch on the device; ours know the planes, which the loader's processes find."""
+    """Targets of a whole batch on the device; ours get the occupied heatmaps from the loader."""
     scale, device, own = scale_of(job), job["device"], job["side"] == "own"
     size, cells = (scale.crop, scale.crop), (-(-scale.crop // 4),) * 2
     boxes, labels, planes = draw_objects(job, scale.target_images)
@@ -320,7 +320,7 @@ def prepare_targets(job: Job) -> Measure:
 
 
 def peer() -> Any:
-    """What is measured of mmdetection; imported only where it is asked for."""
+    """mmdetection's side; imported only if asked."""
     import gpu_peer
 
     return gpu_peer
@@ -341,7 +341,7 @@ def one_line(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Do the job given as the first argument."""
+    """Run the job in the first argument."""
     job = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed is no answer

@@ -1,4 +1,4 @@
-"""What every worker that detects does with an image, whoever detects; it needs no torch."""
+"""The timing of an image, the same for all detectors; it needs no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cornernet.media.images import read_image
 
 
 def time_image(job: dict[str, Any], detect: Callable[[Any], object]) -> list[float]:
-    """Seconds from the pixels of ``job``'s image to its boxes, time and again; those of warming up come first."""
+    """Seconds from the pixels of ``job``'s image to its boxes, several times; those of the warm-up come first."""
     pixels, seconds = read_image(Path(job["image"])), []
     if job["side"]:
         pixels = cv2.resize(pixels, (job["side"], job["side"]))
@@ -26,7 +26,7 @@ def time_image(job: dict[str, Any], detect: Callable[[Any], object]) -> list[flo
 
 
 def answer(job: dict[str, Any], seconds: list[float], threads: int) -> dict[str, Any]:
-    """What a worker prints: seconds without those of warming up, this process's peak memory, its threads."""
+    """The output of a worker: seconds without those of the warm-up, this process's peak memory, its threads."""
     return {
         "seconds": seconds[job["warmup"] :],
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # Linux counts in KiB

@@ -4,8 +4,8 @@
     python benchmarks/modern.py shapes --out build/shapes
 
 Rows of DeepPCB train on 900 of its training images, six times each, and validate on the other hundred; its test images
-are not looked at. Rows whose names begin with shapes draw 4,000 scenes and train on each once. AP stands in
-OUT/run/metrics.json and at the end of what is printed.
+are not used. Rows whose names begin with shapes draw 4,000 scenes and train on each once. AP is in
+OUT/run/metrics.json and at the end of the output.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def hold_back(data: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    """Make the data, train, and give training's exit code."""
+    """Make the data and train; returns training's exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row", choices=ROWS)
     parser.add_argument("--data", type=Path, help="DeepPCB's folder in COCO's layout, for rows of it")

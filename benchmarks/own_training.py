@@ -1,4 +1,4 @@
-"""The timed training of ``own_worker.py``, apart from it: who only detects has no need of what training imports."""
+"""The timed training of ``own_worker.py``, in its own file: detection does not need the imports of training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingLoader
@@ -15,7 +16,6 @@ from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe
 from cornernet.training.log import RunLog
 from cornernet.training.module import TrainingModule
-from cornernet.training.trainer import TrainingBar
 
 
 class Clock(pl.Callback):
@@ -46,7 +46,7 @@ def time_training(job: dict[str, Any], model: CornerNet, class_names: tuple[str,
             max_epochs=recipe.epochs,
             max_steps=job["warmup"] + job["iterations"],
             accumulate_grad_batches=recipe.accumulate,
-            callbacks=[log, clock, TrainingBar()],
+            callbacks=[log, clock, TQDMProgressBar()],
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,

@@ -27,7 +27,7 @@ def time_inference(job: dict[str, Any], model: CornerNet, class_names: tuple[str
 
 
 def main() -> None:
-    """Do the job given as the first argument."""
+    """Run the job in the first argument."""
     job = json.loads(sys.argv[1])
     torch.set_num_threads(job["threads"])
     cv2.setNumThreads(job["threads"])

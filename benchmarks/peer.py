@@ -3,7 +3,7 @@
 Both have the network, batch, crop, optimiser and threads of one recipe, weights from scratch, and read their batches
 from the same folder in the training process. Each measurement is a process of its own, nothing else
 is started meanwhile, and the candidates take turns, round after round. The peer is timed in both memory layouts; the
-faster one counts. Close other programs first: what they take is measured too.
+faster one counts. Close other programs first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OWN_VERSIONS, PEER_VERSIONS = ("torch", "lightning", "numpy"), ("torch", "mmdet"
 
 
 def find_python(name: str, needed: str) -> str:
-    """The program ``--peer-python`` names; ``InputError`` where there is none, saying what its packages must be."""
+    """The program ``--peer-python`` names; ``InputError`` with its required packages if there is none."""
     if (program := shutil.which(name)) is None:
         raise InputError(
             f"--peer-python {name}: no such program; make an environment with {needed}, and give its bin/python"
@@ -48,7 +48,7 @@ def find_python(name: str, needed: str) -> str:
 
 
 def run(command: list[str], threads: int) -> Any:
-    """The JSON in the last line that a command prints; ``InputError`` with the end of its errors where it fails."""
+    """The JSON in the last line that a command prints; ``InputError`` with the end of its errors if it fails."""
     environment = os.environ | {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -57,7 +57,7 @@ def run(command: list[str], threads: int) -> Any:
 
 
 def title(variant: str) -> str:
-    """A row's name: an exported file's is its own."""
+    """A row's name: for an exported file, the file's."""
     return TITLES.get(variant) or f"exported, {Path(variant).name}"
 
 
@@ -69,7 +69,7 @@ def versions(python: str, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def make_job(name: str, data: str, side: int | None, iterations: int, threads: int) -> dict[str, Any]:
-    """What every worker is told; the peer takes its sizes from the recipe, too."""
+    """The job of every worker; the peer has the recipe's sizes, too."""
     recipe = load_recipe(name)
     annotations, images = find_split(data, "val")
     table = json.loads(annotations.read_text())
@@ -101,7 +101,7 @@ def make_job(name: str, data: str, side: int | None, iterations: int, threads: i
 def measure(
     job: dict[str, Any], peer_python: str, rounds: int, tasks: Sequence[str], exported: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """For each task and variant all seconds, and the largest of the processes' peaks of memory, in MiB."""
+    """All seconds, and the processes' largest peak memory in MiB, for each task and variant."""
     order = [(sys.executable, "own_worker.py", variant) for variant in OWN]
     order += [(peer_python, "peer_worker.py", variant) for variant in PEER]
     files = [(sys.executable, "exported_worker.py", path) for path in exported]
@@ -154,7 +154,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Measure, print, and write the JSON file where one is asked for."""
+    """Measure, print, and write the JSON file if asked."""
     needed = "mmdet 3.3.0, mmengine 0.10.7 and mmcv 2.1.0 with its compiled operators"
     peer_python = find_python(options.peer_python, needed)
     job = make_job(options.recipe, options.data, options.side, options.iterations, options.threads)

@@ -1,6 +1,6 @@
 """One measurement of mmdetection's CornerNet, in a process of its own; started by ``peer.py`` with the peer's python.
 
-The network and the training are mmdetection's own CornerNet configuration with the recipe's sizes put in. Prints one
+The network and the training are mmdetection's own CornerNet configuration with the recipe's sizes. Prints one
 JSON line: seconds of every timed step, peak memory, number of parameters in use.
 """
 
@@ -111,13 +111,13 @@ def use_channels_last(model: Any, decoding: bool) -> None:
 
 
 def count_parameters(model: Any) -> int:
-    """Parameters that the forward pass uses: with one stack, mmdetection still makes one block for between stacks."""
+    """Parameters that the forward pass uses: with one stack, mmdetection makes an unused block for the next stack."""
     unused = "backbone.inters." if len(model.backbone.hourglass_modules) == 1 else None
     return sum(p.numel() for name, p in model.named_parameters() if not (unused and name.startswith(unused)))
 
 
 def main() -> None:
-    """Do the job given as the first argument."""
+    """Run the job in the first argument."""
     job = json.loads(sys.argv[1])
     torch.set_num_threads(job["threads"])
     cv2.setNumThreads(job["threads"])

@@ -1,4 +1,4 @@
-"""Prediction over a folder beside the bare network: how much of its speed is left once files are read and written.
+"""The speed of prediction over a folder compared with the network alone, without reading and writing files.
 
     python benchmarks/predict.py --weights shapes --images DIR --count 60
 
@@ -31,7 +31,7 @@ from cornernet.outputs.writer import WriteBehind
 
 
 def run_network(detector: Detector, inputs: list[torch.Tensor]) -> None:
-    """The last stack's raw heatmaps of every input."""
+    """The last output's raw heatmaps of every input."""
     with torch.inference_mode():
         for pixels in inputs:
             detector.model(pixels, last_only=True)
@@ -39,7 +39,7 @@ def run_network(detector: Detector, inputs: list[torch.Tensor]) -> None:
 
 
 def run_folder(detector: Detector, paths: list[Path]) -> None:
-    """What ``cornernet predict`` does without a word about what to save."""
+    """As ``cornernet predict`` without --save."""
     with tempfile.TemporaryDirectory() as scratch:
         folder, lowest = Path(scratch), detector.threshold
         kinds = parse_kinds(None)
@@ -58,7 +58,7 @@ def _finish(device: torch.device) -> None:
 
 
 def main() -> None:
-    """Measure, print the table, write it as JSON where asked."""
+    """Measure, print the table, write it as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="shapes")
     parser.add_argument("--images", required=True, help="folder of images")

@@ -1,9 +1,9 @@
-"""How the server bears twice as many requests as it can answer: latencies, refusals, memory. On this machine alone.
+"""The server with twice as many requests as it can answer: latencies, refusals, memory. On this machine alone.
 
     python benchmarks/serve.py --weights shapes --seconds 60
 
-Measures the capacity first: as many clients as a batch has images, each asking again as soon as it was answered. Then
-requests come at ``--load`` times that rate, whether or not earlier ones were answered. The exit code is 1 where a
+Measures the capacity first: as many clients as a batch has images, each sends its next request after an answer. Then
+requests come at ``--load`` times that rate, whether or not earlier ones were answered. The exit code is 1 if a
 request got neither boxes nor a refusal (503).
 """
 
@@ -31,7 +31,7 @@ CLIENTS = 512  # threads: enough for whoever waits in the queue, and whoever is 
 
 
 def ask(address: str, image: bytes) -> tuple[str, float]:
-    """The status of one request, or the error there was instead, and the seconds it took."""
+    """The status or the error of one request, and its seconds."""
     start = time.perf_counter()
     request = urllib.request.Request(f"{address}/predict", image, {"Content-Type": "image/png"})
     try:
@@ -47,7 +47,7 @@ def ask(address: str, image: bytes) -> tuple[str, float]:
 
 
 def memory(address: str) -> float:
-    """MiB of memory that the server holds."""
+    """The server's memory in MiB."""
     with urllib.request.urlopen(f"{address}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     found = re.search(r"^process_resident_memory_bytes (\S+)$", text, re.MULTILINE)
@@ -56,7 +56,7 @@ def memory(address: str) -> float:
 
 
 def capacity(address: str, images: list[bytes], clients: int, seconds: float) -> float:
-    """Images a second that so many clients get answered."""
+    """Answered images for each second, with so many clients."""
     end = time.monotonic() + seconds
 
     def client(number: int) -> int:
@@ -75,7 +75,7 @@ def capacity(address: str, images: list[bytes], clients: int, seconds: float) ->
 def overload(
     address: str, images: list[bytes], rate: float, seconds: float
 ) -> tuple[list[tuple[str, float]], list[int]]:
-    """Status and seconds of ``rate`` requests a second, each sent when its time has come; MiB after each tenth."""
+    """Status and seconds of ``rate`` requests a second, each sent at its time; MiB after each tenth."""
     start, sent, tenths = time.monotonic(), [], []
     count = round(rate * seconds)
     with ThreadPoolExecutor(CLIENTS) as pool:

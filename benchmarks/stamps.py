@@ -7,8 +7,8 @@ In an empty folder, with Debian's package lists:
     python benchmarks/stamps.py debian stamps
 
 Images of 480 x 360 with 2 to 8 objects of five classes; the longer side is log-uniform over 32..256 pixels, at least
-65% of every object stays visible. Training and test images share no background, and share their stamps. Boxes are those
-of an object's visible pixels.
+65% of every object stays visible. Training and test images share no background, and share their stamps. A box is around
+the visible pixels of an object.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Training targets by cornernet and by mmdetection, side by side: from a batch's boxes to all that the losses need.
+"""Training targets by cornernet and by mmdetection, side by side: from a batch's boxes to the inputs of the losses.
 
 48 crops of 511x511 with as many boxes as COCO's images have, 80 classes, maps of 128x128. Each measurement is a process
-of its own, the sides take turns, round after round. mmdetection makes dense heatmaps; cornernet only the planes that
-hold objects, which is all that its losses read (``model.targets``).
+of its own, the sides take turns, round after round. mmdetection makes dense heatmaps; cornernet only the occupied
+ones, which its losses read (``model.targets``).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def work(side: str, repeats: int) -> list[float]:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Measure, print, and write the JSON file where one is asked for; not for the peer's python, which has no us."""
+    """Measure, print, and write the JSON file if asked; the peer's python cannot import cornernet."""
     from peer import cpu_model, find_python, run
 
     from cornernet.files import atomic_write_json

@@ -1,4 +1,4 @@
-"""The README's model-zoo table from the list of releases and the recipes: written anew, or checked with --check."""
+"""The README's model-zoo table from the list of releases and the recipes: written, or checked with --check."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def load(weights: str | os.PathLike[str], **options: Any) -> Detector | Exported
     """A detector from a weights file of any dialect, a release's name, or a file that ``cornernet export`` wrote.
 
     ``options`` are those of ``inference.detector.load_detector``. An exported file (.onnx, .xml) runs without torch
-    and takes those of ``inference.exported.load_exported``. Raises ``InputError`` where the file is absent, damaged or
+    and takes those of ``inference.exported.load_exported``. Raises ``InputError`` if the file is absent, damaged or
     something else.
     """
     exported = os.fspath(weights).lower().endswith((".onnx", ".xml"))
@@ -46,7 +46,7 @@ def load(weights: str | os.PathLike[str], **options: Any) -> Detector | Exported
 
 
 def __getattr__(name: str) -> Any:
-    """What needs numpy or torch, which take up to seconds to import: on first use."""
+    """Import numpy and torch only on first use: that takes seconds."""
     if name in _MODULES:
         return getattr(import_module(f"cornernet.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command line: finds the command, has its arguments parsed, turns errors into one line and a code."""
+"""The command line: finds the command, parses its arguments, turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -51,20 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; nobody is left to tell
+        sys.stderr.close()  # the reader of our output has ended
         return 141
-    except MemoryError as error:
-        return _fail(f"out of memory ({error}); use tiles (--tile), smaller images (--max-size) or batches", 2)
-    except Exception as error:  # the last line of defence: everything expected is a CornerNetError
+    except Exception as error:  # everything expected is a CornerNetError
         if debug:
             raise
-        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+        is_memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+        if is_memory or "out of memory" in str(error):
             return _fail("out of memory; use tiles (--tile), smaller images (--max-size) or batches", 2)
         return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 
 def _underscored(word: str) -> str:
-    """--max-size is --max_size, whatever follows the equals sign."""
+    """--max-size=a-b as --max_size=a-b."""
     if not word.startswith("--"):
         return word
     name, equals, value = word.partition("=")

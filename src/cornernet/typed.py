@@ -1,4 +1,4 @@
-"""Plain values, as YAML, JSON and the command line give them, made into typed dataclasses, and back.
+"""Plain values from YAML, JSON and the command line into typed dataclasses, and back.
 
 A *kind* is a dataclass of a family, such as one backbone's settings. The family's base class has ``kinds``, a
 dictionary of its classes by name, and ``kind(name)``, which finds one. Its plain form is its name, or a dictionary with
@@ -32,8 +32,8 @@ def build(cls: type[T], values: object, where: str, prefix: str = "") -> T:
     """The dataclass ``cls`` of a dictionary of plain values; fields that are not given keep their defaults.
 
     ``where`` (such as ``recipe mine.yaml``) and ``prefix`` (such as ``model.``) begin the place in messages. Raises
-    ``InputError`` naming the field for a value of another type, an unknown field, one that is missing, and what the
-    dataclass itself refuses with ``ValueError``.
+    ``InputError`` with the field for a value of another type, an unknown or a missing field, and for a ``ValueError``
+    of the dataclass itself.
     """
     if not isinstance(values, Mapping):
         name = prefix.removesuffix(".") or "this"
@@ -60,8 +60,7 @@ def build(cls: type[T], values: object, where: str, prefix: str = "") -> T:
 def convert(hint: Any, value: object, where: str, name: str, default: object = MISSING) -> Any:
     """A plain value as the type ``hint``. A kind without a name is of the kind of ``default``.
 
-    Numbers may be texts: YAML reads 1e-3 as one, and flags are texts. Raises ``InputError`` that begins with ``where``
-    and ``name``.
+    Numbers may be texts: YAML reads 1e-3 as a text. Raises ``InputError`` that begins with ``where`` and ``name``.
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):

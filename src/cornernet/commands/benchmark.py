@@ -33,19 +33,19 @@ def benchmark(
     seconds: float = 20.0,
     out: str = "benchmark.json",
 ) -> None:
-    """Measure, on this machine, what the model zoo's table says of the recipe NAME, beside the published row.
+    """Measure the figures of the model zoo's table for the recipe NAME on this machine, next to the published ones.
 
     Args:
-        images: Folder of images to time on. Default: some drawn at 640x480.
+        images: Folder of images for the timing. Default: drawn ones of 640x480 pixels.
         data: Data set in any format; its val split is evaluated, with flip, for the AP column. Needs weights.
-        weights: Weights file or a release's name. Default: drawn ones, which cost as much.
+        weights: Weights file or a release's name. Default: random ones, which take as long.
         batch_size: Images of a training step. Default: the recipe's, per GPU.
         no_training: Leave training memory out.
         seconds: Longest time for each of the two timings.
         out: JSON file for the figures.
     """
     from cornernet.errors import InputError
-    from cornernet.evaluation.cost import count_cost, require_training_memory, training_bytes
+    from cornernet.evaluation.cost import count_cost, images_per_second, require_training_memory, training_bytes
     from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import atomic_write_json
     from cornernet.inference.detector import Detector
@@ -60,16 +60,13 @@ def benchmark(
     if data and not weights:
         raise InputError("--data wants an AP, which needs --weights", "benchmark")
     place = find_device(device)
-    # What may be wrong with the input shows before minutes of timing.
+    # Errors of the input come before minutes of timing.
     stored = open_weights(weights, progress=ProgressBar("fetching", "B")) if weights else None
     dataset = _dataset(data, format, stored.class_names) if data and stored else None
     pictures = find_images([images]) if images else None
     classes, batch = len(COCO_CLASSES), batch_size or recipe.batch_size
-    row: dict[str, Any] = {
-        "name": find_recipe(name).stem,
-        "machine": _machine(place),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    row: dict[str, Any] = {"name": find_recipe(name).stem, "machine": _machine(place)}
+    row["date"] = time.strftime("%Y-%m-%d")
     cost = count_cost(recipe.model, classes)
     row |= {"parameters (M)": round(cost.parameters, 2), "GFLOPs at 511x511": round(cost.gflops, 1)}
     crop, checkpointing = recipe.augmentation.crop_size, recipe.activation_checkpointing
@@ -88,17 +85,17 @@ def benchmark(
         paths = pictures or _draw_images(Path(scratch))
         for flip in (False, True):
             detector = Detector(model, names, preprocessing, decoding=decoding, flip=flip)
-            row["images/s, flip" if flip else "images/s"] = round(_speed(detector, paths, seconds, flip), 2)
+            bar = ProgressBar("timing with flip" if flip else "timing")
+            speed = images_per_second(detector, paths, seconds=seconds, progress=bar)
+            row["images/s, flip" if flip else "images/s"] = round(speed, 2)
     if dataset:
         detector = Detector(model, names, preprocessing, decoding=decoding, flip=True)
         metrics, _ = evaluate_dataset(detector, dataset, progress=ProgressBar("evaluating"))
         row["box AP, flip"] = round(100 * metrics.figures["AP"], 1)
     release = find_release(row["name"])
-    published = (
-        {"training memory (GB)": release.memory, "images/s, flip": release.fps, "box AP, flip": release.ap}
-        if release
-        else {}
-    )
+    published: dict[str, Any] = {}
+    if release:
+        published = {"training memory (GB)": release.memory, "images/s, flip": release.fps, "box AP, flip": release.ap}
     width = max(map(len, row))
     print(f"{'':{width}}  {'measured':>24}  {'published':>10}")
     for key in [*row, *(k for k in published if k not in row)]:
@@ -121,14 +118,6 @@ def _training_memory(recipe: Recipe, classes: int, batch_size: int, device: torc
     return torch.cuda.max_memory_allocated(device) / 1e9
 
 
-def _speed(detector: Any, paths: list[Path], seconds: float, flip: bool) -> float:
-    from cornernet.evaluation.cost import images_per_second
-
-    return images_per_second(
-        detector, paths, seconds=seconds, progress=ProgressBar("timing with flip" if flip else "timing")
-    )
-
-
 def _dataset(data: str, format: Format | None, class_names: Sequence[str]) -> CocoDataset:
     from cornernet.data.find import find_data, load_split
 
@@ -141,7 +130,7 @@ def _dataset(data: str, format: Format | None, class_names: Sequence[str]) -> Co
 
 
 def _draw_images(scratch: Path) -> list[Path]:
-    """Images of a photograph's size to time on."""
+    """Images of 480x640 pixels."""
     import numpy as np
 
     from cornernet.data.shapes import draw_scene

@@ -22,7 +22,7 @@ EXPORTED = (".onnx", ".xml")  # what cornernet export writes and load runs
 
 
 class ProgressBar:
-    """A progress bar to call with (done, total), ``None`` where nobody knows it; ``unit`` ``"B"`` counts bytes."""
+    """A progress bar to call with (done, total), total ``None`` if unknown; ``unit`` ``"B"`` counts bytes."""
 
     def __init__(self, what: str, unit: str = "image") -> None:
         self.what, self.unit, self.bar = what, unit, None
@@ -37,13 +37,13 @@ class ProgressBar:
             self.bar.close()
 
     def close(self) -> None:
-        """Take it away, however much is done."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
 
 
 def find_device(device: str | None) -> torch.device:
-    """The device of that name, by default the GPU where there is one; ``InputError`` where it is not there."""
+    """The device of that name, by default the GPU if there is one; ``InputError`` if it cannot be used."""
     import torch
 
     try:
@@ -57,7 +57,7 @@ def find_device(device: str | None) -> torch.device:
 
 
 def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
-    """``"1024"`` or ``"1024,256"`` as a tile's size and overlap in pixels; ``InputError`` for what makes no tiles."""
+    """``"1024"`` or ``"1024,256"`` as a tile's size and overlap in pixels; ``InputError`` if these make no tiles."""
     if text is None:
         return None, None
     from cornernet.inference.views import make_tiling
@@ -72,19 +72,18 @@ def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
 def open_detector(
     weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None, tile: str | None = None
 ) -> BaseDetector:
-    """``cornernet.load`` with a command's options: of weights, or of an exported file, which cannot explain.
+    """``cornernet.load`` with a command's options, for weights or an exported file, which cannot explain.
 
-    Raises ``InputError`` for a device that is not there, and for an option that an exported file does not have.
+    Raises ``InputError`` for a device that cannot be used, and for an option that an exported file does not have.
     """
     if not weights.lower().endswith(EXPORTED):
         return open_network(weights, device, tta, precision, max_size, tile)
     from cornernet.inference.exported import load_exported
 
     given = {"--tta": tta != "none", "--precision": precision != "fp32", "--tile": tile is not None}
-    for name in given:
-        if given[name]:
-            what, fix = f"{name} cannot be chosen for an exported file", "use the weights it was made from"
-            raise InputError(what, weights, fix)
+    for name in filter(given.get, given):
+        what = f"{name} cannot be chosen for an exported file"
+        raise InputError(what, weights, "use the weights it was made from")
     _check_max_size(max_size)
     return load_exported(weights, device=device, max_size=max_size)
 
@@ -92,7 +91,7 @@ def open_detector(
 def open_network(
     weights: str, device: str | None, tta: TTA, precision: Precision, max_size: int | None, tile: str | None = None
 ) -> Detector:
-    """``open_detector`` of weights alone, for what looks into the network."""
+    """``open_detector`` for weights only: commands that need the network."""
     _check_max_size(max_size)
     import torch
 
@@ -120,7 +119,7 @@ def _check_max_size(max_size: int | None) -> None:
 
 
 def report_dataset(dataset: CocoDataset, shown: int = 10) -> None:
-    """Say what was read; on standard error, what was left out or clipped, the first of it in full."""
+    """Print the data set; on standard error, what was left out or clipped, the first problems in full."""
     print(dataset)
     for problem in dataset.problems[:shown]:
         print(f"warning: {problem}", file=sys.stderr)

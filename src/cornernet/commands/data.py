@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cornernet.data.dataset import CocoDataset
     from cornernet.drawing.text import Image
 
-PICTURES, PICTURE_SIDE = 12, 320  # of the mosaic: at most, and in pixels
+PICTURES, PICTURE_SIDE = 12, 320  # of the mosaic: the largest number, and pixels
 
 
 def shapes(out: str, *, train: int = 2000, val: int = 200, seed: int = 0) -> None:
@@ -63,7 +63,7 @@ def convert(
 
 
 def check(data: str, *, format: options.Format = None, fix: str | None = None, out: str = "data-check") -> int:
-    """List every problem of the data set DATA, and show how its boxes are spread; exit code 2 where there are problems.
+    """List every problem of the data set DATA, with histograms of its boxes; exit code 2 if there are problems.
 
     Args:
         fix: New folder for a clean copy in the same format, with every valid box and the images as they are.

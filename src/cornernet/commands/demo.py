@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cornernet.data.dataset import CocoDataset
     from cornernet.inference.detector import Detector
 
-SCENES = 200  # held back: the bundled weights were trained on others
+SCENES = 200  # the bundled weights were trained on others
 
 
 def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictures: int = 12, seed: int = 0) -> None:
@@ -23,7 +23,7 @@ def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictur
 
     Args:
         out: Folder for the pictures.
-        train: First train a network on such scenes from nothing, and show what it finds beside the bundled weights.
+        train: First train a network on such scenes, and show its results next to those of the bundled weights.
         minutes: Time for that training; evaluation and drawing come on top.
         pictures: Scenes to write pictures of.
         seed: Another seed draws other scenes.
@@ -54,7 +54,7 @@ def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictur
 
 
 def _train(folder: Path, minutes: float, seed: int) -> Path:
-    """Train on as many fresh scenes as fit into ``minutes`` on this machine; the run's folder."""
+    """Train on as many new scenes as fit into ``minutes`` on this machine; returns the run's folder."""
     from cornernet.data.shapes import CLASS_NAMES, write_shapes
     from cornernet.data.source import DataSource
     from cornernet.recipes.load import load_recipe
@@ -63,7 +63,7 @@ def _train(folder: Path, minutes: float, seed: int) -> Path:
 
     recipe = load_recipe("shapes-demo")
     end = time.monotonic() + 60 * minutes
-    seconds = seconds_per_image(recipe, len(CLASS_NAMES)) + 0.03 / recipe.epochs  # drawn once, seen once an epoch
+    seconds = seconds_per_image(recipe, len(CLASS_NAMES)) + 0.03 / recipe.epochs  # drawing takes 0.03 s
     scenes = max(recipe.batch_size, int((end - time.monotonic()) / seconds / recipe.epochs))
     print(f"training on {scenes} scenes, {recipe.epochs} times: about {minutes:g} minutes", file=sys.stderr)
     write_shapes(folder / "data", scenes, 0, seed, progress=ProgressBar("drawing scenes"))
@@ -82,10 +82,9 @@ def _draw(detectors: dict[str, Detector], dataset: CocoDataset, count: int, fold
         image = read_image(record.path)
         name = f"scene_{done:02d}"
         panels = [draw_boxes(image, record.boxes, record.labels, dataset.class_names)]
-        titles = ["truth"]
+        titles = ["ground truth"]
         for title, detector in detectors.items():
-            found = draw_detections(image, detector(image), detector.threshold)
-            panels.append(found)
+            panels.append(draw_detections(image, detector(image), detector.threshold))
             titles.append(title)
         save_image(folder / f"{name}.jpg", side_by_side(panels, titles))
         bundled = detectors["bundled weights"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def doctor(*, data: str | None = None, weights: str | None = None, json: bool = False) -> int:
-    """Look at this machine: what would stop a training or slow it down, each with its mend in one line.
+    """Examine this machine: what would stop a training or slow it down, each with its fix in one line.
 
     Exit code 2 where something would stop a training.
 

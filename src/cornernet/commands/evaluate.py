@@ -33,8 +33,8 @@ def evaluate(
         data: Data set with the classes of the weights, in COCO's, YOLO's or Pascal VOC's format: its folder, or its
             JSON or YAML file.
         split: Split to evaluate on.
-        oracle: Put the truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or all
-            three: what AP the other parts allow.
+        oracle: Put the ground truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or
+            all three: shows the AP that the other parts allow.
         out: Folder for metrics.json and predictions.json (COCO results).
     """
     from cornernet.data.find import find_data, load_split

@@ -21,13 +21,13 @@ def explain(
     max_size: options.MaxSize = None,
     device: options.Device = None,
 ) -> None:
-    """Say of every box in IMAGE which corners were paired, which were not, and why: a table, pictures and JSON.
+    """Show for every box in IMAGE which corners were paired, which were not, and why: a table, pictures and JSON.
 
-    The image is seen once, as it is: without test-time augmentation and tiles.
+    The network sees the image once, as it is: without test-time augmentation and tiles.
 
     Args:
         out: Folder for the pictures and the JSON file.
-        at: X,Y in pixels, a point inside an object: why is there no box for it? Answers with the nearest corners.
+        at: X,Y in pixels, a point inside an object without a box: shows the nearest corners, and why there is none.
     """
     from cornernet.drawing.draw import save_image
     from cornernet.explain.draw_pairs import draw_around, draw_numbered, draw_rejected

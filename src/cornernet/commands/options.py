@@ -18,19 +18,19 @@ Device = Annotated[str | None, "cpu, cuda, cuda:1 ... Default: the GPU where the
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], "Arithmetic of the network; pairing is always in fp32."]
 TTA = Annotated[
     Literal["none", "flip", "multiscale"],
-    "Test-time augmentation: flip looks at every image's mirror too, as the published AP did; multiscale at 0.5, 0.75,"
+    "Test-time augmentation: flip uses every image's mirror too, as the published AP; multiscale uses 0.5, 0.75,"
     " 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.",
 ]
 MaxSize = Annotated[int | None, "Scale larger images down to this many pixels a side; boxes are scaled back."]
 Tile = Annotated[
     str | None,
-    "Look at images in square tiles, SIZE or SIZE,OVERLAP in pixels, all boxes in one soft-NMS. The overlap should be"
-    " as long as the largest object; a quarter of the size, if not said.",
+    "Divide images into square tiles, SIZE or SIZE,OVERLAP in pixels, with one soft-NMS. The overlap should be as long"
+    " as the largest object; default: a quarter of the size.",
 ]
 BatchSize = Annotated[
     int, "Images of one padded size, or tiles of one image, that share a pass; more than 1 helps on a GPU."
 ]
 Threshold = Annotated[float | None, "Lowest score shown and written. Default: the one stored in the weights."]
-Format = Annotated[formats.Format | None, "What the data set is, where it looks like two formats."]
-ValShare = Annotated[float | None, "The share of the images that training held back by the same option."]
+Format = Annotated[formats.Format | None, "The format of the data set, if it looks like two."]
+ValShare = Annotated[float | None, "The share of the images that training held back with the same option."]
 Strict = Annotated[bool, "Refuse a data set with unusable images or boxes, instead of leaving them out."]

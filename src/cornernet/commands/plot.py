@@ -1,4 +1,4 @@
-"""``cornernet plot``: what a training log says, ours or OpenMMLab's, as a picture."""
+"""``cornernet plot``: training logs, ours or OpenMMLab's, as a picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plot(logs: list[str], *, out: str = "log.png") -> None:
     figure, ((losses, parts), (rates, figures)) = pyplot.subplots(
         2, 2, sharex=True, figsize=(11, 7), layout="constrained"
     )
-    styles: dict[str, str] = {}  # of the parts of the loss, alike in all logs
+    styles: dict[str, str] = {}  # of the parts of the loss, the same in all logs
     for number, (name, training, validation) in enumerate(series):
         color = f"C{number}"
         x = [entry["x"] for entry in training]
@@ -58,5 +58,5 @@ def plot(logs: list[str], *, out: str = "log.png") -> None:
 
 
 def name_of(path: Path) -> str:
-    """What a log is called in the picture: its folder's name where its own says nothing."""
+    """A log's name in the picture: that of its folder if the file is log.jsonl."""
     return path.resolve().parent.name if path.name == "log.jsonl" else path.name.split(".")[0]

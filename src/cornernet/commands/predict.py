@@ -38,7 +38,7 @@ def predict(
         save: What to write, joined by commas: pictures, video (annotated mp4), json (detections.json), coco (coco.json
             with images and scores), yolo (labels/NAME.txt), csv (detections.csv), crops (of every box, in folders by
             class). Default: json, pictures of images and a video of videos.
-        heatmaps: Also draw what the network saw: corner heatmaps and paired corners.
+        heatmaps: Also draw corner heatmaps and paired corners.
     """
     from cornernet.files import make_folder
     from cornernet.inference.stream import detect
@@ -75,7 +75,7 @@ def predict(
                     images, boxes = images + 1, boxes + len(result.detections)
                 bar(done, total)
         except KeyboardInterrupt:
-            if all(video.is_file for video in videos):  # a camera has no other end
+            if all(video.is_file for video in videos):  # Ctrl-C is the normal end of a camera
                 raise
         finally:
             bar.close()
@@ -86,7 +86,7 @@ def predict(
 
 
 def _keep_sources(sources: Sequence[Source], kinds: Collection[OutputKind], folder: Path) -> None:
-    """Refuse to write over what is to be read: a source's own picture, or that of another one of its name."""
+    """``InputError`` if an output file would replace a source."""
     names = [f"{source.name}.mp4" for source in sources if source.video and "video" in kinds]
     names += [f"{source.name}.jpg" for source in sources if not source.video and "pictures" in kinds]
     written = {(folder / name).resolve() for name in names}

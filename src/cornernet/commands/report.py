@@ -1,4 +1,4 @@
-"""``cornernet report``: what a trained network can do and what it gets wrong, as a page to open in a browser."""
+"""``cornernet report``: what a trained network can do, and its errors, as a page for a browser."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def report(
     Args:
         weights: Without RUN: weights file of any dialect, shapes (bundled), or the name of a release.
         data: Data set in COCO's, YOLO's or Pascal VOC's format. With RUN only where it has moved.
-        split: Without RUN: split to look at.
-        images: Look at this many images at most, evenly spread over the split.
-        out: Page to write. Default: report.html, in RUN's folder where there is one.
+        split: Without RUN: split to use.
+        images: The largest number of images, evenly spaced over the split.
+        out: Page to write. Default: report.html, in RUN's folder if RUN is given.
     """
     if images < 1:
         raise InputError("at least 1", f"--images {images}")
@@ -70,7 +70,7 @@ def report(
 def report_run(
     folder: Path, path: Path, *, data: str | None = None, images: int = IMAGES, device: str | None = None
 ) -> None:
-    """The page on a run's best weights (the last where nothing was validated), and the threshold into its files."""
+    """Write the page on a run's best weights (or its last ones), and store the threshold in its weights files."""
     from cornernet.data.source import DataSource
     from cornernet.report.logs import read_log
     from cornernet.report.page import Subject
@@ -108,7 +108,7 @@ def report_run(
 
 
 def report_after_training(folder: Path) -> None:
-    """``report_run``, whose failure costs no training: it is said, and how to try again."""
+    """``report_run``, whose errors become a warning that says how to try again."""
     try:
         report_run(folder, folder / "report.html")
     except Exception as error:  # whatever it is, the training's files are there
@@ -117,7 +117,7 @@ def report_after_training(folder: Path) -> None:
 
 
 def _write(path: Path, subject: Subject, images: int) -> float | None:
-    """Write the page and say where it is; returns the best threshold."""
+    """Write the page and print its place; returns the best threshold."""
     from cornernet.report.page import write_report
 
     outcome = write_report(path, subject, images=images, progress=ProgressBar("report"))

@@ -31,13 +31,13 @@ def serve(
     """Answer over HTTP: boxes as JSON or pictures, and a page to drop images on. SIGTERM or Ctrl-C ends it in order.
 
     Args:
-        host: Address to listen on. There are no passwords: everyone who reaches it may ask.
+        host: Address to listen on. There are no passwords: everyone who can reach it can use it.
         port: Port to listen on; 0 takes a free one.
         batch_wait_ms: Milliseconds that an image waits for others to share its pass.
-        queue: Requests inside at once; who comes on top is told to try again (503).
+        queue: Largest number of requests at once; others are answered 503, try again.
         max_bytes: Largest body of a request.
-        max_pixels: Largest image, told before it is decoded.
-        timeout: Seconds for an image to come, and again for its answer.
+        max_pixels: Largest image; checked before it is decoded.
+        timeout: Seconds for an image to arrive, and again for its answer.
     """
     numbers = {"batch-size": batch_size, "queue": queue, "timeout": timeout}
     for name, value in numbers.items():
@@ -62,7 +62,7 @@ def serve(
     detector = open_detector(weights, device, tta, precision, max_size)
     settings = Limits(batch_size, batch_wait_ms / 1000, queue, *largest, timeout)
     app = make_app(Service(detector, settings), Path(weights).name, str(find_device(device)))
-    place.listen()  # who connects from now on is heard
+    place.listen()
     shown = f"[{host}]" if ":" in host else host
     print(f"{Path(weights).name}: http://{shown}:{place.getsockname()[1]}, Ctrl-C ends it", flush=True)
     run_server(app, place, settings)

@@ -44,20 +44,20 @@ def train(
 ) -> None:
     """Train a network by RECIPE, a shipped recipe's name or a YAML file, or by one made for the data.
 
-    Without RECIPE the data's box sizes, the number of images and this machine decide, and the reasons are printed.
+    Without RECIPE, it depends on the data's box sizes, the number of images and this machine; the reasons are printed.
     Every field can be overridden.
 
     Args:
         data: Data set in COCO's, YOLO's or Pascal VOC's format: its folder, or its JSON or YAML file. With --resume
             only where it has moved.
         size: The network's size, for a run without RECIPE. Default: by the data and the machine.
-        minutes: The training's time on this machine, about, for a run without RECIPE. Default: by the number of images.
+        minutes: About how long to train on this machine, without RECIPE. Default: by the number of images.
         out: Run folder for weights, log and checkpoints. Default: runs/RECIPE-DATE.
-        resume: Run folder to go on with, exactly where its last checkpoint was written.
+        resume: Run folder to go on with, exactly from its last checkpoint.
         train_split: Split to learn from.
         val_split: Split to validate on; none for no validation.
-        val_share: Where there is no val split: hold back this share of the images for it, such as 0.1, by a hash of
-            their names. Without RECIPE a tenth is held back by itself.
+        val_share: If there is no val split: hold back this share of the images for it, such as 0.1, by a hash of
+            their names. Without RECIPE the default is 0.1.
         devices: Processes on this machine, each with a GPU of its own where there are GPUs. Default: 1; with --resume
             as many as the run began with. For several machines: torchrun or srun, see docs/many-gpus.md.
         print_config: Print all settings as YAML and stop.
@@ -103,16 +103,16 @@ def train(
     stamp = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("SLURM_JOB_ID") if world.size > 1 else None
     folder = Path(out) if out else Path("runs") / f"{name}-{stamp or time.strftime('%Y%m%d-%H%M%S')}"
     if processes > 1:
-        told: dict[str, object] = {"data": data, "resume": resume, "checkpoint_seconds": checkpoint_seconds}
+        passed: dict[str, object] = {"data": data, "resume": resume, "checkpoint_seconds": checkpoint_seconds}
         with tempfile.TemporaryDirectory(prefix="cornernet-") as scratch:
             words = ["train"]
-            if recipe and source:  # written down once, so that every process trains by the same
+            if recipe and source:  # so that every process trains by the same recipe
                 written = Path(scratch) / f"{name}.yaml"
                 written.write_text(recipe_yaml(recipe), encoding="utf-8")
                 words.append(str(written))
-                told |= {"out": folder, "train_split": train_split, "val_split": val_split, "format": format}
-                told["val_share"] = source.val_share
-            given = [f"--{option}={value}" for option, value in told.items() if value is not None]
+                passed |= {"out": folder, "train_split": train_split, "val_split": val_split, "format": format}
+                passed["val_share"] = source.val_share
+            given = [f"--{option}={value}" for option, value in passed.items() if value is not None]
             launch(processes, [*words, *given, *["--strict"] * strict, *["--no_report"] * no_report])
         return
     if recipe and source:
@@ -139,7 +139,7 @@ def train(
 def _recipe_for(
     source: DataSource, size: Size | None, minutes: float | None, processes: int, flags: RecipeFlags
 ) -> Recipe:
-    """The recipe that a data set asks for, its reasons printed, with ``flags`` over it."""
+    """A recipe made for the data set, with ``flags``; prints its reasons."""
     from cornernet.training.auto_recipe import dataset_stats, make_recipe
     from cornernet.training.timing import seconds_per_image
 
@@ -151,7 +151,7 @@ def _recipe_for(
 
 
 def _processes(devices: int | None, resume: str | None) -> int:
-    """How many train on this machine: as asked, or as the run began."""
+    """The number of processes on this machine: ``devices``, or as the run began."""
     if devices is not None and devices < 1:
         raise InputError("at least 1", f"--devices {devices}")
     if devices or not resume:
@@ -168,7 +168,7 @@ def _processes(devices: int | None, resume: str | None) -> int:
 def _source(
     data: str, train_split: str, val_split: str, val_share: float | None, format: Format | None, has_recipe: bool
 ) -> DataSource:
-    """Where a training reads from; without a recipe it holds back a tenth itself where there is no val split."""
+    """The data of a training; without a recipe and a val split, a tenth is held back for validation."""
     from cornernet.data.find import find_data, has_val
     from cornernet.data.source import DataSource
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def list_releases() -> None:
-    """The released networks, with their published figures, and which of them are in the cache."""
+    """List the released networks, their published figures, and whether they are in the cache."""
     from cornernet.weights.zoo import RELEASES, cache_folder
 
     folder = cache_folder()
@@ -27,7 +27,7 @@ def list_releases() -> None:
 
 
 def info(weights: str) -> None:
-    """What a weights file holds: network, classes, preprocessing, decoding, where it comes from.
+    """Show the content of a weights file: network, classes, preprocessing, decoding, source.
 
     Args:
         weights: Weights file of any dialect, or the name of a release.
@@ -57,7 +57,7 @@ def info(weights: str) -> None:
 
 
 def fetch(names: list[str], *, mirror: str | None = None, cache: str | None = None, log: bool = False) -> None:
-    """Download released networks into the cache; a download that was cut goes on.
+    """Download released networks into the cache; an interrupted download goes on.
 
     Args:
         names: Releases, by full or short name.
@@ -87,26 +87,27 @@ def convert(
     pooling_reach: int | None = None,
     half: bool = False,
 ) -> None:
-    """Make a checkpoint of OpenMMLab or of the authors one of ours: safetensors, with all it needs.
+    """Convert a checkpoint of OpenMMLab or of the authors into our format: safetensors, with all it needs.
 
-    Or write one of ours anew with another threshold, pairing distance, score of pairs or reach of its corner pooling.
+    Or write a file of ours with another threshold, pairing distance, score of pairs or window of corner pooling.
 
     Args:
         source: Checkpoint (.pth, .pkl), or the name of a release.
         out: File to write, .safetensors.
         class_names: Names of the classes, joined by commas, where the checkpoint has none.
-        threshold: Lowest score that predict shows, unless told otherwise.
-        max_distance: Corners are paired whose embeddings (or logarithms of sizes) differ by at most this. Less where
-            boxes join neighbours of one class, more where objects stay without a box (cornernet explain).
-        pair_score: A pair's score is the mean of its corners' scores, the paper's, or their harmonic mean, which found
-            more wherever it was tried (docs/modern.md).
-        num_corners: Corners of each kind that are paired in an image: 100, unless the file says otherwise. More finds
-            more where images have more objects.
-        pooling_reach: Corner pools are over so many cells of 4 pixels at most; 0 for all. For networks trained on
+        threshold: Lowest score that predict shows by default.
+        max_distance: Corners are paired if their embeddings (or logarithms of sizes) differ by at most this. Lower it
+            if boxes join neighbours of one class, raise it if objects have no box (cornernet explain).
+        pair_score: A pair's score is the mean of its corners' scores, as in the paper, or their harmonic mean, which
+            was better in every test (docs/modern.md).
+        num_corners: Corners of each kind that are paired in an image. Default: as in the file, or 100. More corners
+            help if images have more objects.
+        pooling_reach: The largest number of cells that a corner pool covers; 0 for all. For networks trained on
             crops and tested on larger images: half the crop's side, 32 for a crop of 256 pixels (docs/modern.md).
         half: Store the numbers in 16 bits.
     """
     from dataclasses import replace
+    from math import inf
 
     from cornernet.errors import InputError
     from cornernet.weights.store import save_weights
@@ -116,22 +117,18 @@ def convert(
         raise InputError("give the new file a name that ends in .safetensors", out)
     given = [name.strip() for name in class_names.split(",")] if class_names else None
     stored = open_weights(source, class_names=given, progress=ProgressBar("fetching", "B"))
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError("give a score from 0 to 1", f"--threshold {threshold:g}")
-    if max_distance is not None and max_distance < 0:
-        raise InputError("give a distance of 0 or more", f"--max-distance {max_distance:g}")
+    for option, value, least, most, what in (
+        ("threshold", threshold, 0, 1, "give a score from 0 to 1"),
+        ("max-distance", max_distance, 0, inf, "give a distance of 0 or more"),
+        ("num-corners", num_corners, 1, inf, "give a number of at least 1"),
+        ("pooling-reach", pooling_reach, 0, inf, "give a number of cells, or 0 for all"),
+    ):
+        if value is not None and not least <= value <= most:
+            raise InputError(what, f"--{option} {value:g}")
     stored.threshold = stored.threshold if threshold is None else threshold
-    if max_distance is not None:
-        stored.decoding = replace(stored.decoding, max_distance=max_distance)
-    if num_corners is not None:
-        if num_corners < 1:
-            raise InputError("give a number of at least 1", f"--num-corners {num_corners}")
-        stored.decoding = replace(stored.decoding, num_corners=num_corners)
-    if pair_score is not None:
-        stored.decoding = replace(stored.decoding, pair_score=pair_score)
+    decoding = {"max_distance": max_distance, "num_corners": num_corners, "pair_score": pair_score}
+    stored.decoding = replace(stored.decoding, **{k: value for k, value in decoding.items() if value is not None})
     if pooling_reach is not None:
-        if pooling_reach < 0:
-            raise InputError("give a number of cells, or 0 for all", f"--pooling-reach {pooling_reach}")
         stored.architecture = replace(stored.architecture, pool_window=pooling_reach or None)
     save_weights(out, stored, half=half)
     if stored.class_names[0] == "class 1":
@@ -140,7 +137,7 @@ def convert(
 
 
 def verify(weights: str) -> None:
-    """Whether a weights file is whole: every tensor present and finite, and a release's SHA-256 as published.
+    """Check a weights file: every tensor is present and finite, and a release has its published SHA-256.
 
     Args:
         weights: Weights file of any dialect, or the name of a release in the cache.
@@ -162,8 +159,8 @@ def verify(weights: str) -> None:
     bad = [key for key, value in stored.state.items() if not bool(value.isfinite().all())]
     if bad:
         raise InputError(f"{len(bad)} tensors are not finite ({bad[0]} is the first)", path, "train or fetch it anew")
-    told = f"SHA-256 {found[:8]}, as published" if release else f"SHA-256 {found[:8]}"
-    print(f"{path}: {len(stored.state)} tensors, all present and finite; {told}")
+    published = ", as published" if release else ""
+    print(f"{path}: {len(stored.state)} tensors, all present and finite; SHA-256 {found[:8]}{published}")
 
 
 def _release(name: str) -> Release:

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: crisp at any size, coloured by the page's style sheet, told apart by dashes and marks."""
+"""Line charts as inline SVG: colours are in the page's style sheet; lines also differ by dashes and marks."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def line_chart(
     upright: Upright | None = None,
     size: tuple[int, int] = (440, 250),
 ) -> Markup:
-    """An SVG of at most four lines; ``label`` describes it to those who do not see it, ``size`` (width, height) in
-    pixels. Values of a ``log`` scale that are not above 0 are left out."""
+    """An SVG of at most four lines; ``label`` describes it for screen readers, ``size`` (width, height) is in
+    pixels. A ``log`` scale leaves out values that are not above 0."""
     lines = [_thinned(line, log) for line in lines]
     width, height = size
     top = _TOP + (_LEGEND if len(lines) > 1 else 0)
@@ -98,7 +98,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _thinned(line: Line, log: bool) -> Line:
-    """A line of at most some hundred points, without what its scale cannot show."""
+    """A line of at most 400 points, without values that its scale cannot show."""
     step = math.ceil(len(line.x) / _MOST_POINTS) or 1
     y = [None if v is None or not math.isfinite(v) or (log and v <= 0) else v for v in line.y]
     return line._replace(x=line.x[::step], y=y[::step])
@@ -155,7 +155,7 @@ def _upright(x: float, top: float, bottom: float, text: str, width: int) -> Mark
 
 
 def _legend(lines: Sequence[Line]) -> Markup:
-    """A stroke and a name a line, in a row above the plot."""
+    """A stroke and a name for each line, in a row above the plot."""
     parts, x = [], float(_LEFT)
     for number, line in enumerate(lines):
         parts.append(_path([(x, 9), (x + 28, 9)], number))

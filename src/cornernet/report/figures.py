@@ -20,7 +20,7 @@ class Figure(NamedTuple):
 
 
 def curves(training: Sequence[dict[str, Any]], validation: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Losses, rate and AP over epochs, of a log's lines (``logs.read_log``); what was not logged is left out."""
+    """Losses, rate and AP over epochs, from a log's lines (``logs.read_log``); charts without values are left out."""
     x = [entry["x"] for entry in training]
     x_range = (0.0, max([entry["x"] for entry in (*training, *validation)], default=1.0))
 
@@ -56,7 +56,7 @@ def curves(training: Sequence[dict[str, Any]], validation: Sequence[dict[str, An
 
 
 def f1_figure(scores: Scores, threshold: float) -> Figure:
-    """F1, precision and recall against the score from which detections count."""
+    """F1, precision and recall against the threshold of detections' scores."""
     x = THRESHOLDS.tolist()
     lines = [Line("F1", x, scores.f1.tolist()), Line("precision", x, scores.precision.tolist())]
     lines.append(Line("recall", x, scores.recall.tolist()))
@@ -72,7 +72,7 @@ def f1_figure(scores: Scores, threshold: float) -> Figure:
 
 
 def precision_recall_figures(ranking: Ranking, names: Sequence[str]) -> list[Figure]:
-    """Precision against recall at IoU 0.5, a small chart a class; none for classes without objects."""
+    """Precision against recall at IoU 0.5, a small chart for each class that has objects."""
     figures = []
     for label, name in enumerate(names):
         if not ranking.objects[label]:

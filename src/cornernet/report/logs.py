@@ -13,13 +13,13 @@ from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.errors import InputError
 
 SMOOTHING = 0.1
-_NO_PARTS = ("kind", "epoch", "step", "lr", "loss")  # of a line of ours; all else in it is a part of the loss
+_NO_PARTS = ("kind", "epoch", "step", "lr", "loss")  # all other fields of our lines are parts of the loss
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Training and validation lines with our names; ``x`` is the number of epochs passed, ``parts`` the loss's parts.
+    """Training and validation lines with our names; ``x`` is the number of finished epochs, ``parts`` the loss's parts.
 
-    A last line that was cut off is left out with a warning. Raises ``InputError`` if a file is no log.
+    An incomplete last line is left out with a warning. Raises ``InputError`` if the file is no log.
     """
     if path.is_dir():
         path = path / "log.jsonl"
@@ -38,18 +38,14 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             raise InputError(f"line {number} is no JSON", path, "is this a training log?") from None
         if not isinstance(entry, dict):
             raise InputError(f"line {number} is no JSON object", path, "is this a training log?")
-        kind = entry.get("kind") or {"train": "train", "val": "validation"}.get(entry.get("mode", ""))
-        if kind is None and any("bbox_mAP" in key for key in entry):
-            kind = "validation"
-        if kind is None and "loss" in entry:
-            kind = "train"
-        if kind == "train":
-            training.append(_ours(entry))
-        elif kind == "validation":
+        kind = entry.get("kind") or entry.get("mode")
+        if kind in ("validation", "val") or (kind is None and any("bbox_mAP" in key for key in entry)):
             validation.append(_ours(entry))
+        elif kind == "train" or (kind is None and "loss" in entry):
+            training.append(_ours(entry))
     if not training and not validation:
         raise InputError("no line of training or validation in it", path, "is this a training log?")
-    _place(training, validation)
+    _set_x(training, validation)
     return training, validation
 
 
@@ -59,7 +55,7 @@ def loss_parts(training: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _ours(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry under our names, its epoch counted from 0."""
+    """An entry with our names, its epoch counted from 0."""
     found = dict(entry)
     if "kind" in entry:
         parts = [name for name in entry if name not in _NO_PARTS]
@@ -78,8 +74,8 @@ def _ours(entry: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _place(training: list[dict[str, Any]], validation: list[dict[str, Any]]) -> None:
-    """Set ``x`` of every entry: the lines of an epoch are spread evenly over it, a validation is at its end."""
+def _set_x(training: list[dict[str, Any]], validation: list[dict[str, Any]]) -> None:
+    """Set ``x`` of every entry: the lines of an epoch are evenly spaced, a validation is at its end."""
     usual = Counter(entry["epoch"] for entry in training)
     count, seen = max(usual.values(), default=1), Counter()
     for entry in training:

@@ -1,4 +1,4 @@
-"""The report: what a trained network can do, what it gets wrong, and what that costs; one page that needs no other."""
+"""The report: what a trained network can do, its errors, and what they cost, in one page that needs no other file."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from cornernet.report.rows import (
 from cornernet.report.thumbnails import seen, worst
 from cornernet.weights.store import Weights
 
-_LOOKS = 3  # images whose heatmaps are shown
+_EXPLAINED = 3  # images whose heatmaps are shown
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is about: ``detector`` looks at ``dataset``; the rest is told.
+    """What a report is about: ``detector`` runs on ``dataset``; the rest is shown as it is.
 
-    ``source`` names the weights file, ``log`` is as ``logs.read_log`` gives it, ``recipe`` YAML.
+    ``source`` is the weights file, ``log`` the result of ``logs.read_log``, ``recipe`` YAML.
     """
 
     title: str
@@ -56,7 +56,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What the report found: on how many images, AP, and the threshold of the best F1, ``None`` where it is 0."""
+    """The number of images, AP, and the threshold of the best F1, ``None`` if that is 0."""
 
     images: int
     ap: float
@@ -66,18 +66,18 @@ class ReportSummary:
 def write_report(
     path: Path, subject: Subject, *, images: int = 500, progress: Callable[[int, int], None] | None = None
 ) -> ReportSummary:
-    """Write the report as HTML, made from at most ``images`` images of the data set, evenly spread.
+    """Write the report as HTML, from at most ``images`` images of the data set, evenly spaced.
 
-    Raises ``InputError`` where the file cannot be written or an image not be read.
+    Raises ``InputError`` if the file cannot be written or an image cannot be read.
     """
     detector, names = subject.detector, subject.detector.class_names
     records = evenly_spaced(subject.dataset.images, images)
     left_out = {record.id for record in subject.dataset.images} - {record.id for record in records}
     dataset = subject.dataset.without(left_out, set())
     image_results = predict_images(detector, records, progress=progress)
-    truth = dataset.coco_dict()
+    ground_truth = dataset.coco_dict()
     results = [r for s in image_results for r in to_coco_results(s.detections, s.record.id, dataset.category_ids)]
-    metrics, ranking = coco_metrics(truth, results), rank(image_results)
+    metrics, ranking = coco_metrics(ground_truth, results), rank(image_results)
     scores = f1_scores(ranking)
     threshold = detector.threshold if scores.best is None else scores.best
     confusions = confusion_matrix(image_results, threshold)
@@ -102,9 +102,9 @@ def write_report(
         "background": BACKGROUND,
         "matrix": matrix_rows(confusions, names),
         "confused": most_confused(confusions, names),
-        "costs": cost_rows(list(error_costs(image_results, truth, dataset.category_ids, threshold))),
+        "costs": cost_rows(list(error_costs(image_results, ground_truth, dataset.category_ids, threshold))),
         "worst": worst(image_results, threshold),
-        "seen": seen(detector, evenly_spaced(records, _LOOKS), threshold),
+        "seen": seen(detector, evenly_spaced(records, _EXPLAINED), threshold),
     }
     atomic_write(path, _template().render(content).encode())
     return ReportSummary(len(records), metrics.figures["AP"], scores.best)
@@ -126,7 +126,7 @@ def _template() -> Any:
 
 
 def _facts(subject: Subject) -> list[tuple[str, str]]:
-    """What was trained, and what it costs to run it."""
+    """The training, the network, and what running it costs."""
     weights, image = subject.weights, subject.dataset.images[0]
     seen = shrunk_size(image.height, image.width, subject.detector.max_size)
     height, width = subject.detector.preprocessing.padded_size(*seen)

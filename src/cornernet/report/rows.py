@@ -1,4 +1,4 @@
-"""The report's tables: rows ready to be shown, numbers still numbers."""
+"""The rows of the report's tables, with numbers as numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cornernet.evaluation.error_analysis import ErrorCost, ErrorKind
 _MOST_CLASSES, _MOST_CONFUSIONS = 20, 25
 BACKGROUND, MISSED = "background", "missed"
 
-# name, what it is, how it is mended: what anatomy.Diagnosis and anatomy.mended define
+# name, what it is, how it is corrected: as in evaluation/error_analysis.py
 _KINDS: dict[ErrorKind, tuple[str, str, str]] = {
     "corner": (
         "Missed corner",
@@ -49,7 +49,7 @@ _KINDS: dict[ErrorKind, tuple[str, str, str]] = {
 
 
 class SplitRow(NamedTuple):
-    """What a split holds, and where it lies."""
+    """The content of a split, and its place."""
 
     name: str
     images: int
@@ -59,7 +59,7 @@ class SplitRow(NamedTuple):
 
 
 def split_row(split: CocoDataset) -> SplitRow:
-    """A split in figures; crowd regions are no boxes."""
+    """The figures of a split; crowd regions do not count as boxes."""
     boxes = sum(int((~record.crowd).sum()) for record in split.images)
     return SplitRow(split.name, len(split.images), boxes, len(split.class_names), f"{split.format}, {split.json_path}")
 
@@ -77,7 +77,7 @@ class ClassRow(NamedTuple):
 
 
 def class_rows(metrics: Metrics, dataset: CocoDataset, confusions: NDArray[np.int64]) -> list[ClassRow]:
-    """A row a class, in the order of the data set's classes."""
+    """A row for each class, in the order of the data set's classes."""
     by_id = dict(zip(sorted(dataset.category_ids), metrics.per_class.values(), strict=True))
     rows = []
     for label, (name, id_) in enumerate(zip(dataset.class_names, dataset.category_ids, strict=True)):
@@ -103,7 +103,7 @@ def size_rows(metrics: Metrics) -> list[SizeRow]:
 
 
 class Cell(NamedTuple):
-    """How often, and the share of the row, which shades it."""
+    """A count, and its share of the row, which is its shade."""
 
     times: int
     share: float
@@ -111,7 +111,7 @@ class Cell(NamedTuple):
 
 
 def matrix_rows(confusions: NDArray[np.int64], names: Sequence[str]) -> list[tuple[str, list[Cell]]]:
-    """The confusion matrix row by row, background last; none where it would be too wide to read."""
+    """The confusion matrix row by row, background last; empty if it is too wide to read."""
     if len(names) > _MOST_CLASSES:
         return []
     rows = []
@@ -122,7 +122,7 @@ def matrix_rows(confusions: NDArray[np.int64], names: Sequence[str]) -> list[tup
 
 
 def most_confused(confusions: NDArray[np.int64], names: Sequence[str]) -> list[tuple[str, str, int]]:
-    """The largest counts off the matrix's diagonal between two classes: truth, what was said, how often."""
+    """The largest counts of confusions between two classes: ground truth, predicted, count."""
     off = confusions[:-1, :-1].copy()
     np.fill_diagonal(off, 0)
     order = np.argsort(-off, axis=None, kind="stable")[:_MOST_CONFUSIONS]
@@ -131,7 +131,7 @@ def most_confused(confusions: NDArray[np.int64], names: Sequence[str]) -> list[t
 
 
 class CostRow(NamedTuple):
-    """A kind of error in words, what it costs, and the length of its bar (0..1)."""
+    """A kind of error in words, its cost, and the length of its bar (0..1)."""
 
     name: str
     what: str
@@ -141,7 +141,7 @@ class CostRow(NamedTuple):
 
 
 def cost_rows(costs: Sequence[ErrorCost]) -> list[CostRow]:
-    """The kinds of error, the dearest first."""
+    """The kinds of error, the most expensive first."""
     most = max((cost.ap for cost in costs), default=0.0) or 1.0
     ordered = sorted(costs, key=lambda cost: -cost.ap)
     return [CostRow(*_KINDS[cost.kind], cost, max(0.0, cost.ap / most)) for cost in ordered]

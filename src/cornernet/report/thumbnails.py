@@ -1,4 +1,4 @@
-"""The report's pictures: the images that went worst, and what the network saw, as data inside the page."""
+"""The report's pictures, as data inside the page: images with most mistakes, and corner heatmaps."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def embed(image: Image, alt: str, title: str) -> Picture:
 
 
 def worst(image_results: Sequence[ImageResult], threshold: float, count: int = 6) -> list[Row]:
-    """The images with most mistakes, truth and detections side by side; those without mistakes are left out.
+    """The images with most mistakes, ground truth and detections side by side; images without mistakes are left out.
 
     A mistake is an object that no detection of at least ``threshold`` found, or such a detection that found none.
     """
@@ -64,11 +64,11 @@ def worst(image_results: Sequence[ImageResult], threshold: float, count: int = 6
 def _compared(image_result: ImageResult, threshold: float, missed: int, wrong: int) -> Row:
     record, names = image_result.record, image_result.detections.class_names
     image, real = record.read(), ~record.crowd
-    truth = draw_boxes(image, record.boxes[real], record.labels[real], names)
+    ground_truth = draw_boxes(image, record.boxes[real], record.labels[real], names)
     found = draw_detections(image, image_result.detections, threshold)
     note = f"objects: {real.sum()}, not found: {missed}; wrong boxes: {wrong}"
     pictures = [
-        embed(truth, f"{record.file_name}: the ground truth, dashed boxes", "truth"),
+        embed(ground_truth, f"{record.file_name}: the ground truth, dashed boxes", "truth"),
         embed(found, f"{record.file_name}: what was detected", "detected"),
     ]
     return Row(record.file_name, note, pictures)
@@ -79,12 +79,12 @@ def seen(detector: BaseDetector, records: Sequence[ImageRecord], threshold: floa
     rows = []
     for record in records:
         image = shrink(record.read(), detector.max_size)[0]
-        look = detector.explain(image)
-        heatmaps = draw_seen(image, look)
-        pairs = draw_pairings(image, look.candidates, look.detections, threshold)
+        explanation = detector.explain(image)
+        heatmaps = draw_seen(image, explanation)
+        pairs = draw_pairings(image, explanation.candidates, explanation.detections, threshold)
         pictures = [
             embed(heatmaps, f"{record.file_name}: where corners were seen", "corner heatmaps"),
             embed(pairs, f"{record.file_name}: which corners were paired", "paired corners"),
         ]
-        rows.append(Row(record.file_name, f"boxes: {len(look.detections.above(threshold))}", pictures))
+        rows.append(Row(record.file_name, f"boxes: {len(explanation.detections.above(threshold))}", pictures))
     return rows

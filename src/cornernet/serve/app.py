@@ -81,7 +81,7 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
         response.status_code = 200 if ready else 503
         colors = ["#{:02x}{:02x}{:02x}".format(*class_color(i)) for i in range(len(detector.class_names))]
         classes = [{"name": name, "color": color} for name, color in zip(detector.class_names, colors, strict=True)]
-        about = {"model": model, "device": device, "threshold": detector.threshold, "explains": service.explains}
+        about = {"model": model, "device": device, "threshold": detector.threshold, "explains": detector.can_explain}
         return {"live": True, "ready": ready, **about, "classes": classes}
 
     @app.get("/metrics", response_class=Response)

@@ -1,4 +1,4 @@
-"""One thread owns the detector; images that wait for it share a pass through the network."""
+"""One thread runs the detector; images that wait for it share a pass through the network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cornernet.media.images import Pixels
 from cornernet.serve.metrics import ServerMetrics
 from cornernet.structures import Detections, Explanation
 
-_MEMORY = 0.8  # share of the old in the running mean of seconds an image
+_MEMORY = 0.8  # share of the old value in the running mean of seconds for each image
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Batcher:
 
     def __init__(self, detector: BaseDetector, *, size: int, wait: float, metrics: ServerMetrics) -> None:
         self.detector, self.size, self.wait, self.metrics = detector, size, wait, metrics
-        self.seconds_per_image = 0.0  # a running mean, in batches as they come
+        self.seconds_per_image = 0.0  # a running mean over batches
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._work, name="detector", daemon=True)
         self._thread.start()
@@ -62,7 +62,7 @@ class Batcher:
     async def _ask(self, image: Pixels, explain: bool) -> Any:
         job = _Job(image, explain)
         self._jobs.put(job)
-        return await asyncio.wrap_future(job.future)  # who stops waiting cancels the job, if it has not begun
+        return await asyncio.wrap_future(job.future)  # a cancelled coroutine cancels the job, if it has not begun
 
     def _work(self) -> None:
         while batch := self._gather():
@@ -89,7 +89,7 @@ class Batcher:
                 job = self._jobs.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
                 return batch
-        self._jobs.put(None)  # the end, seen in the middle of a batch, is seen again after it
+        self._jobs.put(None)  # the end came in the middle of a batch: it must come again after it
         return batch
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
@@ -100,21 +100,18 @@ class Batcher:
                 results = [self.detector.explain(jobs[0].image)]
             else:
                 results = list(self.detector.stream([job.image for job in jobs], len(jobs)))
-        except Exception as error:  # the thread outlives whatever an image makes the network trip on
+        except Exception as error:  # no error ends the thread
             if len(jobs) == 1:
                 jobs[0].future.set_exception(error)
                 return
-            for job in jobs:  # too much memory for all, perhaps not for each
+            for job in jobs:  # memory may be enough for each alone
                 self._answer([job])
             return
-        self._note(len(jobs), time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self.metrics.images.inc(len(jobs))
+        self.metrics.batch.observe(len(jobs))
+        self.metrics.passes.observe(seconds)
+        each = seconds / len(jobs)
+        self.seconds_per_image = _MEMORY * (self.seconds_per_image or each) + (1 - _MEMORY) * each
         for job, result in zip(jobs, results, strict=True):
             job.future.set_result(result)
-
-    def _note(self, images: int, seconds: float) -> None:
-        self.metrics.images.inc(images)
-        self.metrics.batch.observe(images)
-        self.metrics.passes.observe(seconds)
-        each = seconds / images
-        before = self.seconds_per_image or each
-        self.seconds_per_image = _MEMORY * before + (1 - _MEMORY) * each

@@ -27,18 +27,18 @@ class DrainBody:
             return
         is_whole = False
 
-        async def noting() -> Message:
+        async def receive_noted() -> Message:
             nonlocal is_whole
             message = await receive()
             is_whole = not message.get("more_body", False)
             return message
 
-        async def draining(message: Message) -> None:
+        async def send_drained(message: Message) -> None:
             if message["type"] == "http.response.start":
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_SECONDS):
                         while not is_whole:
-                            await noting()
+                            await receive_noted()
             await send(message)
 
-        await self.app(scope, noting, draining)
+        await self.app(scope, receive_noted, send_drained)

@@ -36,7 +36,7 @@ class ServerMetrics:
         queue.set_function(waiting)
 
     def text(self) -> bytes:
-        """All of them, in the text format."""
+        """All figures in the text format."""
         return generate_latest(self.registry)
 
 
@@ -54,7 +54,7 @@ class Measured:
             return
         start, code = time.perf_counter(), 500
 
-        async def noting(message: Message) -> None:
+        async def counted(message: Message) -> None:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
@@ -62,8 +62,8 @@ class Measured:
             await send(message)
 
         try:
-            await self.app(scope, receive, noting)
+            await self.app(scope, receive, counted)
         finally:
-            route = getattr(scope.get("route"), "path", "other")  # not the path: anyone can think of new ones
+            route = getattr(scope.get("route"), "path", "other")  # not the path: clients may invent paths
             self.metrics.requests.labels(route, str(code)).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - start)

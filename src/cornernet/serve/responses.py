@@ -18,7 +18,7 @@ from cornernet.serve.limits import RequestError
 from cornernet.structures import CornerPoints, Detections, Explanation, FloatArray, IntArray
 
 _LONGEST_JPEG = 65_500  # pixels a side: libjpeg's limit
-_SIDE = 400  # pixels of a heatmap's longer side: as wide as it is shown
+_SIDE = 400  # pixels of a heatmap's longer side: its width on the page
 
 
 def detections_as_json(found: Detections, threshold: float) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:
     view_height, view_width = seen.view_size
     small = min(1.0, _SIDE / max(view_height, view_width))
     size = max(1, round(view_width * small)), max(1, round(view_height * small))
-    # Pixel of the picture -> of the view -> of the padded input -> cell; centres lie at halves in all of them.
+    # Pixel of the picture -> of the view -> of the padded input -> cell; centres are at halves in all of them.
     (top, left), (rows, columns) = seen.offset, heatmap.shape
     across, down = columns / seen.padded_size[1], rows / seen.padded_size[0]
     x_step, y_step = view_width / size[0], view_height / size[1]
@@ -99,9 +99,9 @@ def _picture(heatmap: FloatArray, seen: Explanation, color: Color) -> str:
         [[x_step * across, 0, (x_step / 2 + left) * across - 0.5], [0, y_step * down, (y_step / 2 + top) * down - 0.5]]
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    there = cv2.warpAffine(heatmap.astype(np.float32), to_cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    alpha = np.rint(255 * np.sqrt(np.clip(there, 0, 1))).astype(np.uint8)
-    # One colour in 256 degrees of opacity: with a palette, a byte a pixel.
+    covered = cv2.warpAffine(heatmap.astype(np.float32), to_cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    alpha = np.rint(255 * np.sqrt(np.clip(covered, 0, 1))).astype(np.uint8)
+    # One colour with 256 degrees of opacity: with a palette, each pixel is one byte.
     picture, file = Image.fromarray(alpha), io.BytesIO()
     picture.putpalette(bytes(color) * 256)
     picture.save(file, "PNG", transparency=bytes(range(256)), optimize=True)

@@ -1,4 +1,4 @@
-"""The answers' fields, for /openapi.json."""
+"""The fields of the answers, for /openapi.json."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Prediction(BaseModel):
 
 
 class Corner(BaseModel, extra="allow"):
-    """One corner, in pixels of the image. One more field is named after what the network's corners predict of their
-    object: ``embedding``, a number, or ``size``, width and height in pixels; null where another view found it."""
+    """One corner, in pixels of the image. One more field has the name of the pairing value: ``embedding``, a number, or
+    ``size``, width and height in pixels; null if another view found the corner."""
 
     x: float
     y: float
@@ -34,7 +34,7 @@ class Corner(BaseModel, extra="allow"):
 
 
 class ExplainedDetection(Detection):
-    """One object with the corners that were paired, and how far they are from being one object's, ``distance``."""
+    """One object with its two corners, and their ``distance`` by the pairing rule."""
 
     top_left: Corner
     bottom_right: Corner
@@ -42,14 +42,14 @@ class ExplainedDetection(Detection):
 
 
 class Heatmaps(BaseModel):
-    """PNG pictures as data addresses, to lay over the image; opacity is the root of the corner's probability."""
+    """PNG pictures as data addresses, to show over the image; opacity is the root of the corner's probability."""
 
     top_left: str
     bottom_right: str
 
 
 class PairingValue(BaseModel):
-    """What the network's corners predict of their object: the ``name`` of a corner's field, and words for people."""
+    """The pairing value: the ``name`` of a corner's field, and words for people."""
 
     name: str
     legend: str
@@ -76,7 +76,7 @@ class ClassColor(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server lives and is ready for images, and what it serves."""
+    """Whether the server is alive and ready for images, and what it serves."""
 
     live: bool
     ready: bool
@@ -88,7 +88,7 @@ class Health(BaseModel):
 
 
 class Error(BaseModel):
-    """Why there is no other answer: in one line, and its parts: what is wrong, where, and how to fix it."""
+    """An error in one line, ``error``, and its parts: what is wrong, where, and how to fix it."""
 
     error: str
     what: str

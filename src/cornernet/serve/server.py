@@ -35,7 +35,7 @@ def run_server(app: FastAPI, place: socket.socket, settings: Limits) -> None:
     """Answer requests until SIGTERM or SIGINT; then accept no more, answer those that have begun, and return."""
     config = uvicorn.Config(
         app,
-        http=_patient(settings.timeout),
+        http=_with_idle_limit(settings.timeout),
         ws="none",
         log_level="warning",
         limit_concurrency=settings.queue + _CONNECTIONS,
@@ -55,10 +55,10 @@ def run_server(app: FastAPI, place: socket.socket, settings: Limits) -> None:
             signal.signal(number, handler)
 
 
-def _patient(seconds: float) -> type[H11Protocol]:
+def _with_idle_limit(seconds: float) -> type[H11Protocol]:
     """uvicorn's HTTP protocol with a time limit for idle connections; uvicorn itself has none."""
 
-    class Patient(H11Protocol):
+    class IdleLimit(H11Protocol):
         """Closes a connection that has had no request to answer for ``seconds``: its request does not arrive, its
         answer is not read, or it goes on sending after the answer."""
 
@@ -89,4 +89,4 @@ def _patient(seconds: float) -> type[H11Protocol]:
             elif self.end is None:
                 self.end = self.loop.call_later(seconds, self.transport.abort)
 
-    return Patient
+    return IdleLimit

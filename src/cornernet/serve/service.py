@@ -32,11 +32,6 @@ class Service:
         # The next batch is decoded during this one; pixels of a whole queue would be too many.
         self._decoded = asyncio.Semaphore(2 * settings.batch_size)
 
-    @property
-    def explains(self) -> bool:
-        """Whether the detector shows corners and heatmaps; exported files do not."""
-        return self.detector.can_explain
-
     async def predict(self, request: Request) -> Detections:
         """All detections in a request's image. Raises ``RequestError`` for a request that cannot be answered."""
         async with self._admitted(request) as data, self._image(data) as image:
@@ -50,7 +45,7 @@ class Service:
 
     async def explain(self, request: Request) -> dict[str, Any]:
         """All boxes of a request's image with corners and heatmaps, for JSON. Raises as ``predict``, or with 501."""
-        if not self.explains:
+        if not self.detector.can_explain:
             what = "an exported file gives boxes and no heatmaps"
             raise RequestError(501, what, fix="serve the weights it was made from")
         async with self._admitted(request) as data, self._image(data) as image:

@@ -1,10 +1,11 @@
-"""A recipe for a data set nobody has tuned for: size, crop, batch and schedule, each with its reason."""
+"""A recipe for any data set: size, crop, batch and schedule, each with its reason."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,18 +31,19 @@ _SMALLEST_OBJECT = 12  # pixels: three cells of the heatmap
 _SMALL_OBJECTS = 96  # pixels
 _LARGEST_CROP = 512  # the paper's, and a pixel
 _SMALLEST_CROP = 256
-_SMALL_SIDE = 384  # images no larger are seen whole
-_AROUND = 1.6  # a crop's side, and what corner pooling sees, in the longer side of all but the largest tenth of objects
+_SMALL_SIDE = 384  # images up to this side are not cropped
+_AROUND = 1.6  # a crop's side, and the window of corner pooling, in units of the 90th percentile of objects' sides
 _SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)  # of crops
-_MOST_CORNERS = 500  # that are paired: of an image with more objects, tiles will be looked at
+_MOST_CORNERS = 500  # that are paired; images with more objects need tiles
+_RATES: dict[Size, float] = {"nano": 2e-3, "small": 2e-3, "base": 1e-3, "hourglass104": 2.5e-4}  # for two images
 _ROOM = 0.8  # the share of free memory that a training step may take
 
 
 @dataclass(frozen=True)
 class DatasetStats:
-    """What the choice rests on. ``image_side`` the longer side of nineteen images in twenty, in pixels; ``box_side``
-    the 10th, 50th and 90th percentile of the boxes' longer sides, in pixels; ``most_boxes`` of ninety-nine images in a
-    hundred; ``memory`` free bytes on the ``device``, where known."""
+    """What the recipe depends on. ``image_side`` is the 95th percentile of the images' longer sides, in pixels;
+    ``box_side`` the 10th, 50th and 90th percentile of the boxes' longer sides, in pixels; ``most_boxes`` the 99th
+    percentile of an image's boxes; ``memory`` the free bytes on the ``device``, if known."""
 
     images: int
     classes: int
@@ -54,12 +56,12 @@ class DatasetStats:
 
     @property
     def has_large_objects(self) -> bool:
-        """Whether they are large enough for more than a nano, and for the bundled weights to help: docs/modern.md."""
+        """Whether a size above nano, and the bundled weights, help: docs/modern.md."""
         return self.box_side[2] > _SMALL_OBJECTS
 
 
 def dataset_stats(dataset: CocoDataset) -> DatasetStats:
-    """The facts of a training split and of this machine. Raises ``InputError`` where there is no box."""
+    """The figures of a training split and of this machine. Raises ``InputError`` if there is no box."""
     dataset.require_boxes()
     sides = [max(image.height, image.width) for image in dataset.images]
     boxes = np.concatenate([image.boxes[~image.crowd] for image in dataset.images])
@@ -78,38 +80,39 @@ def dataset_stats(dataset: CocoDataset) -> DatasetStats:
 
 
 def make_recipe(
-    facts: DatasetStats,
+    stats: DatasetStats,
     size: Size | None = None,
     minutes: float | None = None,
     seconds_per_image: Callable[[Recipe, int], float] | None = None,
     processes: int = 1,
 ) -> tuple[Recipe, list[str]]:
-    """A recipe for these facts, and why, a line for each choice.
+    """A recipe for the data set, and the reasons, a line for each choice.
 
     ``size`` and ``minutes`` are the user's wishes; ``seconds_per_image`` measures a recipe for a number of classes, and
-    is needed for ``minutes``; ``processes`` train by the recipe. Raises ``InputError`` where nothing fits into memory.
+    is needed for ``minutes``; ``processes`` is how many train. Raises ``InputError`` if nothing fits into memory.
     """
     reasons: list[str] = []
-    scale, max_size = _scale(facts, reasons)
-    crop_for = _crop(facts, scale)
-    chosen, batch, accumulate = _fit_memory(facts, size, crop_for, reasons, processes)
+    scale, max_size = _scale(stats, reasons)
+    crop_for = partial(_crop, stats, scale)
+    chosen, batch, accumulate = _fit_memory(stats, size, crop_for, reasons, processes)
     model = replace(SIZES[chosen], pairing=SizeConfig())
     crop, whole = crop_for(model.backbone.size_multiple)
     if not whole:
-        model = replace(model, pool_window=_pool_window(facts, scale, model.backbone.stride))
+        window = math.ceil(_AROUND * stats.box_side[2] * scale / model.backbone.stride)  # an object and room around it
+        model = replace(model, pool_window=max(8, window))
     how = "images seen whole" if whole else f"crops at objects, scaled by {_SCALES[0]} to {_SCALES[-1]}"
     reasons.append(
-        f"input {crop}x{crop}, {how}: nine in ten objects are at most {facts.box_side[2] * scale:.0f} pixels"
+        f"input {crop}x{crop}, {how}: nine in ten objects are at most {stats.box_side[2] * scale:.0f} pixels"
     )
     weights = None
-    if chosen == "small" and facts.has_large_objects:
+    if chosen == "small" and stats.has_large_objects:
         weights = "shapes"
         reasons.append("weights shapes: corners of such objects need not be learnt anew (--weights none)")
-    corners = min(_MOST_CORNERS, max(Decoding.num_corners, 2 * facts.most_boxes))
+    corners = min(_MOST_CORNERS, max(Decoding.num_corners, 2 * stats.most_boxes))
     if corners > Decoding.num_corners:
-        reasons.append(f"{corners} corners of each kind are paired: images have up to {facts.most_boxes} objects")
+        reasons.append(f"{corners} corners of each kind are paired: images have up to {stats.most_boxes} objects")
     images = batch * accumulate * processes
-    rate = Optimization("muon", lr=_rate(chosen, images), base_batch_size=images, schedule="cosine")
+    rate = Optimization("muon", lr=_RATES[chosen] * (images / 2) ** 0.5, base_batch_size=images, schedule="cosine")
     recipe = Recipe(
         model=model,
         preprocessing=Preprocessing(
@@ -121,21 +124,21 @@ def make_recipe(
         optimization=rate,
         batch_size=batch,
         accumulate=accumulate,
-        precision=facts.precision,  # type: ignore[arg-type]
+        precision=stats.precision,  # type: ignore[arg-type]
         weights=weights,
         workers=8,  # loading takes no more than there are cores
     )
-    return _schedule(recipe, facts, minutes, seconds_per_image, reasons, processes), reasons
+    return _schedule(recipe, stats, minutes, seconds_per_image, reasons, processes), reasons
 
 
-def _scale(facts: DatasetStats, reasons: list[str]) -> tuple[float, int | None]:
-    """How much images are scaled down, and their largest side then; ``None`` for as they are."""
-    small, _, large = facts.box_side
+def _scale(stats: DatasetStats, reasons: list[str]) -> tuple[float, int | None]:
+    """The factor that images are scaled down by, and their largest side then; ``None`` if they are not scaled."""
+    small, _, large = stats.box_side
     scale = min(1.0, _LARGEST_OBJECT / large)
     scale = min(1.0, max(scale, _SMALLEST_OBJECT / max(small, 1.0)))
     if scale > 0.9:
         return 1.0, None
-    side = max(64, round(facts.image_side * scale))
+    side = max(64, round(stats.image_side * scale))
     reasons.append(
         f"images scaled down to {side} pixels a side: nine in ten objects are up to {large:.0f} pixels, a crop holds"
         f" {_LARGEST_OBJECT}"
@@ -143,42 +146,34 @@ def _scale(facts: DatasetStats, reasons: list[str]) -> tuple[float, int | None]:
     return scale, side
 
 
-def _crop(facts: DatasetStats, scale: float) -> Callable[[int], tuple[int, bool]]:
-    """The training square, in pixels, for what it has to be a multiple of, and whether images are seen whole."""
-    side, large = facts.image_side * scale, facts.box_side[2] * scale
-
-    def crop(multiple: int) -> tuple[int, bool]:
-        whole = side <= _SMALL_SIDE
-        least = round(side) if whole else min(_LARGEST_CROP, max(_SMALLEST_CROP, int(_AROUND * large)))
-        return max(2, -(-least // multiple)) * multiple, whole  # of one cell inside, no mean can be taken
-
-    return crop
-
-
-def _pool_window(facts: DatasetStats, scale: float, stride: int) -> int:
-    """Cells that corner pooling is over: an object and room around it, whatever the size of the image."""
-    return max(8, math.ceil(_AROUND * facts.box_side[2] * scale / stride))
+def _crop(stats: DatasetStats, scale: float, multiple: int) -> tuple[int, bool]:
+    """The side of the training square, in pixels and a multiple of ``multiple``, and whether images are not cropped."""
+    side, large = stats.image_side * scale, stats.box_side[2] * scale
+    whole = side <= _SMALL_SIDE
+    least = round(side) if whole else min(_LARGEST_CROP, max(_SMALLEST_CROP, int(_AROUND * large)))
+    return max(2, -(-least // multiple)) * multiple, whole  # batch normalisation needs more than one innermost cell
 
 
 def _fit_memory(
-    facts: DatasetStats,
+    stats: DatasetStats,
     size: Size | None,
     crop_for: Callable[[int], tuple[int, bool]],
     reasons: list[str],
     processes: int,
 ) -> tuple[Size, int, int]:
-    """Size, images a step of a process and steps whose gradients are summed, such that a step fits into memory."""
-    on_gpu = facts.device == "cuda"
-    sharing = 1 if on_gpu else processes  # of one memory
-    wanted: Size = size or ("base" if on_gpu else "small" if facts.has_large_objects else "nano")
-    smaller: list[Size] = [wanted] if size else [s for s in ("base", "small", "nano") if _order(s) <= _order(wanted)]
+    """Size, images in a step of a process, and accumulated steps, such that a step fits into memory."""
+    on_gpu = stats.device == "cuda"
+    sharing = 1 if on_gpu else processes  # processes that share one memory
+    wanted: Size = size or ("base" if on_gpu else "small" if stats.has_large_objects else "nano")
+    sizes: list[Size] = ["base", "small", "nano"]
+    smaller: list[Size] = [wanted] if size else sizes[sizes.index(wanted) :]
     for name in smaller:
         model = SIZES[name]
         full = batch = (6 if name == "hourglass104" else 8) if on_gpu else 2
         while batch >= 1:
-            need = training_bytes(model, facts.classes, batch, crop_for(model.backbone.size_multiple)[0])
-            if facts.memory is None or need * sharing <= _ROOM * facts.memory:
-                why = f"{facts.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
+            need = training_bytes(model, stats.classes, batch, crop_for(model.backbone.size_multiple)[0])
+            if stats.memory is None or need * sharing <= _ROOM * stats.memory:
+                why = f"{stats.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
                 reasons.append(f"size {name}: {why} (--size {', '.join(SIZES)})")
                 many = "many small steps learn most from few images" if batch == full else "what memory holds"
                 factors = [processes] * (processes > 1) + [batch] + [full // batch] * (batch < full)
@@ -186,7 +181,7 @@ def _fit_memory(
                 reasons.append(f"batch {' x '.join(map(str, factors))}{each}: {many}")
                 return name, batch, full // batch
             batch //= 2
-    free = (facts.memory or 0) / 2**30
+    free = (stats.memory or 0) / 2**30
     raise InputError(
         f"a training step of one image does not fit into {free:.1f} GiB of free memory",
         f"--size {smaller[-1]}",
@@ -194,36 +189,26 @@ def _fit_memory(
     )
 
 
-def _order(size: Size) -> int:
-    return list(SIZES).index(size)
-
-
-def _rate(size: Size, batch: int) -> float:
-    """2e-3 for two images, as the bundled weights had; more with the batch's root, less for larger networks."""
-    at_two = {"nano": 2e-3, "small": 2e-3, "base": 1e-3, "hourglass104": 2.5e-4}[size]
-    return at_two * (batch / 2) ** 0.5
-
-
 def _schedule(
     recipe: Recipe,
-    facts: DatasetStats,
+    stats: DatasetStats,
     minutes: float | None,
     seconds_per_image: Callable[[Recipe, int], float] | None,
     reasons: list[str],
     processes: int,
 ) -> Recipe:
-    """The recipe with its epochs, and the moving average that so many steps allow."""
-    seconds = seconds_per_image(recipe, facts.classes) if seconds_per_image else None
+    """The recipe with its epochs, and a moving average for so many steps."""
+    seconds = seconds_per_image(recipe, stats.classes) if seconds_per_image else None
     if minutes is not None:
         if not seconds or minutes <= 0:
             raise InputError("give a time above 0", f"--minutes {minutes:g}")
         seen = 60 * minutes / seconds
     else:
-        seen = 60_000 if facts.device == "cuda" else 20_000
-    epochs = min(300, max(1 if minutes else 12, round(seen / facts.images)))
-    steps = epochs * (facts.images // (recipe.batch_size * processes)) // recipe.accumulate
-    took = f", about {epochs * facts.images * seconds / 60:.0f} minutes" if seconds else ""
-    reasons.append(f"{epochs} epochs: {epochs * facts.images:,} images seen{took} (--minutes)")
+        seen = 60_000 if stats.device == "cuda" else 20_000
+    epochs = min(300, max(1 if minutes else 12, round(seen / stats.images)))
+    steps = epochs * (stats.images // (recipe.batch_size * processes)) // recipe.accumulate
+    took = f", about {epochs * stats.images * seconds / 60:.0f} minutes" if seconds else ""
+    reasons.append(f"{epochs} epochs: {epochs * stats.images:,} images seen{took} (--minutes)")
     decay = 0.999 if steps >= 5000 else 0.99  # a moving average needs time: docs/log.md
     return replace(
         recipe,
@@ -234,7 +219,7 @@ def _schedule(
 
 
 def _fast_precision(has_gpu: bool) -> str:
-    """Mixed precision where the device computes in it, float32 elsewhere."""
+    """Mixed precision if the device supports it, otherwise float32."""
     if has_gpu:
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     native = any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))

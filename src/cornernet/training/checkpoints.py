@@ -46,12 +46,12 @@ class Keeper(pl.Callback):
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self.signal_number:  # asked twice: at once
+        if self.signal_number:  # the second signal ends the run at once
             raise KeyboardInterrupt
         self.signal_number = number
 
     def _due(self, trainer: Any) -> bool:
-        """Whether to save now: asked by a signal, or long enough ago; all processes decide alike, now and then."""
+        """Whether to save now: after a signal, or after enough time. All processes decide together, every 10 steps."""
         due = bool(self.signal_number) or time.monotonic() - self.saved_at >= self.checkpoint_seconds
         if trainer.world_size == 1:
             return due
@@ -76,13 +76,12 @@ class Keeper(pl.Callback):
         self._at_epoch_end = state_dict["at_epoch_end"]
 
     def save_state(self, trainer: Any, module: TrainingModule) -> None:
-        """Everything needed to go on exactly, in one file, whole or not at all."""
+        """Write everything needed to go on exactly to one file. If that fails, the last file stays."""
         module.check_weights()
-        is_first = trainer.is_global_zero
         target, hidden = self.folder / STATE_FILE, self.folder / f".{STATE_FILE}.tmp"
         try:
-            trainer.save_checkpoint(hidden)  # all of them: Lightning gathers, the first writes
-            if is_first:
+            trainer.save_checkpoint(hidden)  # in all processes: Lightning gathers, the first writes
+            if trainer.is_global_zero:
                 os.replace(hidden, target)
         except (OSError, RuntimeError) as error:
             hidden.unlink(missing_ok=True)
@@ -93,7 +92,7 @@ class Keeper(pl.Callback):
         trainer.train_dataloader.progress = {"epoch": trainer.current_epoch, "batches": batch_idx + 1}
         is_last = batch_idx + 1 == trainer.num_training_batches
         if is_last or (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return  # the epoch's end saves anyway; gradients under way are in no checkpoint
+            return  # the epoch's end saves anyway; a checkpoint has no accumulated gradients
         if self._due(trainer):
             self._at_epoch_end = False
             self.save_state(trainer, pl_module)
@@ -107,10 +106,9 @@ class Keeper(pl.Callback):
         self._finish_epoch(trainer, pl_module, trainer.current_epoch)
 
     def finish(self, trainer: Any, module: TrainingModule) -> None:
-        """After the last epoch: its weights and figures, where the run was killed before them."""
-        last = module.recipe.epochs - 1
-        if self._finished_epoch < last:
-            self._finish_epoch(trainer, module, last)
+        """Write the last epoch's weights and figures, if the run was killed before that."""
+        if self._finished_epoch < module.recipe.epochs - 1:
+            self._finish_epoch(trainer, module, module.recipe.epochs - 1)
 
     def _finish_epoch(self, trainer: Any, module: TrainingModule, epoch: int) -> None:
         self._stop_if_asked(trainer)

@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many: who this one is, and meeting the others."""
+"""Several processes, on one machine or many: the rank of this one, and the connection to the others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPri
 
 from cornernet.errors import InputError
 
-CONNECT_VARIABLE = "CORNERNET_CONNECT_SECONDS"
-
 
 @dataclass
 class World:
@@ -33,19 +31,19 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the files and speaks for all."""
+        """Whether this process writes the files and prints."""
         return self.rank == 0
 
     @property
     def nodes(self) -> int:
-        """Machines."""
+        """The number of machines."""
         return self.size // self.local_size
 
 
 def find_world() -> World:
-    """The world that ``torchrun`` or SLURM's ``srun`` has put this process in; alone otherwise.
+    """The processes that ``torchrun`` or SLURM's ``srun`` has started; otherwise this one alone.
 
-    Raises ``InputError`` where machines run different numbers of processes.
+    Raises ``InputError`` if machines run different numbers of processes.
     """
     if TorchElasticEnvironment.detect():
         environment: ClusterEnvironment = TorchElasticEnvironment()
@@ -65,20 +63,19 @@ def find_world() -> World:
 
 
 def connect(world: World) -> None:
-    """Meet the other processes; a no-op for one alone.
+    """Connect to the other processes, if there are any.
 
-    Waits $CORNERNET_CONNECT_SECONDS (300). Raises ``InputError`` naming the address and who has not come.
+    Waits $CORNERNET_CONNECT_SECONDS (300). Raises ``InputError`` with the address and the ranks that are absent.
     """
     if world.environment is None:
         return
     os.environ["MASTER_ADDR"] = address = world.environment.main_address
     os.environ["MASTER_PORT"] = port = str(world.environment.main_port)
-    seconds = float(os.environ.get(CONNECT_VARIABLE, 300))
-    wait = timedelta(seconds=seconds)
+    seconds = float(os.environ.get("CORNERNET_CONNECT_SECONDS", 300))
     agent_has_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
         is_server = world.is_first and not agent_has_store
-        store = TCPStore(address, int(port), None, is_server, wait, wait_for_workers=False)
+        store = TCPStore(address, int(port), None, is_server, timedelta(seconds=seconds), wait_for_workers=False)
         store.set(f"cornernet/{world.rank}", socket.gethostname())
         absent = _wait_for_all(store, world, seconds)
     except (RuntimeError, ValueError) as error:  # torch's DistNetworkError and DistStoreError among them
@@ -101,7 +98,7 @@ def connect(world: World) -> None:
 
 
 def _wait_for_all(store: TCPStore, world: World, seconds: float) -> list[int]:
-    """Ranks that have not come within that time."""
+    """The ranks that are absent after that time."""
     keys = {rank: f"cornernet/{rank}" for rank in range(world.size)}
     end = time.monotonic() + seconds
     while time.monotonic() < end:

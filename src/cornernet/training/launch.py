@@ -1,4 +1,4 @@
-"""Starting the processes of a training on this machine."""
+"""Starts the processes of a training on this machine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cornernet.hardware import usable_cores
 
 
 def threads_each(processes: int) -> int:
-    """The threads that each of so many processes computes with."""
+    """The number of threads for each of so many processes."""
     return max(1, int(usable_cores()) // processes)
 
 
 def launch(processes: int, arguments: Sequence[str]) -> None:
     """Run ``cornernet`` with these arguments in that many processes on this machine, and wait for them.
 
-    Raises a ``CornerNetError`` naming the first rank that failed, with its exit code, after ending the others.
+    Raises a ``CornerNetError`` with the first rank that failed and its exit code, after the others were stopped.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

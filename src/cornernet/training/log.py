@@ -19,26 +19,29 @@ from cornernet.evaluation.ap import Metrics
 
 LOG_FILE, BOARD_FOLDER = "log.jsonl", "tensorboard"
 OPENMMLAB_LOG_FILE = "openmmlab.log.json"
+EVERY = 10  # steps
 OPENMMLAB_FIGURES = {"": "", "50": "_50", "75": "_75", "s": "_s", "m": "_m", "l": "_l"}
 
 
 class RunLog(pl.Callback):
-    """``log.jsonl`` and TensorBoard: losses and rate every ``every`` steps, figures after each validation.
+    """``log.jsonl`` and TensorBoard: losses and rate every 10 steps, figures after each validation.
 
-    Losses are written under the names that a training step returns, in its order. The JSON lines hold nothing that
-    depends on the clock, so that a resumed run writes what an uninterrupted one does. A second log has the fields of
-    OpenMMLab's, times and memory among them, for programs that read those.
+    Losses have the names that a training step returns, in its order. The JSON lines do not depend on the clock: a
+    resumed run writes the same lines as an uninterrupted one. A second log has OpenMMLab's fields, with times and
+    memory, for programs that read these. A process that is not the first has a log with ``writes=False``, which only
+    takes part in averaging the losses.
     """
 
-    def __init__(self, folder: Path, every: int = 10) -> None:
-        self.path, self.every = folder / LOG_FILE, every
-        self.path.touch()
-        self.board: SummaryWriter | None = SummaryWriter(str(folder / BOARD_FOLDER))
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.path = folder / LOG_FILE
+        self.board = SummaryWriter(str(folder / BOARD_FOLDER)) if writes else None
+        if writes:
+            self.path.touch()
         self.clock: tuple[float, int] | None = None
         self.waited, self.ended = 0.0, time.monotonic()
 
     def write(self, entry: dict[str, Any], name: str = LOG_FILE) -> None:
-        """Append one line; on disk before anything else happens."""
+        """Append one line to the file."""
         path = self.path.with_name(name)
         try:
             with path.open("a") as file:
@@ -52,14 +55,14 @@ class RunLog(pl.Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.ended = time.monotonic()
         step = trainer.global_step
-        if step % self.every or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        if step % EVERY or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         means = trainer.strategy.reduce(torch.stack([value.detach() for value in outputs.values()]))
+        if self.board is None:
+            return
         losses = {name: round(float(value), 6) for name, value in zip(outputs, means, strict=True)}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.write({"kind": "train", "epoch": trainer.current_epoch, "step": step, "lr": rate, **losses})
-        if self.board is None:
-            return
         for name, value in losses.items():
             self.board.add_scalar(f"train/{name}", value, step)
         self.board.add_scalar("train/lr", rate, step)
@@ -77,7 +80,7 @@ class RunLog(pl.Callback):
         self.clock, self.waited = (now, step), 0.0
 
     def validated(self, epoch: int, step: int, metrics: Metrics) -> None:
-        """Note the figures of a validation."""
+        """Write the figures of a validation."""
         figures = metrics.as_dict()["figures"]
         self.write({"kind": "validation", "epoch": epoch, "step": step, **figures})
         found = {f"bbox_mAP{tail}": figures[f"AP{name}"] for name, tail in OPENMMLAB_FIGURES.items()}
@@ -98,33 +101,16 @@ class RunLog(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """How long the log was when the checkpoint was written."""
-        return {"length": self.path.stat().st_size}
+        return {"length": self.path.stat().st_size} if self.board else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Forget what was logged after the checkpoint: it will happen again."""
-        if self.path.stat().st_size > state_dict["length"]:
+        """Remove what was logged after the checkpoint: it will be logged again."""
+        if self.board and self.path.stat().st_size > state_dict["length"]:
             os.truncate(self.path, state_dict["length"])
 
 
-class SilentLog(RunLog):
-    """The log of a process that is not the first: it only averages along."""
-
-    def __init__(self, folder: Path, every: int = 10) -> None:
-        self.path, self.every, self.board, self.clock = folder / LOG_FILE, every, None, None
-        self.waited, self.ended = 0.0, time.monotonic()
-
-    def write(self, entry: dict[str, Any], name: str = LOG_FILE) -> None: ...
-
-    def validated(self, epoch: int, step: int, metrics: Metrics) -> None: ...
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
-
-
 def _megabytes() -> int:
-    """The most memory used so far: of the GPU, or of this process where there is none."""
+    """The peak memory of the GPU so far, or of this process if there is no GPU."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() >> 20
     try:

@@ -1,4 +1,4 @@
-"""The training as Lightning sees it: a step, what it watches, how the weights move."""
+"""The training as Lightning sees it: a step, its checks, the optimiser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cornernet.training.muon import Muon, hidden_convolutions
 
 
 def training_network(recipe: Recipe, num_classes: int, device: torch.device | str = "cpu") -> CornerNet:
-    """The recipe's network with drawn weights, as its training wants it: memory layout, recomputation, compilation."""
+    """The recipe's network with random weights, ready for training: memory layout, recomputation, compilation."""
     model = channels_last(CornerNet(recipe.model, num_classes).to(device))
     if recipe.activation_checkpointing:
         checkpoint_activations(model)
@@ -30,7 +30,7 @@ def training_network(recipe: Recipe, num_classes: int, device: torch.device | st
 
 
 def rate_factor(step: int, settings: Optimization, steps_per_epoch: int, epochs: int) -> float:
-    """What the learning rate is multiplied with at a step: warm-up, then steps down or a cosine."""
+    """The factor of the learning rate at a step: warm-up, then steps down or a cosine."""
     warmup = settings.warmup_iterations
     rise = settings.warmup_factor + (1 - settings.warmup_factor) * min(1.0, step / warmup) if warmup else 1.0
     if settings.schedule == "cosine":
@@ -47,7 +47,7 @@ class TrainingModule(pl.LightningModule):
         self.model, self.recipe, self.world = model, recipe, world
         self.steps_per_epoch = math.ceil(steps_per_epoch / recipe.accumulate)
         self.unchecked: list[tuple[str, Tensor, int, list[str]]] = []
-        self.names: list[str] = []  # of the batch at hand
+        self.names: list[str] = []  # of the current batch
         self.grad_norm = torch.zeros(())
         if recipe.freeze == "backbone":
             model.backbone.requires_grad_(False)
@@ -61,7 +61,7 @@ class TrainingModule(pl.LightningModule):
         return self
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Pixels are normalised on the device: bytes travel."""
+        """Normalise pixels on the device: uint8 is copied there faster."""
         return batch._replace(images=normalize(batch.images, self.recipe.preprocessing))
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -90,7 +90,7 @@ class TrainingModule(pl.LightningModule):
         for (what, value, step, names), good in zip(pending, finite, strict=True):
             if not good:
                 raise DivergedError(
-                    f"step {step}: {what} became {value.item()} on the batch of {', '.join(names)}; look at these"
+                    f"step {step}: {what} became {value.item()} on the batch of {', '.join(names)}; check these"
                     " images and their boxes, or lower the rate (--optimization.lr); the last state is as it was"
                 )
 
@@ -105,9 +105,9 @@ class TrainingModule(pl.LightningModule):
             )
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """By norm; Lightning's own refuses fused optimisers. A step whose gradient is not finite moves nothing.
+        """By norm; Lightning's own refuses fused optimisers. A step whose gradient is not finite changes no weight.
 
-        That is decided on the device, by the fused optimiser: nobody waits for it. ``check_losses`` tells of it later.
+        The fused optimiser decides that on the device, without synchronisation. ``check_losses`` reports it later.
         """
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.recipe.optimization.gradient_clip)
         if optimizer.defaults.get("fused"):
@@ -122,20 +122,17 @@ class TrainingModule(pl.LightningModule):
         # a fused optimiser would unscale float16's gradients itself, after clipping
         fused = self.recipe.precision != "16-mixed"
         groups = self._groups(rate)
-        optimizer: torch.optim.Optimizer
-        if settings.optimizer == "muon":
-            optimizer = Muon(groups, rate, fused)
-        else:
-            optimizer = torch.optim.Adam(groups, rate, fused=fused)
+        make = Muon if settings.optimizer == "muon" else torch.optim.Adam
+        optimizer = make(groups, rate, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(step, settings, self.steps_per_epoch, self.recipe.epochs)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _groups(self, rate: float) -> list[dict[str, Any]]:
-        """The weights that learn, in groups with a rate of their own; for Muon apart by what it does with them.
+        """The weights that learn, in groups by their rate, and by how Muon treats them.
 
-        The backbone's groups come last, and only where its rate differs.
+        The backbone has groups of its own, the last ones, only if its rate differs.
         """
         settings = self.recipe.optimization
         matrices = hidden_convolutions(self.model) if settings.optimizer == "muon" else set()

@@ -1,7 +1,7 @@
-"""Muon: each convolution moves by the orthogonal matrix nearest to its averaged gradient, all else by Adam.
+"""Muon: each convolution changes by the orthogonal matrix nearest to its averaged gradient, all else by Adam.
 
 Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the size of a step as in
-J. Liu et al., "Muon is scalable for LLM training" (2025). PyTorch's own takes no convolutions, and no Adam beside it.
+J. Liu et al., "Muon is scalable for LLM training" (2025). PyTorch's own takes no convolutions.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Muon(torch.optim.Optimizer):
     """``groups`` of weights, ``params``, for Adam or, where ``matrices`` is true, weights (O, I, h, w) that are each
     taken as a matrix of O by I * h * w. A group may have an ``lr`` of its own.
 
-    Where ``found_inf``, a scalar tensor, is 1, a step moves and averages nothing, and nobody waits for it: the rule of
-    PyTorch's fused optimisers. ``fused`` as in ``torch.optim.Adam``.
+    If ``found_inf``, a scalar tensor, is 1, a step changes nothing, without synchronisation: the rule of PyTorch's
+    fused optimisers. ``fused`` as in ``torch.optim.Adam``.
     """
 
     found_inf: Tensor | None = None
@@ -38,7 +38,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move every weight that has a gradient; returns the closure's value, of before."""
+        """Update every weight that has a gradient; returns the value of the closure, which is called first."""
         value = None
         if closure is not None:
             with torch.enable_grad():

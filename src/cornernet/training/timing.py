@@ -15,12 +15,12 @@ from cornernet.training.launch import threads_each
 from cornernet.training.module import TrainingModule, training_network
 
 _OVERHEAD = 1.15  # reading, averaging, logging
-_LEAST_STEPS, _LEAST_SECONDS = 5, 2.0  # so long that another program's moment does not count
+_LEAST_STEPS, _LEAST_SECONDS = 5, 2.0  # so that a short load of the machine does not count
 
 
 def step_on_noise(recipe: Recipe, num_classes: int, batch_size: int, device: torch.device) -> Callable[[], Tensor]:
-    """One training step by ``recipe``, to be called again and again, on images of noise with eight boxes each: what it
-    gives is a loss, a scalar tensor of the device."""
+    """A function that runs one training step by ``recipe`` on images of noise with eight boxes each. It returns a
+    loss, a scalar tensor on the device."""
     model = training_network(recipe, num_classes, device)
     optimizer = TrainingModule(model, recipe, 1).configure_optimizers()["optimizer"]
     side = recipe.augmentation.crop_size
@@ -41,8 +41,8 @@ def step_on_noise(recipe: Recipe, num_classes: int, batch_size: int, device: tor
 
 
 def seconds_per_image(recipe: Recipe, num_classes: int, processes: int = 1) -> float:
-    """Seconds of an image in a training by ``recipe`` in so many processes here: the median of some steps on noise, of
-    one process with its share of the cores."""
+    """Seconds for each image in a training by ``recipe`` in so many processes on this machine: the median of some steps
+    on noise, in one process with its share of the cores."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(min(threads, threads_each(processes)))

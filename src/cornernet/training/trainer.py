@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -29,7 +28,7 @@ from cornernet.files import atomic_write, atomic_write_json, make_folder
 from cornernet.recipes.load import load_recipe, recipe_yaml
 from cornernet.training.checkpoints import CHECKPOINT_SECONDS, STATE_FILE, Keeper
 from cornernet.training.distributed import World, connect, find_world
-from cornernet.training.log import BOARD_FOLDER, LOG_FILE, OPENMMLAB_LOG_FILE, RunLog, SilentLog
+from cornernet.training.log import BOARD_FOLDER, LOG_FILE, OPENMMLAB_LOG_FILE, RunLog
 from cornernet.training.module import TrainingModule, training_network
 from cornernet.training.validation import EpochResults
 from cornernet.weights.store import Weights
@@ -37,7 +36,7 @@ from cornernet.weights.transfer import transfer
 from cornernet.weights.zoo import open_weights
 
 RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
-RUN_FORMAT = 2  # of run.json; a run of another format cannot be gone on with
+RUN_FORMAT = 2  # of run.json; a run of another format cannot be resumed
 
 
 @dataclass
@@ -58,11 +57,11 @@ def train(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     report: Callable[[CocoDataset], None] = lambda dataset: None,
 ) -> TrainingResult:
-    """Train a network by ``recipe`` on the data of ``source``; everything it leaves behind lies in ``folder``.
+    """Train a network by ``recipe`` on the data of ``source``; all files are written to ``folder``.
 
-    Weights to begin with bring their preprocessing; what does not fit is said.
-    ``report`` is shown each data set as it was read, with its problems. Raises ``InputError`` for data or folders that
-    will not do, ``DivergedError`` where a loss stops being finite, ``InterruptedRun`` on Ctrl-C or SIGTERM.
+    With ``recipe.weights``, their preprocessing replaces that of the recipe. ``report`` is called with each data set.
+    Raises ``InputError`` for data or folders that cannot be used, ``DivergedError`` if a loss is not finite,
+    ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
     world = find_world()
     if recipe.optimization.sync_batchnorm and not torch.cuda.is_available():
@@ -90,12 +89,12 @@ def train(
             return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
         except torch.OutOfMemoryError as error:
             recipe = _smaller_batch(recipe, folder, world, error)
-        gc.collect()  # what the failed training still holds, now that its error is gone
+        gc.collect()  # frees what the failed training still holds, now that its error is gone
         torch.cuda.empty_cache()
 
 
 def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
-    """Go on with the run in ``folder`` from its last checkpoint, exactly; ``data`` where the data set has moved."""
+    """Go on exactly from the last checkpoint of the run in ``folder``; ``data`` is the data set's new place."""
     source, name, classes, images, size = _read_run(folder)
     recipe = load_recipe(str(folder / RECIPE_FILE))
     if data:
@@ -115,12 +114,12 @@ def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float =
 
 
 def processes_of(folder: Path) -> int:
-    """How many processes the run in ``folder`` began with; ``InputError`` where none can be gone on with."""
+    """How many processes the run in ``folder`` began with; ``InputError`` if it cannot be resumed."""
     return _read_run(folder)[-1]
 
 
 def _read_run(folder: Path) -> tuple[DataSource, str, list[str], int, int]:
-    """What the run in ``folder`` reads from, its name, classes, number of training images and of processes."""
+    """The data source, name, class names, number of training images and of processes of the run in ``folder``."""
     for file in (RECIPE_FILE, RUN_FILE, STATE_FILE):
         if not (folder / file).is_file():
             raise InputError(f"no {file}", folder, "--resume needs the folder of a run that has saved its state")
@@ -149,7 +148,7 @@ def _fit(
 ) -> TrainingResult:
     connect(world)
     if world.is_first:
-        _tell_rate(recipe, world)
+        _warn_of_scaled_rate(recipe, world)
     pl.seed_everything(recipe.seed, verbose=False)
     model = training_network(recipe, len(training.class_names))
     notes = transfer(model, training.class_names, start) if start else []
@@ -164,7 +163,7 @@ def _fit(
         )
     module = TrainingModule(model, recipe, len(loader), world.size)
     ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
-    log = RunLog(folder) if world.is_first else SilentLog(folder)
+    log = RunLog(folder, writes=world.is_first)
     template = Weights(
         {}, recipe.model, training.class_names, recipe.preprocessing, recipe.decoding, info={"recipe": name}
     )
@@ -183,7 +182,7 @@ def _fit(
 
 def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer by the recipe, on all devices of the world."""
-    shows_bar = world.is_first and sys.stdout.isatty()  # a file wants lines, not bars
+    shows_bar = world.is_first and sys.stdout.isatty()
     return pl.Trainer(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
         devices=world.local_size,
@@ -194,7 +193,7 @@ def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Call
         precision=recipe.precision,
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
-        callbacks=[*callbacks, *([TrainingBar()] if shows_bar else [])],
+        callbacks=[*callbacks, *([TQDMProgressBar()] if shows_bar else [])],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -205,8 +204,8 @@ def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Call
 
 
 def _smaller_batch(recipe: Recipe, folder: Path, world: World, error: torch.OutOfMemoryError) -> Recipe:
-    """The recipe with half the batch and twice the accumulation, written to ``folder``, for a run whose first steps ran
-    out of memory; ``InputError`` where that cannot help."""
+    """The recipe with half the batch and twice the accumulation, written to ``folder``, if memory is not enough at the
+    start; ``InputError`` if that cannot help."""
     fix = "choose a smaller --size, --augmentation.crop_size or --batch-size, or --activation_checkpointing true"
     if recipe.batch_size == 1 or world.size > 1 or (folder / STATE_FILE).exists():
         raise InputError(f"out of memory at {recipe.batch_size} images a step on a device", fix=fix) from error
@@ -223,8 +222,8 @@ def _smaller_batch(recipe: Recipe, folder: Path, world: World, error: torch.OutO
     return smaller
 
 
-def _tell_rate(recipe: Recipe, world: World) -> None:
-    """Say where the batch in use is not the one that the recipe's rate is meant for."""
+def _warn_of_scaled_rate(recipe: Recipe, world: World) -> None:
+    """Print a warning if the batch in use is not the one that the recipe's rate is meant for."""
     settings = recipe.optimization
     batch = recipe.batch_size * recipe.accumulate * world.size
     if batch != settings.base_batch_size:
@@ -238,20 +237,11 @@ def _tell_rate(recipe: Recipe, world: World) -> None:
 
 
 def _clear_false_start(folder: Path) -> None:
-    """Remove what a run left that ended before its first checkpoint, so that it can begin again."""
+    """Remove the files of a run that ended before its first checkpoint, so that it can begin again."""
     if {path.name for path in folder.iterdir()} <= {RECIPE_FILE, RUN_FILE, LOG_FILE, OPENMMLAB_LOG_FILE, BOARD_FOLDER}:
         shutil.rmtree(folder / BOARD_FOLDER, ignore_errors=True)
         for path in folder.iterdir():
             path.unlink()
-
-
-class TrainingBar(TQDMProgressBar):
-    """Lightning's bar without the version number."""
-
-    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
-        shown = super().get_metrics(trainer, pl_module)
-        shown.pop("v_num", None)
-        return shown
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What an epoch's end gives: its weights and, where one is due, a validation."""
+"""The end of an epoch: its weights and, if it is due, a validation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cornernet.weights.store import Weights, save_weights, weights_of
 class EpochResults:
     """Writes ``last.safetensors`` after each epoch, and figures and ``best.safetensors`` after each validation.
 
-    ``template`` is what the weights file says beside the numbers. With ``ema`` the moving average is written and
+    ``template`` has all of a weights file except its tensors. With ``ema`` the moving average is written and
     validated. ``metrics`` are the figures of the last validation.
     """
 
@@ -39,10 +39,10 @@ class EpochResults:
         self.metrics: Metrics | None = None
 
     def write(self, trainer: Any, module: TrainingModule, epoch: int, stop_if_asked: Callable[[], None]) -> None:
-        """Weights and figures of ``epoch``. A process alone calls ``stop_if_asked`` between two images."""
+        """Weights and figures of ``epoch``. A single process calls ``stop_if_asked`` after each image."""
         if self.ema:
             self.ema.on_validation_epoch_start(trainer, module)
-        if trainer.world_size > 1:  # batch statistics are each process's own since the last step began
+        if trainer.world_size > 1:  # the processes' batch statistics differ since the last step
             for buffer in module.model.buffers():
                 torch.distributed.broadcast(buffer, 0)
         is_due = (epoch + 1) % module.recipe.validate_every == 0 or epoch + 1 == module.recipe.epochs
@@ -93,7 +93,7 @@ class EpochResults:
 
 
 def _gathered(results: list[dict[str, Any]], trainer: Any) -> list[dict[str, Any]] | None:
-    """The results of all processes' images, for the first; ``None`` for the others."""
+    """The results of all processes in the first one; ``None`` in the others."""
     if trainer.world_size == 1:
         return results
     parts: list[Any] = [None] * trainer.world_size

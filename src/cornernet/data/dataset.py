@@ -60,10 +60,10 @@ class CocoDataset:
     category_ids: tuple[int, ...]
     images: list[ImageRecord]
     problems: list[Problem]
-    _truth: Annotations = field(repr=False)
+    _annotations: Annotations = field(repr=False)
 
     def __str__(self) -> str:
-        counts = f"{len(self.images)} images, {len(self._truth.ids)} boxes, {len(self.class_names)} classes"
+        counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"
         return f"{self.name}: {counts} ({self.format}, {self.json_path})"
 
     @property
@@ -78,14 +78,14 @@ class CocoDataset:
 
     def require_boxes(self) -> None:
         """Raise ``InputError`` if no image has a box to learn from."""
-        if bool(self._truth.crowd.all()):
+        if bool(self._annotations.crowd.all()):
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
 
     def without(self, image_ids: AbstractSet[int], annotation_ids: AbstractSet[int]) -> CocoDataset:
         """The data set without these images (and their boxes) and without these boxes."""
-        truth = self._truth
-        gone = np.isin(truth.ids, list(annotation_ids)) | np.isin(truth.image_ids, list(image_ids))
+        annotations = self._annotations
+        gone = np.isin(annotations.ids, list(annotation_ids)) | np.isin(annotations.image_ids, list(image_ids))
         images = [image for image in self.images if image.id not in image_ids]
         for i, image in enumerate(images):
             if not annotation_ids.isdisjoint(image.annotation_ids.tolist()):
@@ -93,7 +93,7 @@ class CocoDataset:
                 boxes, labels, crowd = image.boxes[keep], image.labels[keep], image.crowd[keep]
                 ids = image.annotation_ids[keep]
                 images[i] = replace(image, boxes=boxes, labels=labels, crowd=crowd, annotation_ids=ids)
-        return replace(self, images=images, _truth=truth.take(~gone))
+        return replace(self, images=images, _annotations=annotations.take(~gone))
 
     def coco_dict(self) -> dict[str, Any]:
         """Ground truth for faster-coco-eval, without boxes that were left out: the file's boxes, areas and crowd flags.
@@ -101,9 +101,9 @@ class CocoDataset:
         Boxes are not clipped, and there are no segmentations. For the evaluator annotation id 0 means "unmatched": if
         the file uses it, annotations are numbered from 1.
         """
-        truth = self._truth
-        ids = np.arange(1, len(truth.ids) + 1) if 0 in truth.ids else truth.ids
-        columns = (ids, truth.image_ids, truth.category_ids, truth.boxes, truth.areas, truth.crowd.astype(np.int64))
+        table = self._annotations
+        ids = np.arange(1, len(table.ids) + 1) if 0 in table.ids else table.ids
+        columns = (ids, table.image_ids, table.category_ids, table.boxes, table.areas, table.crowd.astype(np.int64))
         keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
         return {
             "images": [
@@ -139,18 +139,18 @@ def build_dataset(
     if not images:
         seen = few([problem.with_fix() for problem in problems])
         raise InputError(f"none of the {len(records) or len(problems)} images of {tables.name} is usable: {seen}", path)
-    truth, invalid = read_annotations(path, tables.annotations)
+    annotations, invalid = read_annotations(path, tables.annotations)
     tables.annotations.clear()  # the columns have the same in far less memory
 
-    rows, has_image = _positions(truth.image_ids, [item["id"] for item in tables.images])
-    labels, has_class = _positions(truth.category_ids, category_ids)
+    rows, has_image = _positions(annotations.image_ids, [item["id"] for item in tables.images])
+    labels, has_class = _positions(annotations.category_ids, category_ids)
     is_kept = has_image & np.array([record is not None for record in records])[rows]
     sizes = np.array([(r.width, r.height) * 2 if r else (1,) * 4 for r in records], np.float64)[rows]
-    corners = np.concatenate([truth.boxes[:, :2], truth.boxes[:, :2] + truth.boxes[:, 2:]], axis=1)
+    corners = np.concatenate([annotations.boxes[:, :2], annotations.boxes[:, :2] + annotations.boxes[:, 2:]], axis=1)
     clipped = np.clip(corners, 0, sizes)
     with np.errstate(invalid="ignore"):
         is_finite = np.all(np.isfinite(corners), axis=1)
-        has_area = np.all(truth.boxes[:, 2:] > 0, axis=1)
+        has_area = np.all(annotations.boxes[:, 2:] > 0, axis=1)
         # As float32, which training uses: a very narrow box may lose its width there.
         is_inside = np.all(clipped[:, 2:].astype(np.float32) > clipped[:, :2].astype(np.float32), axis=1)
         is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
@@ -159,13 +159,13 @@ def build_dataset(
     # Boxes of images that were left out are left out too, without a problem of their own.
     for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out)):
         image = records[rows[i]] if has_image[i] else None
-        box = f"bbox {short(invalid.get(int(i), truth.boxes[i].tolist()))}"
+        box = f"bbox {short(invalid.get(int(i), annotations.boxes[i].tolist()))}"
         size = f"{image.height}x{image.width}" if image else ""
         fix = "correct or remove it"
         if not has_image[i]:
-            kind, what = "boxes of unknown images", f"image_id {truth.image_ids[i]}, which is not in 'images'"
+            kind, what = "boxes of unknown images", f"image_id {annotations.image_ids[i]}, which is not in 'images'"
         elif not has_class[i]:
-            category = truth.category_ids[i]
+            category = annotations.category_ids[i]
             kind, what = "boxes of unknown classes", f"category_id {category}, which is not in 'categories'"
         elif not is_finite[i]:
             kind, what = "boxes that are none", f"{box} is not four finite numbers"
@@ -175,7 +175,7 @@ def build_dataset(
             kind, what = "boxes outside their image", f"{box} lies outside its {size} image"
         else:
             kind, what, fix = "boxes that reach out", f"{box} reaches out of its {size} image", "cut it at the edge"
-        where = tables.place_of(int(truth.ids[i]), image.file_name if image else None)
+        where = tables.place_of(int(annotations.ids[i]), image.file_name if image else None)
         problems.append(Problem(kind, where, what, fix, "clipped" if is_usable[i] else "left out"))
 
     # Each image's boxes become one block, in the file's order, so that records are views of four arrays.
@@ -183,7 +183,7 @@ def build_dataset(
     order = order[np.argsort(rows[order], kind="stable")]
     bounds = np.searchsorted(rows[order], np.arange(len(records) + 1)).tolist()
     boxes, labels = clipped[order].astype(np.float32), labels[order]
-    kept = truth.take(order)
+    kept = annotations.take(order)
     for image, start, end in zip(records, bounds[:-1], bounds[1:], strict=True):
         if image is not None:
             image.boxes, image.labels = boxes[start:end], labels[start:end]

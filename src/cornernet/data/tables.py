@@ -85,6 +85,16 @@ class Tables:
         return f"{self.path} annotation {annotation_id}" + (f" of {file_name}" if file_name else "")
 
 
+def read_text(file: Path) -> str:
+    """The text of a UTF-8 file. Raises ``InputError`` if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file, "check its permissions") from error
+    except ValueError as error:
+        raise InputError(f"not text ({error})", file, "save it as UTF-8") from error
+
+
 def images_below(folder: Path) -> list[Path]:
     """Every image in a folder and its subfolders, sorted; the list may be empty."""
     try:

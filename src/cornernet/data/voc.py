@@ -17,7 +17,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, unusable_image
+from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
 
@@ -104,7 +104,7 @@ class VocFolder:
     def _class_names(self) -> tuple[list[str], bool]:
         """The class names, and whether a file lists them; if not, they are those of all splits' boxes, sorted."""
         if (file := self.root / _CLASSES).is_file():
-            return list(dict.fromkeys(line for line in _text(file).split("\n") if line)), True
+            return list(dict.fromkeys(line for line in read_text(file).split("\n") if line)), True
         labels = [label for split in self.splits for label in self._read(split)]
         names = sorted({item.name for label in labels for item in label.objects if item.name})
         if not names:
@@ -262,7 +262,7 @@ def _stems(part: _Part) -> Iterator[str]:
     if part.listing is None:
         yield from _stems_below(part.labels)
         return
-    for line in _text(part.listing).split("\n"):
+    for line in read_text(part.listing).split("\n"):
         # A space at the end belongs to the name only if there is such a file.
         name = line if os.path.isfile(part.labels / f"{line}.xml") else line.strip()
         if name:
@@ -272,13 +272,6 @@ def _stems(part: _Part) -> Iterator[str]:
 def _stems_below(folder: Path) -> list[str]:
     files = (file for file in folder.rglob("*.xml") if not file.name.startswith("."))
     return sorted(os.path.relpath(file.with_suffix(""), folder) for file in files)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a text that can be read ({error})", file, "save it as UTF-8") from error
 
 
 def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
@@ -292,5 +285,5 @@ def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
 
 def _is_of_one_class(file: Path) -> bool:
     """Whether a list is the challenge's one of a single class, such as ``cat_train.txt``, with -1, 0 or 1 per image."""
-    lines = [line for line in _text(file).split("\n") if line.strip()]
+    lines = [line for line in read_text(file).split("\n") if line.strip()]
     return "_" in file.stem and bool(lines) and all(_ONE_CLASS.fullmatch(line) for line in lines)

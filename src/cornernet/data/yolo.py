@@ -17,7 +17,7 @@ import yaml
 
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.tables import Problem, Tables, Wanted, everything, unusable_image
+from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
 from cornernet.media.images import find_images, image_size
@@ -206,9 +206,7 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path, "check its permissions") from error
+        content = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not YAML: {' '.join(str(error).split())}", path, "correct it or export it again") from error
     if not isinstance(content, dict):
@@ -250,13 +248,7 @@ def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
 
 def _lines(file: Path) -> list[tuple[int, str]]:
     """Every line that is not empty, and its number from 1."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file, "check its permissions") from error
-    except ValueError as error:
-        raise InputError(f"not text ({error})", file, "export it again") from error
-    lines = enumerate(text.split("\n"), start=1)
+    lines = enumerate(read_text(file).split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from cornernet.errors import InputError
 
@@ -15,17 +15,24 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
+def _check_choices(settings: Any) -> None:
+    """Raise ``ValueError`` for a field that has none of its type's choices."""
+    for name, hint in get_type_hints(type(settings)).items():
+        choices, value = get_args(hint), getattr(settings, name)
+        if get_origin(hint) is Literal and value not in choices:
+            raise ValueError(f"{name} must be {' or '.join(map(str, choices))}, not {value!r}")
+
+
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become the network's input; every weights file carries its own (they differ).
+    """How pixels become the network's input; every weights file has its own.
 
     ``mean`` and ``std`` are in units of 0..255 and in the order of ``color_order``. An image is padded, never
     resized: to ``height | pad_mask`` by ``width | pad_mask`` (480x640 with 127 becomes 511x767), image in the middle.
-    With a ``pad_multiple`` it is to the next multiples of that instead, so that a cell of the heatmaps is exactly as
-    many pixels at test as in training, which the classic rule misses by a part in 200.
-    ``padding`` says with what: ``"mean"`` is 0 after normalising, ``"black"`` is 0 before it. Where there is a
-    ``max_size``, images with a longer side are scaled down to that many pixels first, in training as at test, and the
-    boxes found are scaled back.
+    With a ``pad_multiple`` it is padded to the next multiples of that instead. Then a cell of the heatmaps has exactly
+    as many pixels at test as in training; with ``pad_mask`` the two differ by a part in 200.
+    ``padding``: ``"mean"`` is 0 after normalising, ``"black"`` is 0 before it. If there is a ``max_size``, images with
+    a longer side are first scaled down to that many pixels, in training and at test, and the boxes are scaled back.
     """
 
     color_order: Literal["RGB", "BGR"] = "RGB"
@@ -37,10 +44,7 @@ class Preprocessing:
     max_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.color_order not in ("RGB", "BGR"):
-            raise ValueError(f"color_order must be RGB or BGR, not {self.color_order!r}")
-        if self.padding not in ("mean", "black"):
-            raise ValueError(f"padding must be 'mean' or 'black', not {self.padding!r}")
+        _check_choices(self)
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError("mean and std need three values each, std above 0")
         if self.pad_mask < 0 or self.pad_mask & (self.pad_mask + 1):
@@ -52,7 +56,7 @@ class Preprocessing:
 
     @property
     def fill_rgb(self) -> tuple[float, float, float]:
-        """The colour that padding stands for, as R, G, B in 0..255."""
+        """The colour of the padding, as R, G, B in 0..255."""
         if self.padding == "black":
             return 0.0, 0.0, 0.0
         first, second, third = self.mean
@@ -63,27 +67,27 @@ class Preprocessing:
         return self._padded(height), self._padded(width)
 
     def _padded(self, length: int) -> int:
-        """In sums and quotients alone, which exporters know; ``length | pad_mask`` they do not."""
+        """Only sums and quotients: exporters do not know ``length | pad_mask``."""
         if self.pad_multiple is None:
             return length // (self.pad_mask + 1) * (self.pad_mask + 1) + self.pad_mask
         return (length + self.pad_multiple - 1) // self.pad_multiple * self.pad_multiple
 
     def offset_of(self, height: int, width: int) -> tuple[int, int]:
-        """Where the image's top left pixel lies inside the padded input: (top, left), in pixels."""
+        """The place of the image's top left pixel in the padded input: (top, left), in pixels."""
         padded_height, padded_width = self.padded_size(height, width)
         return (padded_height // 2 - height // 2, padded_width // 2 - width // 2)
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How maps become boxes; every weights file carries its own (they differ). Defaults: paper, section 4.2.
+    """How maps become boxes; every weights file has its own. Defaults: paper, section 4.2.
 
-    The best ``num_corners`` of each kind are paired where their embeddings differ by at most ``max_distance`` (or, in a
-    network that pairs by size, the logarithms of the sizes that they say and have, on average); the
-    best ``num_candidates`` pairs go on to soft-NMS. A pair's score is the ``"mean"`` of its corners' or their
-    ``"harmonic"`` mean, which is low where either is (``pair_score``). The authors' code clips candidates to the image
+    The best ``num_corners`` of each kind are paired if their distance by the pairing rule is at most ``max_distance``:
+    the difference of their embeddings, or the mean difference of the logarithms of predicted and actual sizes. The
+    best ``num_candidates`` pairs go on to soft-NMS. ``pair_score`` is the ``"mean"`` of the two corners' scores, or
+    their ``"harmonic"`` mean, which is low if one of them is low. The authors' code clips candidates to the image
     before soft-NMS (``clip``) and counts overlaps in boxes one pixel wider and higher (``plus_one``). At most
-    ``num_boxes`` are kept: COCO's 100, or as many as there are corners where that is more.
+    ``num_boxes`` are kept: 100 as in COCO, or ``num_corners`` if that is more.
     """
 
     num_corners: int = 100
@@ -94,35 +98,34 @@ class Decoding:
     plus_one: bool = False
 
     def __post_init__(self) -> None:
+        _check_choices(self)
         if self.num_corners < 1 or self.num_candidates < 1 or self.max_distance < 0:
             raise ValueError(f"decoding needs at least one corner and candidate and no negative distance: {self}")
-        if self.pair_score not in ("mean", "harmonic"):
-            raise ValueError(f"pair_score is mean or harmonic, not {self.pair_score}")
 
     @property
     def num_boxes(self) -> int:
-        """How many boxes soft-NMS keeps at most, of an image or a tile."""
+        """The largest number of boxes that soft-NMS keeps in an image or a tile."""
         return max(100, self.num_corners)
 
     def score_of(self, tl: Any, br: Any) -> Any:
-        """A pair's score from those of its top-left and its bottom-right corner: numbers, arrays or tensors."""
+        """A pair's score from the scores of its corners: numbers, arrays or tensors."""
         return (tl + br) / 2 if self.pair_score == "mean" else 2 * tl * br / (tl + br + 1e-12)
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What each part of the loss counts in the sum that is minimised; the defaults are the paper's (section 4.1).
+    """The parts of the loss and their weights in the sum; the defaults are the paper's (section 4.1).
 
     ``heatmap`` and ``offset`` are weights. ``pull``, ``push`` and ``size`` are weights of the losses of a pairing rule
     (``PairingConfig.losses``); ``None`` is the rule's own weight. ``others`` has weights of other losses by name.
 
-    ``normalize`` is what the parts are divided by. ``"device"``, the classic way: by the corners in each device's own
-    batch, while pull and push are summed over its images, so that they depend on how images are spread over devices.
-    ``"world"``: by the corners, and for pull and push by the images, of all devices together.
-    ``penalty_reduction`` is how far around a corner the heatmap's penalty is lowered: as far as the object's size
-    allows (``"object"``), 2.5 cells (``"fixed"``), or nowhere (``"none"``). The last two are the paper's comparison
+    ``normalize`` is what the parts are divided by. ``"device"``, as in the paper's code: by the corners in each
+    device's own batch; pull and push are summed over its images, so they depend on the number of devices.
+    ``"world"``: by the corners of all devices together, and pull and push by the images of all devices.
+    ``penalty_reduction`` is how far around a corner the heatmap's penalty is lowered: by the object's size
+    (``"object"``), 2.5 cells (``"fixed"``), or not at all (``"none"``). The last two are the paper's comparison
     (section 4.4.3).
-    ``supervision_radius`` is how many cells away from a corner offsets and pairing values are learnt too. 0 is the
+    ``supervision_radius`` is the number of cells around a corner that also learn offsets and pairing values. 0 is the
     paper's. With 1, a peak that is one cell off still predicts where the corner is and what it belongs to.
     """
 
@@ -137,16 +140,13 @@ class LossSettings:
     penalty_reduction: Literal["object", "fixed", "none"] = "object"
 
     def __post_init__(self) -> None:
-        if self.normalize not in ("device", "world"):
-            raise ValueError(f"normalize must be device or world, not {self.normalize!r}")
-        if self.penalty_reduction not in ("object", "fixed", "none"):
-            raise ValueError(f"penalty_reduction must be object, fixed or none, not {self.penalty_reduction!r}")
+        _check_choices(self)
         if min(self.heatmap, self.offset, *self.pairing_weights.values(), self.supervision_radius) < 0:
             raise ValueError("loss weights and supervision_radius must be 0 or more")
 
     @property
     def pairing_weights(self) -> dict[str, float]:
-        """The weights of a pairing rule's losses that are given, by the loss's name."""
+        """The given weights of a pairing rule's losses, by the loss's name."""
         own = {"pull": self.pull, "push": self.push, "size": self.size}
         return {name: weight for name, weight in own.items() if weight is not None} | self.others
 
@@ -154,8 +154,8 @@ class LossSettings:
 class Kind:
     """Settings that come in several kinds: one base class, and a subclass with a ``name`` for each kind.
 
-    ``class Base(Kind, package="...")`` begins a family, ``class One(Base, name="one")`` adds a kind to it. A kind that
-    is not known yet is looked for in the module ``package.NAME``: so a new kind is one new file.
+    ``class Base(Kind, package="...")`` begins a family, ``class One(Base, name="one")`` adds a kind to it. For a kind
+    that is not known yet, the module ``package.NAME`` is imported: a new kind is one new file.
     """
 
     name: ClassVar[str]
@@ -174,7 +174,7 @@ class Kind:
 
     @classmethod
     def kind(cls, name: str) -> type[Self]:
-        """The kind of that name. Raises ``InputError`` with the known names where there is none."""
+        """The kind of that name. Raises ``InputError`` with the known names if there is none."""
         if name not in cls.kinds and name.isidentifier():
             module = f"{cls.package}.{name}"
             try:
@@ -197,16 +197,16 @@ class Kind:
 
 @dataclass(frozen=True)
 class BackboneConfig(Kind, package="cornernet.model.backbones"):
-    """Settings of a backbone. A kind of backbone derives its own, and names its ``stride``."""
+    """Settings of a backbone. Each kind of backbone has a subclass, with its ``stride``."""
 
     stride: ClassVar[int]
-    """Pixels of the input for each cell of the maps, down and across."""
+    """Pixels of the input for each cell of the maps, in height and width."""
     normalization: ClassVar[dict[str, Any]] = {"color_order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    """The fields of ``Preprocessing`` that the backbone was trained with: a recipe has them unless it gives its own."""
+    """The fields of ``Preprocessing`` that the backbone was trained with: a recipe's defaults."""
 
     @property
     def size_multiple(self) -> int:
-        """What inputs are padded to multiples of, in pixels, so that every level of the network halves evenly."""
+        """Inputs are padded to multiples of this, in pixels: every level of the network halves its input evenly."""
         return self.stride
 
     @property
@@ -219,8 +219,8 @@ class BackboneConfig(Kind, package="cornernet.model.backbones"):
 class HourglassConfig(BackboneConfig, name="hourglass"):
     """Stacked hourglasses (paper, section 3.5); the defaults are HourglassNet-104.
 
-    ``channels`` (depth + 1 of them) and ``blocks`` (likewise) go from the outermost level of an hourglass to the
-    innermost. ``feature_channels`` is the width of the maps that the heads get.
+    ``channels`` and ``blocks`` have depth + 1 entries, from the outermost level of an hourglass to the innermost.
+    ``feature_channels`` is the number of channels of the features that the heads get.
     """
 
     stride: ClassVar[int] = 4
@@ -242,7 +242,7 @@ class HourglassConfig(BackboneConfig, name="hourglass"):
 
     @property
     def depth(self) -> int:
-        """Levels of an hourglass: how often it halves its input."""
+        """How often an hourglass halves its input."""
         return len(self.channels) - 1
 
     @property
@@ -252,7 +252,7 @@ class HourglassConfig(BackboneConfig, name="hourglass"):
 
     @property
     def smallest_input(self) -> int:
-        """More than one innermost cell: of a single value, batch normalisation has no variance."""
+        """More than one innermost cell: batch normalisation cannot learn from a single value."""
         return self.size_multiple + 1
 
 
@@ -268,10 +268,10 @@ class SqueezeConfig(HourglassConfig, name="squeeze"):
 
 @dataclass(frozen=True)
 class PairingConfig(Kind, package="cornernet.model.pairing"):
-    """Settings of a pairing rule: what decides that two corners belong to one object."""
+    """Settings of a pairing rule, which decides that two corners belong to one object."""
 
     losses: ClassVar[dict[str, float]]
-    """The names of the rule's losses, and their weights where a recipe gives none."""
+    """The names of the rule's losses, and their default weights."""
 
 
 @dataclass(frozen=True)
@@ -283,20 +283,20 @@ class EmbeddingConfig(PairingConfig, name="embedding"):
 
 @dataclass(frozen=True)
 class SizeConfig(PairingConfig, name="size"):
-    """Each corner predicts the width and height of its object, and the other corner must lie there."""
+    """Each corner predicts the width and height of its object, and so the place of the other corner."""
 
     losses: ClassVar[dict[str, float]] = {"size": 1.0}
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The network in numbers: everything needed to build it. Every weights file carries it.
+    """Everything needed to build the network. Every weights file has it.
 
-    The defaults are the paper's network (section 3.5). ``corner_channels`` is the width inside a corner module's
-    pooling paths, ``branch_channels`` that of the output branches' hidden layer, and ``branch_kernel`` the size of its
-    convolution. Without ``corner_pooling`` the layers around it stay and nothing is pooled: the paper's comparison
-    (section 4.4.1). ``pool_window`` is how many cells a corner pool covers at most. The paper's pools reach the image's
-    edge (``None``); a network trained on crops then meets larger maxima in whole images than it ever saw.
+    The defaults are the paper's network (section 3.5). ``corner_channels`` is the number of channels inside a corner
+    module's pooling paths, ``branch_channels`` that of the branches' hidden layer, and ``branch_kernel`` the size of
+    its convolution. Without ``corner_pooling`` the layers around it stay and nothing is pooled: the paper's comparison
+    (section 4.4.1). ``pool_window`` is the largest number of cells that a corner pool covers. The paper's pools cover
+    all cells up to the edge (``None``); then a network trained on crops meets larger maxima in whole images.
     """
 
     backbone: BackboneConfig = HourglassConfig()
@@ -310,8 +310,7 @@ class Architecture:
     def __post_init__(self) -> None:
         if not isinstance(self.backbone, BackboneConfig) or not isinstance(self.pairing, PairingConfig):
             raise ValueError(f"backbone and pairing must be settings, such as HourglassConfig(): {self}")
-        if self.branch_kernel not in (1, 3):
-            raise ValueError(f"branch_kernel must be 1 or 3, not {self.branch_kernel}")
+        _check_choices(self)
         if self.pool_window is not None and self.pool_window < 1:
             raise ValueError(f"pool_window must be at least 1 cell, not {self.pool_window}")
         if min(self.corner_channels, self.branch_channels) < 1:
@@ -325,32 +324,30 @@ class Augmentation:
     crop_size: int = 511
     """Side of the square that the network is trained on, in pixels."""
     scales: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
-    """One is drawn for each image: the crop covers crop_size times this, then is resized. Empty: no crop, the whole
-    image in the middle of the square."""
+    """One is drawn for each image: the crop's side is crop_size times this, then it is resized to crop_size. Empty: no
+    crop, the whole image in the middle of the square."""
     border: int = 128
     """A crop's centre lies at least this far from the image's edge, in pixels; halved until it fits."""
     flip: float = 0.5
     """Probability of mirroring left and right."""
     at_objects: bool = False
-    """Whether a crop's place is drawn such that one of the objects, drawn first, lies wholly inside if it fits: more
-    objects seen in as many images."""
+    """Whether each crop contains a whole object, drawn at random, if it fits: the network sees more objects."""
     color_jitter: bool = True
     """Brightness, contrast, saturation, hue and channel order, each with probability one half."""
 
 
 @dataclass
 class Optimization:
-    """How weights move."""
+    """How the optimiser changes the weights."""
 
     optimizer: Literal["adam", "muon"] = "adam"
-    """The paper's, or Muon for the convolutions and Adam for the rest: learns more from each step, takes the same
-    rate."""
+    """The paper's Adam; or Muon for the convolutions and Adam for the rest: it learns more from each step."""
     lr: float = 5e-4
-    """Learning rate at base_batch_size images a step; scaled linearly to the batch in use."""
+    """Learning rate for base_batch_size images a step; scaled linearly to the batch in use."""
     base_batch_size: int = 48
     """The batch that lr is meant for."""
     backbone_lr: float = 1.0
-    """The backbone's learning rate, as a share of lr."""
+    """The backbone's learning rate, in units of lr."""
     warmup_iterations: int = 500
     """The rate rises linearly over this many steps."""
     warmup_factor: float = 1 / 3
@@ -380,7 +377,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Crop, flip, colour."""
     loss: LossSettings = field(default_factory=LossSettings)
-    """What each part of the loss counts."""
+    """The weights of the parts of the loss."""
     optimization: Optimization = field(default_factory=Optimization)
     """Rate, schedule, clipping."""
     batch_size: int = 6
@@ -398,10 +395,10 @@ class Recipe:
     compile: bool = False
     """Whether torch.compile translates the network first: minutes, then faster steps; needs a C++ compiler."""
     weights: str | None = None
-    """What to begin with: a weights file of any dialect, shapes (bundled) or a release's name; none for nothing. What
-    fits is taken, same-named classes keep what they know."""
+    """What to begin with: a weights file of any dialect, shapes (bundled), a release's name, or none. Tensors that fit
+    are used; classes of the same name keep their weights."""
     freeze: Literal["none", "backbone"] = "none"
-    """What keeps its weights: with backbone only the corner modules and branches learn."""
+    """What does not learn: with backbone, only the corner modules and branches learn."""
     seed: int = 0
     """Decides initial weights, order of images and every crop."""
     workers: int = 2
@@ -410,10 +407,13 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.weights == "none":
             self.weights = None
+        _check_choices(self)
+        _check_choices(self.optimization)
+        self.check()
 
     def check(self) -> None:
-        """Raises ``InputError`` naming the field that cannot be."""
-        smallest = self.model.backbone.smallest_input
+        """Raise ``InputError`` with the name of a field whose value is not possible."""
+        smallest = max(32, self.model.backbone.smallest_input)
         rules = [
             (self.batch_size >= 1, "batch_size", "at least 1"),
             (self.accumulate >= 1, "accumulate", "at least 1"),
@@ -425,7 +425,6 @@ class Recipe:
             (self.optimization.base_batch_size >= 1, "optimization.base_batch_size", "at least 1"),
             (0 <= self.optimization.ema < 1, "optimization.ema", "from 0 to below 1"),
             (self.optimization.gradient_clip > 0, "optimization.gradient_clip", "above 0"),
-            (self.augmentation.crop_size >= 32, "augmentation.crop_size", "at least 32"),
             (
                 self.augmentation.crop_size >= smallest,
                 "augmentation.crop_size",

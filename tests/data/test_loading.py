@@ -11,13 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from cornernet.config import Augmentation, Preprocessing, Recipe
+from cornernet.config import SIZES, Augmentation, Preprocessing, Recipe
 from cornernet.data.coco import load_coco
 from cornernet.data.loading import EpochSampler, TrainingImages, TrainingLoader, collate
 from cornernet.errors import InputError
 
 COUNT = 7
-RECIPE = Recipe(augmentation=Augmentation(crop_size=64, border=16), batch_size=2, seed=3, workers=0)
+RECIPE = Recipe(
+    model=SIZES["nano"], augmentation=Augmentation(crop_size=64, border=16), batch_size=2, seed=3, workers=0
+)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Words of the command line for a command's function, by its signature, its docstring and argparse."""
+"""Parses the words after a command by its function: signature, types and docstring. argparse writes the help."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cornernet.errors import InputError
 from cornernet.typed import convert
 
 RecipeFlags = dict[str, str]
-"""A command with a parameter of this type takes every field of a recipe as an option: dotted names, YAML texts."""
+"""Fields of a recipe, by their dotted names, as YAML texts."""
+_RECIPE_FLAGS = "recipe_flags"  # the parameter of a command that takes every field of a recipe as an option
 
 
 class _Parser(argparse.ArgumentParser):
@@ -25,57 +27,53 @@ def parse_arguments(function: Callable[..., Any], command: str, words: Sequence[
     """Values for the function's parameters; ``None`` after printing help.
 
     Parameters before the star are positional (a list takes one or more), the others are options. Their help is in the
-    docstring, or in their ``Annotated`` type. Raises ``InputError`` for words that make no sense.
+    docstring, or in their ``Annotated`` type. Raises ``InputError`` for unknown options and values of another type.
     """
-    hints = {name: _not_none(hint) for name, hint in get_type_hints(function).items()}
-    parameters = inspect.signature(function).parameters
-    takes_recipe = next((name for name in parameters if hints[name] == RecipeFlags), None)
-    parser, flags = _parser(function, command, hints), {}
-    if takes_recipe and {"-h", "--help"} & {*words}:
-        _add_recipe_fields(parser)
-    elif takes_recipe:
-        words, flags = _without_recipe_fields(words, parser)
-    try:
-        found, others = parser.parse_known_args(words)
-    except SystemExit:  # after printing help
+    parser, known = _parser(function, command), [*inspect.signature(function).parameters]
+    takes_recipe, flags = _RECIPE_FLAGS in known, {}
+    if {"-h", "--help"} & {*words}:
+        if takes_recipe:
+            _add_recipe_fields(parser)
+        parser.print_help()
         return None
+    if takes_recipe:
+        words, flags = _without_recipe_fields(words, parser)
+        known += _recipe_fields()
+    found, others = parser.parse_known_args(words)
     if others:
-        known = [f"--{name}" for name in (*parameters, *(_recipe_fields() if takes_recipe else ()))]
-        near = get_close_matches(others[0].partition("=")[0], known, n=1)
+        near = get_close_matches(others[0].partition("=")[0], [f"--{name}" for name in known], n=1)
         what = "is no option" if others[0].startswith("-") else "is one word too many"
         fix = f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"
         raise InputError(f"{others[0]} {what}", command, fix)
-    values: dict[str, Any] = {takes_recipe: flags} if takes_recipe else {}
-    for name, value in vars(found).items():
-        is_text = isinstance(value, str)  # and no list, switch or default
-        shown = name if parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else f"--{name}"
-        values[name] = convert(hints[name], value, command, shown) if is_text else value
-    return values
+    return vars(found) | ({_RECIPE_FLAGS: flags} if takes_recipe else {})
 
 
-def _parser(function: Callable[..., Any], command: str, hints: dict[str, Any]) -> _Parser:
+def _parser(function: Callable[..., Any], command: str) -> _Parser:
     from docstring_parser import parse as parse_docstring
 
     described = inspect.getdoc(function) or ""
-    texts = {text.arg_name: text.description or "" for text in parse_docstring(described).params}
-    annotated = get_type_hints(function, include_extras=True)
-    summary = _for_terminal(described.split("Args:")[0])
+    texts = {text.arg_name: text.description for text in parse_docstring(described).params}
+    hints, annotated = get_type_hints(function), get_type_hints(function, include_extras=True)
+    summary = _one_line(described.split("Args:")[0])
     parser = _Parser(prog=f"cornernet {command}", description=summary, allow_abbrev=False)
     for name, p in inspect.signature(function).parameters.items():
-        text = _for_terminal(texts.get(name) or _annotation(annotated[name]))
-        if hints[name] == RecipeFlags:
-            continue
-        if p.kind is p.POSITIONAL_OR_KEYWORD:
-            count = "+" if hints[name] == list[str] else "?" if p.default is None else None
-            shown = name.removesuffix("_name").upper()
-            parser.add_argument(name, nargs=count, metavar=shown, help=text, default=p.default)
-        elif hints[name] is bool:
-            parser.add_argument(f"--{name}", action="store_true", help=text)
-        else:
-            choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
-            text += f" Default: {p.default}." if p.default not in (p.empty, None) else ""
-            option = {"required": p.default is p.empty, "default": p.default, "help": text}
-            parser.add_argument(f"--{name}", metavar=_shown(choices, name.upper()), **option)
+        hint, text = hints[name], texts.get(name) or getattr(annotated[name], "__metadata__", [""])[0]
+        is_positional, is_list = p.kind is p.POSITIONAL_OR_KEYWORD, get_origin(hint) is list
+        shown = name if is_positional else f"--{name}"
+        if hint is bool:
+            parser.add_argument(shown, action="store_true", help=_one_line(text))
+        elif name != _RECIPE_FLAGS:
+            if p.default not in (p.empty, None):
+                text += f" Default: {p.default}."
+            options: dict[str, Any] = {"help": _one_line(text), "default": p.default}
+            options["type"] = partial(convert, get_args(hint)[0] if is_list else hint, where=command, name=shown)
+            if is_positional:
+                options |= {"nargs": "+" if is_list else "?" if p.default is None else None}
+                options |= {"metavar": name.removesuffix("_name").upper()}
+            else:
+                literals = (get_args(part) for part in (hint, *get_args(hint)) if get_origin(part) is Literal)
+                options |= {"required": p.default is p.empty, "metavar": _metavar(next(literals, ()), name.upper())}
+            parser.add_argument(shown, **options)
     return parser
 
 
@@ -84,19 +82,19 @@ def _add_recipe_fields(parser: _Parser) -> None:
     from cornernet.recipes.fields import field_groups
 
     parser.usage = f"{parser.prog} [RECIPE] [--OPTION ...] [--FIELD VALUE ...]"
-    seen: set[str] = set()
+    listed: set[str] = set()  # kinds may share fields
     for group in field_groups():
         title = f"fields of the recipe: {group.name or 'its own'}" + (f", {group.kind}" if group.kind else "")
-        shown = parser.add_argument_group(title, _for_terminal(group.text) or None)
+        shown = parser.add_argument_group(title, _one_line(group.text) or None)
         for field in group.fields:
-            if field.name not in seen:  # kinds may share fields
-                text = _for_terminal(f"{field.text} Default: {field.default}.")
-                shown.add_argument(f"--{field.name}", metavar=_shown(field.choices, "VALUE"), help=text)
-        seen.update(field.name for field in group.fields)
+            if field.name not in listed:
+                text = _one_line(f"{field.text} Default: {field.default}.")
+                shown.add_argument(f"--{field.name}", metavar=_metavar(field.choices, "VALUE"), help=text)
+                listed.add(field.name)
 
 
 def _without_recipe_fields(words: Sequence[str], parser: _Parser) -> tuple[list[str], RecipeFlags]:
-    """The words but those that set a recipe's field, and these; of a field that is set twice the last one counts."""
+    """The words that set no field of a recipe, and the fields that are set; the last value of a field counts."""
     rest: list[str] = []
     flags: RecipeFlags = {}
     known, remaining = _recipe_fields(), iter(words)
@@ -119,21 +117,10 @@ def _recipe_fields() -> Iterable[str]:
     return Recipe.__dataclass_fields__
 
 
-def _annotation(hint: Any) -> str:
-    """The text of an ``Annotated`` type."""
-    return hint.__metadata__[0] if hasattr(hint, "__metadata__") else ""
-
-
-def _not_none(hint: Any) -> Any:
-    """What is left of ``X | None``."""
-    inner = [option for option in get_args(hint) if option is not type(None)]
-    return inner[0] if inner and type(None) in get_args(hint) else hint
-
-
-def _shown(choices: Sequence[object], otherwise: str) -> str:
+def _metavar(choices: Sequence[object], otherwise: str) -> str:
     return "{" + ",".join(map(str, choices)) + "}" if choices else otherwise
 
 
-def _for_terminal(text: str) -> str:
+def _one_line(text: str) -> str:
     """A docstring's text in one line; argparse takes % for a placeholder."""
     return " ".join(text.replace("``", "").replace("%", "%%").split())

@@ -13,7 +13,7 @@ from cornernet.typed import default_of
 
 
 class RecipeField(NamedTuple):
-    """A field by its dotted name. ``default`` is as YAML has it; ``choices`` are empty where any value may stand."""
+    """A field by its dotted name. ``default`` is as YAML has it; ``choices`` are empty where any value is possible."""
 
     name: str
     default: str
@@ -35,42 +35,30 @@ class FieldGroup(NamedTuple):
 
 def field_groups(cls: type[Any] = Recipe, name: str = "") -> Iterator[FieldGroup]:
     """The recipe's own fields, then those of each group below it, and of each kind of it."""
-    texts = _texts(cls)
-    hints = get_type_hints(cls)
-    own: list[RecipeField] = []
-    below: list[tuple[Any, str]] = []
+    from docstring_parser import parse_from_object
+
+    try:
+        texts = {text.arg_name: " ".join((text.description or "").split()) for text in parse_from_object(cls).params}
+    except (OSError, TypeError):  # a class without a file, such as a notebook's
+        texts = {}
+    hints, own, below = get_type_hints(cls), [], []
     for field in fields(cls):
-        hint, dotted = hints[field.name], f"{name}.{field.name}".removeprefix(".")
+        hint, dotted = hints[field.name], f"{name}.{field.name}".lstrip(".")
+        kinds: dict[str, type[Any]] = getattr(hint, "kinds", {})
         if is_dataclass(hint):
-            kinds: dict[str, type[Any]] = getattr(hint, "kinds", {})
-            below += [(inner, dotted) for inner in (kinds.values() or [hint])]
-            if not kinds:
-                continue
-            choices = tuple(kinds)
-        else:
-            choices = tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()
-        text = " ".join(texts.get(field.name, "").split())
-        own.append(RecipeField(dotted, _as_yaml(default_of(field)), choices, text))
+            below += [(inner, dotted) for inner in kinds.values() or [hint]]
+        if kinds or not is_dataclass(hint):
+            choices = kinds or (get_args(hint) if get_origin(hint) is Literal else ())
+            own.append(
+                RecipeField(dotted, _as_yaml(default_of(field)), (*map(str, choices),), texts.get(field.name, ""))
+            )
     if own:
-        kind = cls.name if hasattr(cls, "kinds") else ""
-        yield FieldGroup(name, kind, "" if texts else inspect.getdoc(cls) or "", own)
+        yield FieldGroup(name, getattr(cls, "name", ""), "" if texts else inspect.getdoc(cls) or "", own)
     for inner, dotted in below:
         yield from field_groups(inner, dotted)
 
 
-def _texts(cls: type[Any]) -> dict[str, str]:
-    """What a dataclass says below each of its fields."""
-    from docstring_parser import parse_from_object
-
-    try:
-        return {text.arg_name: text.description or "" for text in parse_from_object(cls).params}
-    except (OSError, TypeError):  # a class without a file, such as a notebook's
-        return {}
-
-
 def _as_yaml(value: Any) -> str:
-    if hasattr(value, "kinds"):
-        return value.name
     if isinstance(value, float):
         return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
+    return json.dumps(getattr(value, "name", value)).strip('"')

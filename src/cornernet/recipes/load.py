@@ -1,19 +1,25 @@
-"""Recipes: read from YAML and the command line, checked once, and written as YAML."""
+"""Recipes: read from YAML and the command line, checked once, and written as YAML.
+
+Fields are merged as flat dictionaries, from dotted names to values. The name of a kind stands under the field itself:
+``{"model.backbone": "hourglass", "model.backbone.num_stacks": 2}``.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cornernet.config import Architecture, BackboneConfig, PairingConfig, Recipe
+from cornernet.config import Architecture, Recipe
 from cornernet.errors import InputError
-from cornernet.typed import build, convert, plain
+from cornernet.typed import build, plain
 
 RECIPE_FOLDER = Path(__file__).parent
 
+_KINDS = {"model.backbone": Architecture.backbone.name, "model.pairing": Architecture.pairing.name}  # the defaults
 _RENAMED = {  # keys of earlier versions, read with a notice
     "loss.around": "loss.supervision_radius",
     "model.pooling_reach": "model.pool_window",
@@ -22,14 +28,13 @@ _RENAMED = {  # keys of earlier versions, read with a notice
     "model.blocks": "model.backbone.blocks",
     "model.feature_channels": "model.backbone.feature_channels",
 }
-_WITHOUT_EFFECT = [  # a field, another one that takes its effect away, and the value with which it does not
+_WITHOUT_EFFECT = [  # a field, the field that takes its effect away, and the value with which that does not
     ("optimization.milestones", "optimization.schedule", "step"),
     ("augmentation.border", "augmentation.at_objects", False),
     ("preprocessing.pad_mask", "preprocessing.pad_multiple", None),
     ("loss.pull", "loss.size", None),
     ("loss.push", "loss.size", None),
 ]
-_BACKBONE = Architecture.backbone  # of recipes that name none
 _PAIRING_LOSSES = "pull", "push", "size"
 
 
@@ -55,7 +60,7 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(name: str, flags: Mapping[str, str] | None = None) -> Recipe:
-    """A shipped recipe, or one from a YAML file; ``flags``, dotted names with YAML texts, go over its fields.
+    """A shipped recipe, or one from a YAML file; ``flags``, dotted names with YAML texts, replace its fields.
 
     Raises ``InputError`` for unknown fields, values of another type or range, and fields that exclude each other.
     """
@@ -69,24 +74,19 @@ def load_recipe(name: str, flags: Mapping[str, str] | None = None) -> Recipe:
         raise InputError(" ".join(str(error).split()), where) from None
     if not isinstance(values, dict):
         raise InputError("it has no fields", where, "write them as FIELD: VALUE, one a line")
-    values = _with_new_names(values, where)
-    _refuse_exclusive(values, values, where)
-    return _with_flags(values, flags or {}, where)
+    fields = _with_new_names(_flat(values), where)
+    _refuse_exclusive(fields, fields, where)
+    return _with_flags(fields, flags or {}, where)
 
 
 def override(recipe: Recipe, flags: Mapping[str, str]) -> Recipe:
-    """The recipe with ``flags`` over its fields; errors as in ``load_recipe``."""
-    return _with_flags(plain_recipe(recipe), flags, "recipe")
+    """The recipe with ``flags`` in place of its fields; errors as in ``load_recipe``."""
+    return _with_flags(_fields_of(recipe), flags, "recipe")
 
 
 def plain_recipe(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested dictionaries and lists, without the fields that have no effect."""
-    values = plain(recipe)
-    for weak, strong, harmless in _WITHOUT_EFFECT:
-        if _get(values, strong) not in (None, harmless):
-            _pop(values, weak)
-    _drop_losses(values, recipe.model.pairing.losses)
-    return values
+    return _nested(_fields_of(recipe))
 
 
 def recipe_yaml(recipe: Recipe) -> str:
@@ -96,32 +96,27 @@ def recipe_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(plain_recipe(recipe), sort_keys=False, default_flow_style=None)
 
 
-def _with_flags(values: dict[str, Any], flags: Mapping[str, str], where: str) -> Recipe:
-    """The recipe of ``values`` with ``flags`` over them, checked. A flag drops what it takes the effect from."""
-    given: dict[str, Any] = {}
-    for name, text in flags.items():
-        given = _overlay(given, _nested(name, _read(text)))
-    given = _with_new_names(given, "flags")
+def _with_flags(fields: dict[str, Any], flags: Mapping[str, str], where: str) -> Recipe:
+    """The recipe of ``fields`` and ``flags``. A flag removes the fields that have no effect with it."""
+    given = _with_new_names(_flat({name: _parsed(text) for name, text in flags.items()}), "flags")
     _refuse_exclusive(given, given, "flags")
-    merged = _overlay(values, given)
-    for weak, strong, harmless in _WITHOUT_EFFECT:
-        if _get(given, strong) not in (None, harmless):
-            _pop(merged, weak)
-    pairing = _get(given, "model.pairing")
-    if pairing is not None:
-        losses = convert(PairingConfig, pairing, "flags", "model.pairing").losses
-        _drop_losses(merged, {*losses, *(name for name in _PAIRING_LOSSES if _get(given, f"loss.{name}") is not None)})
+    removed = [weak for weak, strong, harmless in _WITHOUT_EFFECT if given.get(strong) not in (None, harmless)]
+    for kind, default in _KINDS.items():
+        old = fields.get(kind, default)
+        if given.get(kind, old) != old:
+            removed += [name for name in fields if name.startswith(f"{kind}.")]
+            removed += [f"loss.{name}" for name in _PAIRING_LOSSES if kind == "model.pairing"]
+    merged = {name: value for name, value in fields.items() if name not in removed} | given
     if flags:
         where += f" with {', '.join(f'--{name}' for name in flags)}"
     _refuse_exclusive(merged, given, where)
-    backbone = convert(BackboneConfig, _get(merged, "model.backbone") or {}, where, "model.backbone", _BACKBONE)
-    merged = _overlay({"preprocessing": plain(backbone.normalization)}, merged)
-    recipe = build(Recipe, merged, where)
-    recipe.check()
-    return recipe
+    recipe = build(Recipe, _nested(merged), where)
+    normalization = recipe.model.backbone.normalization
+    own = {name: value for name, value in normalization.items() if f"preprocessing.{name}" not in merged}
+    return replace(recipe, preprocessing=replace(recipe.preprocessing, **own))
 
 
-def _read(text: str) -> Any:
+def _parsed(text: str) -> Any:
     """A flag's value: YAML, or the text itself where it is none."""
     import yaml
 
@@ -131,67 +126,54 @@ def _read(text: str) -> Any:
         return text
 
 
-def _with_new_names(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """The values, keys of earlier versions renamed; each is told of."""
+def _with_new_names(fields: dict[str, Any], where: str) -> dict[str, Any]:
+    """The fields with keys of earlier versions renamed, each with a notice."""
     for old, new in _RENAMED.items():
-        value = _pop(values, old)
-        if value is None:
+        if old not in fields:
             continue
-        if _get(values, new) is not None:
+        if new in fields:
             raise InputError(f"{old} and {new} are the same field", where, f"leave {old} out")
         print(f"notice: {where}: {old} is now {new}", file=sys.stderr)
-        values = _overlay(values, _nested(new, value))
-    return values
+        fields[new] = fields.pop(old)
+    return fields
 
 
-def _refuse_exclusive(values: dict[str, Any], given: dict[str, Any], where: str) -> None:
-    """``InputError`` for a field of ``given`` that has no effect among ``values``."""
+def _refuse_exclusive(fields: dict[str, Any], given: dict[str, Any], where: str) -> None:
+    """``InputError`` for a field of ``given`` that has no effect among ``fields``."""
     for weak, strong, harmless in _WITHOUT_EFFECT:
-        value = _get(values, strong)
-        if value not in (None, harmless) and _get(given, weak) is not None:
+        value = fields.get(strong)
+        if value not in (None, harmless) and given.get(weak) is not None:
             now, then = (json.dumps(side).strip('"') for side in (value, harmless))
             what = f"{weak} has no effect with {strong} {now}"
             raise InputError(what, where, f"leave {weak} out, or choose {strong} {then}")
 
 
-def _drop_losses(values: dict[str, Any], kept: Collection[str]) -> None:
-    """Leave out the weights of other pairing rules' losses."""
-    for name in _PAIRING_LOSSES:
-        if name not in kept:
-            _pop(values, f"loss.{name}")
+def _fields_of(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's fields that have an effect."""
+    fields = _flat(plain(recipe))
+    removed = [weak for weak, strong, harmless in _WITHOUT_EFFECT if fields[strong] not in (None, harmless)]
+    removed += [f"loss.{name}" for name in _PAIRING_LOSSES if name not in recipe.model.pairing.losses]
+    return {name: value for name, value in fields.items() if name not in removed}
 
 
-def _overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries in one; where ``over`` names another kind, nothing remains of the fields of the one below."""
-    result = dict(under)
-    for key, value in over.items():
-        old = under.get(key)
-        if isinstance(old, dict) or isinstance(value, dict):  # a kind may be its name alone
-            old, value = ({"name": side} if isinstance(side, str) else side for side in (old, value))
-        if isinstance(value, dict):
-            old = old if isinstance(old, dict) else {}
-            name = old.get("name")
-            is_other_kind = name is not None and value.get("name", name) != name
-            value = _overlay({} if is_other_kind else old, value)
-        result[key] = value
-    return result
+def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if name.removesuffix(".name") in _KINDS:
+            name = name.removesuffix(".name")
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
+    return flat
 
 
-def _nested(name: str, value: Any) -> dict[str, Any]:
-    for part in reversed(name.split(".")):
-        value = {part: value}
-    return value
-
-
-def _get(values: Any, name: str) -> Any:
-    """The value at a dotted name; ``None`` where there is none."""
-    for part in name.split("."):
-        values = values.get(part) if isinstance(values, dict) else None
-    return values
-
-
-def _pop(values: dict[str, Any], name: str) -> Any:
-    """The same, taken away."""
-    group, _, last = name.rpartition(".")
-    holder = _get(values, group) if group else values
-    return holder.pop(last, None) if isinstance(holder, dict) else None
+def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name in sorted(fields, key=lambda name: name in _KINDS, reverse=True):
+        *groups, last = name.split(".")
+        holder = nested
+        for group in groups:
+            inner = holder.get(group, {})
+            holder[group] = inner if isinstance(inner, dict) else {"name": inner}
+            holder = holder[group]
+        holder[last] = fields[name]
+    return nested

@@ -227,7 +227,7 @@ def test_links_in_circles_and_to_nowhere(yolo, tmp_path):
     (images / "fine").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
     said = lines(yolo)
-    assert f"{images}/up: a link to a folder that it lies in itself; remove it" in said
+    assert f"{images}/up: a link to a folder that contains it; remove it" in said
     assert f"{images}/x.png: a link that cannot be followed (Too many levels of symbolic links); remove it" in said
     assert f"{images}/z.png: a link to gone.png, which is not there; remove it" in said
     assert len(said) == 4

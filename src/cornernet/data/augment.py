@@ -1,4 +1,4 @@
-"""Training crops: scale, place, colour, flip (paper, section 4.1), all from one random generator a sample."""
+"""Training crops: scale, place, colour, flip (paper, section 4.1); each sample has one random generator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from cornernet.config import Augmentation
 
-_TRIES = 50  # a crop without any object is drawn again, this often at most
+_TRIES = 50  # a crop without any object is drawn again, at most so often
 
 
 def augment(
@@ -22,9 +22,9 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One training sample of side ``crop_size``.
 
-    ``image`` uint8 (H, W, 3) RGB; ``boxes`` float32 (N, 4) x1 y1 x2 y2 in its pixels; ``labels`` (N,). What lies
-    outside the image becomes ``fill`` (RGB, 0..255). Returns the same three; boxes whose centre fell outside are gone,
-    the others cut to the crop. Source: the authors' training crop.
+    ``image`` uint8 (H, W, 3) RGB; ``boxes`` float32 (N, 4) x1 y1 x2 y2 in its pixels; ``labels`` (N,). Pixels outside
+    the image become ``fill`` (RGB, 0..255). Returns the same three, without boxes whose centre is outside the crop; the
+    other boxes are clipped to it. Source: the authors' training crop.
     """
     size = settings.crop_size
     if settings.scales:
@@ -38,7 +38,7 @@ def augment(
         left, top = image.shape[1] // 2 - side // 2, image.shape[0] // 2 - side // 2
     height, width = image.shape[:2]
     x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    crop = image[y1:y2, x1:x2]  # from here on only the pixels that will be seen
+    crop = image[y1:y2, x1:x2]  # from here on only the pixels of the crop
     if settings.color_jitter:
         crop = jitter(crop, rng)
     if crop.shape[:2] != (side, side):
@@ -72,7 +72,7 @@ def _place(
 
 
 def _place_at(box: np.ndarray, shape: tuple[int, ...], side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Left and top of a crop with ``box`` inside, or the middle of a larger box; where it can, it lies in the image."""
+    """Left and top of a crop around ``box``, or of a crop inside a larger one; in the image if that is possible."""
     found = []
     for start, end, length in ((box[0], box[2], shape[1]), (box[1], box[3], shape[0])):
         low, high = int(np.ceil(end)) - side, int(start)
@@ -84,7 +84,7 @@ def _place_at(box: np.ndarray, shape: tuple[int, ...], side: int, rng: np.random
 
 
 def _fitting_border(border: int, length: int) -> int:
-    """``border`` halved until an image of ``length`` pixels has room between its two borders."""
+    """``border``, halved until an image of ``length`` pixels has pixels between its two borders."""
     while border and length <= 2 * border:
         border //= 2
     return border
@@ -112,37 +112,38 @@ def jitter(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def recolor(
     image: np.ndarray, brightness: float, contrast: float, saturation: float, hue: float, channels: Sequence[int]
 ) -> np.ndarray:
-    """uint8 (H, W, 3) RGB with ``brightness`` added, times ``contrast``, then ``saturation`` times and ``hue`` degrees
-    (at most 60) changed in the HSV colour model, then its channels in the order of ``channels``.
+    """uint8 (H, W, 3) RGB: adds ``brightness``, multiplies by ``contrast``, then in the HSV colour model multiplies
+    the saturation by ``saturation`` and adds ``hue`` degrees (at most 60), then reorders the channels to ``channels``.
 
-    Same shape and type; the image itself where nothing changes. Within 2 grey levels of the same in floating point,
-    but not by way of HSV: with V the largest channel of a pixel, a saturation S times as large makes a channel c
-    V - S (V - c), and both this and the turn of hue may come before brightness and contrast. So values are rounded and
-    cut to 0..255 at the end alone.
+    Same shape and type; the image itself if nothing changes. The result is within 2 grey levels of the one in floating
+    point. No HSV image is made: with V the largest channel of a pixel, a saturation S times as large turns a channel c
+    into V - S (V - c), and this and the change of hue may come before brightness and contrast. So values are rounded
+    and clipped to 0..255 only at the end.
     """
     offset = brightness * contrast
     if saturation != 1.0 or hue != 0.0 or tuple(channels) != (0, 1, 2):
-        planes = cv2.split(np.ascontiguousarray(image))  # ten times slower on a part of an image as it lies
+        colors = cv2.split(np.ascontiguousarray(image))  # splitting a view of an image is ten times slower
         if hue != 0.0:
-            planes = _turn_hue(planes, hue / 60)
+            colors = _turn_hue(colors, hue / 60)
         if saturation != 1.0:
-            largest = cv2.max(cv2.max(planes[0], planes[1]), planes[2])
+            largest = cv2.max(cv2.max(colors[0], colors[1]), colors[2])
             own, common = contrast * saturation, contrast * (1 - saturation)
-            planes = [cv2.addWeighted(plane, own, largest, common, offset) for plane in planes]
+            colors = [cv2.addWeighted(color, own, largest, common, offset) for color in colors]
             contrast, offset = 1.0, 0.0
-        image = cv2.merge([planes[channel] for channel in channels])
+        image = cv2.merge([colors[channel] for channel in channels])
     if contrast != 1.0 or offset != 0.0:
         image = cv2.addWeighted(image, contrast, image, 0, offset)
     return image
 
 
-def _turn_hue(planes: Sequence[np.ndarray], turn: float) -> Sequence[np.ndarray]:
-    """Red, green and blue, uint8 (H, W) each, with the hue turned by ``turn`` sixths of the circle (-1..1), within 1.
+def _turn_hue(colors: Sequence[np.ndarray], turn: float) -> Sequence[np.ndarray]:
+    """Red, green and blue, uint8 (H, W) each, with the hue turned by ``turn`` sixths of the circle (-1..1).
 
-    As the hue goes round, the middle channel moves between the least and the largest by ``turn`` times their
-    difference; what it would move beyond either of them, that one moves back, having become the middle one.
+    Exact within 1 grey level. When the hue turns, the middle channel moves between the least and the largest one by
+    ``turn`` times their difference. If it would pass one of them, that channel becomes the middle one and moves back by
+    the rest.
     """
-    red, green, blue = planes
+    red, green, blue = colors
     if turn < 0:
         red, blue, green = _turn_hue((red, blue, green), -turn)
         return red, green, blue
@@ -151,9 +152,9 @@ def _turn_hue(planes: Sequence[np.ndarray], turn: float) -> Sequence[np.ndarray]
     step = cv2.convertScaleAbs(cv2.subtract(largest, least), alpha=turn)
     turned = []
     for own, following, last in ((red, green, blue), (green, blue, red), (blue, red, green)):
-        shift = cv2.subtract(step, cv2.absdiff(own, middle))  # OpenCV's differences end at 0, its sums at 255
+        shift = cv2.subtract(step, cv2.absdiff(own, middle))  # OpenCV clips differences at 0 and sums at 255
         risen = cv2.min(cv2.add(own, shift), largest)
         fallen = cv2.max(cv2.subtract(own, shift), least)
-        # on the circle a channel falls from its own colour past the following one, and rises on the other half
+        # A channel falls on the half circle that begins at its own colour, and rises on the other half.
         turned.append(cv2.copyTo(fallen, cv2.compare(following, last, cv2.CMP_GE), risen))
     return turned

@@ -18,20 +18,20 @@ from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
 from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
 from cornernet.errors import InputError
 
-_SAME = 2  # decimals of a pixel to which two boxes that are one agree
+_DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
 _HELD_BACK = ("test", "val")  # an image in two splits stays in these
 
 
 @dataclass
 class Findings:
-    """``problems``, and by split the content of a clean copy: all images not left out, with their valid boxes."""
+    """``problems``, and by split the content of a clean copy: all usable images with their valid boxes."""
 
     problems: list[Problem]
     datasets: dict[str, CocoDataset]
 
 
 def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None = None) -> Findings:
-    """Check every file, label and pixel of a data set; ``progress(done, total)`` is called after each image."""
+    """Check all files, labels and pixels of a data set; ``progress(done, total)`` is called after each image."""
     problems: list[Problem] = []
     read: dict[str, Tables] = {}
     datasets: dict[str, CocoDataset] = {}
@@ -41,16 +41,15 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
         except InputError as error:
             problems.append(_unreadable(split, error))
     problems += _odd_files({labels.root, *(tables.folder for tables in read.values())})
-    problems += _like_names(read.values())
+    problems += _similar_class_names(read.values())
     problems += labels.strays(list(read.values()))
     for split, tables in read.items():
         problems += _merge_classes(tables)
         try:
             datasets[split] = build_dataset(tables)
+            problems += datasets[split].problems
         except InputError as error:
             problems += [_unreadable(split, error), *tables.problems]
-        else:
-            problems += datasets[split].problems
     problems += _other_classes(datasets)
 
     total, done = sum(len(dataset.images) for dataset in datasets.values()), 0
@@ -62,18 +61,17 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
                     problems.append(unusable_image(image.path, error))
                     unusable.add(image.id)
                 else:
-                    for id_ in _repeated_boxes(image):
-                        where, fix = read[split].place_of(id_, image.file_name), "remove it"
-                        what = "a box that its image has already"
-                        problems.append(Problem("boxes that are there twice", where, what, fix, "left out"))
+                    for id_ in _repeated_boxes(dataset, image):
+                        where, what = read[split].place_of(id_, image.file_name), "a box that its image has already"
+                        problems.append(Problem("boxes that are there twice", where, what, "remove it", "left out"))
                         repeated.add(id_)
                 done += 1
                 if progress:
                     progress(done, total)
         datasets[split] = dataset.without(unusable, repeated)
-    twins, left_out = _twins(datasets)
+    duplicates, left_out = _duplicate_images(datasets)
     datasets = {split: dataset.without(left_out[split], set()) for split, dataset in datasets.items()}
-    once = list(dict.fromkeys(problems + twins))  # splits that share a list of classes share its problems
+    once = list(dict.fromkeys(problems + duplicates))  # splits that share a list of classes share its problems
     return Findings(once, {split: dataset for split, dataset in datasets.items() if dataset.images})
 
 
@@ -93,8 +91,8 @@ def _read_error(image: ImageRecord) -> InputError | None:
 def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
     """Names that differ only in case, and links to nothing or to a folder that contains them."""
     places = sorted({Path(os.path.realpath(folder)): folder for folder in folders}.items())
-    tops = [place for real, place in places if not any(real.is_relative_to(r) and real != r for r, _ in places)]
-    for top in tops:
+    outermost = [place for real, place in places if not any(other in real.parents for other, _ in places)]
+    for top in outermost:
         for parent, names, files in os.walk(top):
             names[:] = sorted(name for name in names if not name.startswith("."))
             first: dict[str, str] = {}
@@ -102,33 +100,32 @@ def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
                 other = first.setdefault(name.casefold(), name)
                 if other != name:
                     what, fix = f"differs from {other} only in case", "rename one: on many disks they are one file"
-                    kind = "names that differ only in case"
-                    yield Problem(kind, os.path.join(parent, name), what, fix, "mended")
+                    yield Problem("names that differ only in case", os.path.join(parent, name), what, fix, "fixed")
             for name in (*names, *files):
                 path = os.path.join(parent, name)
-                if os.path.islink(path) and (what := _where_a_link_goes_wrong(path)):
+                if os.path.islink(path) and (what := _link_problem(path)):
                     yield Problem("links that lead nowhere", path, what, "remove it", "left out")
 
 
-def _where_a_link_goes_wrong(path: str) -> str | None:
+def _link_problem(path: str) -> str | None:
     try:
         os.stat(path)
     except FileNotFoundError:
         return f"a link to {os.readlink(path)}, which is not there"
     except OSError as error:
         return f"a link that cannot be followed ({error.strerror})"
-    end, here = Path(os.path.realpath(path)), Path(os.path.realpath(os.path.dirname(path)))
-    return "a link to a folder that it lies in itself" if here.is_relative_to(end) else None
+    target, folder = Path(os.path.realpath(path)), Path(os.path.realpath(os.path.dirname(path)))
+    return "a link to a folder that contains it" if folder.is_relative_to(target) else None
 
 
-def _like_names(read: Iterable[Tables]) -> Iterator[Problem]:
+def _similar_class_names(read: Iterable[Tables]) -> Iterator[Problem]:
     """Classes whose names differ only in case and spaces."""
-    alike: dict[str, dict[str, Path]] = defaultdict(dict)
+    similar: dict[str, dict[str, Path]] = defaultdict(dict)
     for tables in read:
         for category in tables.categories:
             if isinstance(name := category.get("name"), str):
-                alike["".join(name.split()).casefold()].setdefault(name, tables.path)
-    for names in alike.values():
+                similar["".join(name.split()).casefold()].setdefault(name, tables.path)
+    for names in similar.values():
         if len(names) > 1:
             listed = " and ".join(repr(name) for name in names)
             what, fix = f"the classes {listed} differ only in case or spaces", "give them one name if they are one"
@@ -136,54 +133,51 @@ def _like_names(read: Iterable[Tables]) -> Iterator[Problem]:
 
 
 def _merge_classes(tables: Tables) -> Iterator[Problem]:
-    """Make classes of one name one class; `build_dataset` would refuse them."""
+    """Merge classes of the same name, which `build_dataset` refuses."""
     first: dict[Any, Any] = {}
-    same: dict[Any, Any] = {}
+    merged: dict[Any, Any] = {}
     categories = []
     for i, category in enumerate(tables.categories):
         name, id_ = str(category.get("name")), category.get("id")
         if name in first:
             what, fix = f"{tables.category_entry.format(i)} {name!r} stands twice", "rename or remove one"
-            yield Problem("class names that stand twice", str(tables.path), what, fix, "mended")
-            same[str(id_)] = first[name]
+            yield Problem("class names that stand twice", str(tables.path), what, fix, "fixed")
+            merged[str(id_)] = first[name]
         else:
             first[name] = id_
             categories.append(category)
     tables.categories = categories
-    for annotation in tables.annotations if same else ():
-        annotation["category_id"] = same.get(str(annotation.get("category_id")), annotation.get("category_id"))
+    for annotation in tables.annotations if merged else ():
+        annotation["category_id"] = merged.get(str(annotation.get("category_id")), annotation.get("category_id"))
 
 
 def _other_classes(datasets: Mapping[str, CocoDataset]) -> Iterator[Problem]:
     """Splits whose classes differ from the first split's."""
     splits = list(datasets)
     for split in splits[1:]:
-        ours, first = set(datasets[split].class_names), set(datasets[splits[0]].class_names)
-        if ours != first:
-            parts = [f"lacks {sorted(first - ours)}" if first - ours else ""]
-            parts += [f"has {sorted(ours - first)} besides" if ours - first else ""]
+        names, first = set(datasets[split].class_names), set(datasets[splits[0]].class_names)
+        if names != first:
+            parts = [f"lacks {sorted(first - names)}" if first - names else ""]
+            parts += [f"has {sorted(names - first)} besides" if names - first else ""]
             what = f"compared with {splits[0]}, its classes: " + ", ".join(filter(None, parts))
             fix = "list the same classes in every split"
-            yield Problem("splits with other classes", str(datasets[split].json_path), what, fix, "mended")
+            yield Problem("splits with other classes", str(datasets[split].json_path), what, fix, "fixed")
 
 
-def _keys(image: ImageRecord) -> list[tuple[float, ...]]:
-    """A key of each box; two boxes with one key are the same box."""
-    columns = [np.round(image.boxes.astype(np.float64), _SAME), image.labels[:, None], image.crowd[:, None]]
-    return [tuple(row) for row in np.concatenate(columns, axis=1).tolist()]
+def _keys(dataset: CocoDataset, image: ImageRecord) -> list[tuple[Any, ...]]:
+    """A key of each box, comparable between splits; two boxes with the same key are the same box."""
+    columns = np.round(image.boxes.astype(np.float64), _DIGITS).tolist(), image.labels.tolist(), image.crowd.tolist()
+    return [(*box, dataset.class_names[label], crowd) for box, label, crowd in zip(*columns, strict=True)]
 
 
-def _repeated_boxes(image: ImageRecord) -> list[int]:
+def _repeated_boxes(dataset: CocoDataset, image: ImageRecord) -> list[int]:
     """Ids of boxes that repeat an earlier box of their image."""
     seen = set()
-    return [
-        id_
-        for key, id_ in zip(_keys(image), image.annotation_ids.tolist(), strict=True)
-        if key in seen or seen.add(key)
-    ]
+    keys = zip(_keys(dataset, image), image.annotation_ids.tolist(), strict=True)
+    return [id_ for key, id_ in keys if key in seen or seen.add(key)]
 
 
-def _twins(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str, set[int]]]:
+def _duplicate_images(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str, set[int]]]:
     """Images whose files have the same bytes, and by split those that a copy leaves out without losing a box."""
     ranked = sorted(datasets, key=lambda split: plain_name(split) not in _HELD_BACK)
     same_size: dict[int, list[tuple[str, ImageRecord]]] = defaultdict(list)
@@ -197,9 +191,9 @@ def _twins(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str
     problems = []
     left_out: dict[str, set[int]] = {split: set() for split in datasets}
     for (first_split, first), *others in same.values():
-        boxes = set(_named_keys(datasets[first_split], first))
+        boxes = set(_keys(datasets[first_split], first))
         for split, image in others:
-            has_more = not boxes.issuperset(_named_keys(datasets[split], image))
+            has_more = not boxes.issuperset(_keys(datasets[split], image))
             if not has_more:
                 left_out[split].add(image.id)
             kind = "images that are there twice" if split == first_split else "images in two splits"
@@ -207,8 +201,3 @@ def _twins(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str
             fix = "remove one, and label the other in full: their boxes differ" if has_more else "remove one"
             problems.append(Problem(kind, str(image.path), what, fix, "kept" if has_more else "image left out"))
     return problems, left_out
-
-
-def _named_keys(dataset: CocoDataset, image: ImageRecord) -> list[tuple[Any, ...]]:
-    """As `_keys`, comparable between splits."""
-    return [(*key[:4], dataset.class_names[int(key[4])], key[5]) for key in _keys(image)]

@@ -14,7 +14,7 @@ from cornernet.data.writing import Placer, all_classes, boxes_of, free_names, wr
 from cornernet.errors import InputError
 
 _ROBOFLOW = "_annotations.coco.json"
-_TRIED = 20  # images looked for, to find out which folder they are in
+_TRIED = 20  # images that are searched to find their folder
 
 
 def load_coco(
@@ -36,7 +36,7 @@ def load_coco(
 def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> Tables:
     """A COCO JSON file's tables, without the images that are not ``wanted`` and their annotations.
 
-    If no image ``folder`` is given, it is looked for beside the file. All images are used for that, wanted or not.
+    If no image ``folder`` is given, the one with most of all images, wanted or not, is found beside the file.
     """
     raw = read_json(path)
     images, annotations = raw["images"], raw["annotations"]
@@ -55,37 +55,30 @@ def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path
 
     COCO's: ``annotations/instances_{split}.json`` with images in ``{split}/``, ``images/{split}/`` or ``images/``,
     where ``train`` also stands for ``train2017``. Roboflow's: ``{split}/_annotations.coco.json`` beside the images,
-    where ``val`` also stands for ``valid``. Raises ``InputError`` with the files it looked for and the splits it found.
+    where ``val`` also stands for ``valid``. Raises ``InputError`` with the files it searched and the splits it found.
     """
     root = Path(data_dir)
     if not root.is_dir():
         raise InputError("no such folder", root, "give the folder that holds the data set")
-    looked = []
-    for name in (split, f"{split}2017"):
-        file = root / "annotations" / f"instances_{name}.json"
-        looked.append(file)
-        if file.is_file():
-            folders = [root / name, root / "images" / name, root / "images"]
-            for folder in folders:
-                if folder.is_dir():
-                    return file, folder
-            raise InputError(f"its images are neither in {folders[0]} nor in {folders[1]}", file, "put them there")
-    for name in (split, "valid") if split == "val" else (split,):
-        file = root / name / _ROBOFLOW
-        looked.append(file)
-        if file.is_file():
-            return file, file.parent
-    raise InputError(
-        f"no split {split!r}: looked for {', '.join(str(file.relative_to(root)) for file in looked)};"
-        f" splits there: {', '.join(sorted(_files_by_split(root))) or 'none'}",
-        root,
-    )
+    candidates = [root / "annotations" / f"instances_{name}.json" for name in (split, f"{split}2017")]
+    candidates += [root / name / _ROBOFLOW for name in ((split, "valid") if split == "val" else (split,))]
+    file = next((file for file in candidates if file.is_file()), None)
+    if file is None:
+        looked_for = ", ".join(str(file.relative_to(root)) for file in candidates)
+        there = ", ".join(sorted(_files_by_split(root))) or "none"
+        raise InputError(f"no split {split!r}: looked for {looked_for}; splits there: {there}", root)
+    name = _split_of(file)
+    folders = [file.parent] if file.name == _ROBOFLOW else [root / name, root / "images" / name, root / "images"]
+    for folder in folders:
+        if folder.is_dir():
+            return file, folder
+    raise InputError(f"its images are neither in {folders[0]} nor in {folders[1]}", file, "put them there")
 
 
 class CocoFolder:
     """A data set of COCO JSON files, ``files`` by split: in the layouts of `find_split`, or beside image folders.
 
-    ``root`` is their folder, or the one file that was named.
+    ``root`` is their folder, or the one file that the user named.
     """
 
     format = "coco"
@@ -108,7 +101,7 @@ class CocoFolder:
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
         """As `LabelFolder.strays`: images in the splits' folders that no label file lists.
 
-        Empty if a single file was named, because other splits may share its folder.
+        Empty if the user named a single file, because other splits may share its folder.
         """
         if self.root in self.files.values():
             return []
@@ -139,7 +132,7 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
     first, *others = datasets.values()
     ids = list(first.category_ids)
     if 0 in ids or any((d.category_ids, d.class_names) != (first.category_ids, first.class_names) for d in others):
-        ids = list(range(1, len(names) + 1))  # by convention from 1 on, and the same in every split
+        ids = list(range(1, len(names) + 1))  # from 1 by convention, and the same in every split
     categories = [{"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)]
     for split, dataset in datasets.items():
         boxes = boxes_of(dataset, names)
@@ -157,7 +150,7 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
 
 
 def _files_by_split(root: Path) -> dict[str, Path]:
-    """The label files by split, in the layouts that name the split."""
+    """The label files by split, in the layouts of `find_split`."""
     files = [*sorted(root.glob(f"*/{_ROBOFLOW}")), *sorted(root.glob("annotations/instances_*.json"))]
     return {_split_of(file): file for file in files if file.is_file()}
 
@@ -167,18 +160,17 @@ def _split_of(file: Path) -> str:
 
 
 def _is_coco(file: Path) -> bool:
-    """Whether a JSON file looks like COCO's; it is parsed only once it is read."""
+    """Whether a JSON file looks like COCO's; `read_json` parses it."""
     try:
         content = file.read_bytes()
     except OSError:
         return False
-    return content[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
-        key in content for key in (b'"images"', b'"annotations"', b'"categories"')
-    )
+    has_keys = all(key in content for key in (b'"images"', b'"annotations"', b'"categories"'))
+    return has_keys and content[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
 def _folder_of(file: Path, names: Sequence[str]) -> Path:
-    """The folder with most of a label file's images: one named like its split or ``images``, or any beside it."""
+    """The folder with most of a label file's images: one named after its split, ``images``, or any beside it."""
     root, split = file.parent, _split_of(file)
     if root.name == "annotations":
         root = root.parent

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from cornernet.data.tables import Table
 from cornernet.errors import InputError
 
-_SHOWN = 3  # how many of many problems one line shows
+_SHOWN = 3  # at most so many problems in one line
 _POLYGONS = re.compile(rb'"segmentation"\s*:\s*\[[\[\]\s\d.,eE+-]*\]')
+NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of file names from old archives; they cannot be printed or written
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +41,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         try:
-            # Most of COCO's file is polygons, which nothing here reads: parsed, they take 2 GB and half the time.
+            # Polygons are most of COCO's file and not used: parsing them takes 2 GB and half the time.
             raw = json.loads(_POLYGONS.sub(b'"segmentation":null', content))
         except ValueError:
             raw = json.loads(content)  # for the line and column of the error
@@ -50,8 +51,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot be read ({error.strerror})", path) from error
     except json.JSONDecodeError as error:
         what = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise InputError(what, path, "mend it or export it again") from error
-    except (ValueError, RecursionError) as error:  # not text, a number of thousands of digits, or nested without end
+        raise InputError(what, path, "correct it or export it again") from error
+    except (ValueError, RecursionError) as error:  # not text, a number with thousands of digits, or nested too deeply
         raise InputError(f"not JSON: {error}", path, "export it again") from error
     if not isinstance(raw, dict):
         raise InputError(f"the top level must be an object, not {_kind(raw)}", path, "export it as COCO JSON")
@@ -71,12 +72,12 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_categories(
     path: Path, raw: Table, expected: Sequence[str] | None, entry: str = "categories[{}].name"
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Category ids and names, in the order of the ids or of ``expected``; ``entry`` is the file's name of one entry."""
+    """Category ids and names, in the order of the ids or of ``expected``; ``entry`` names one by index in errors."""
     ids = integers(path, "categories", "id", raw, unique=True).tolist()
     names: list[str] = []
     for i, item in enumerate(raw):
         name = item.get("name")
-        if not isinstance(name, str) or not name or not is_text(name):
+        if not isinstance(name, str) or not name or NOT_UTF8.search(name):
             raise InputError(f"{entry.format(i)} must be a text, not {short(name)}", path)
         if name in names:
             raise InputError(f"{entry.format(i)} {name!r} stands twice", path, "rename or remove one")
@@ -86,29 +87,25 @@ def read_categories(
         if sorted(expected) != sorted(names):
             lacking = [name for name in expected if name not in names]
             unknown = [name for name in names if name not in expected]
-            raise InputError(
-                f"its {len(names)} categories are not the {len(expected)} classes of the weights"
-                f" (missing here: {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')})",
-                path,
-                "take weights trained on these classes, or rename the categories",
-            )
+            what = f"its {len(names)} categories are not the {len(expected)} classes of the weights (missing here:"
+            what += f" {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')})"
+            raise InputError(what, path, "take weights trained on these classes, or rename the categories")
         pairs.sort(key=lambda pair: list(expected).index(pair[1]))
     return tuple(id_ for id_, _ in pairs), tuple(name for _, name in pairs)
 
 
 def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any]]:
-    """Columns, and by row the values of boxes that are not four numbers (NaN in the columns)."""
+    """The columns, and by row the values of boxes that are not four numbers (NaN in the columns)."""
     ids = integers(path, "annotations", "id", raw, unique=True)
     image_ids = integers(path, "annotations", "image_id", raw)
     category_ids = integers(path, "annotations", "category_id", raw)
-    boxes = [item.get("bbox") for item in raw]
-    shapeless: dict[int, Any] = {}
-    if not all(type(box) is list and len(box) == 4 for box in boxes) or not _are_numbers(
-        list(chain.from_iterable(box for box in boxes if box is not None))
-    ):
+    boxes: list[Any] = [item.get("bbox") for item in raw]
+    invalid: dict[int, Any] = {}
+    are_boxes = all(type(box) is list and len(box) == 4 for box in boxes)
+    if not are_boxes or not _are_numbers(list(chain.from_iterable(boxes))):  # all at once is faster
         for i, box in enumerate(boxes):
             if not (type(box) is list and len(box) == 4 and _are_numbers(box)):
-                shapeless[i] = box
+                invalid[i] = box
                 boxes[i] = [np.nan] * 4
     columns = np.array(boxes, np.float64).reshape(-1, 4)
 
@@ -123,11 +120,11 @@ def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any
     area = np.array(areas, np.float64)  # None becomes NaN
     with np.errstate(invalid="ignore", over="ignore"):
         area = np.where(np.isfinite(area) & (area >= 0), area, columns[:, 2] * columns[:, 3])
-    return Annotations(ids, image_ids, category_ids, columns, area, np.array(crowd, np.bool_)), shapeless
+    return Annotations(ids, image_ids, category_ids, columns, area, np.array(crowd, np.bool_)), invalid
 
 
 def integers(path: Path, table: str, key: str, raw: Table, *, unique: bool = False) -> NDArray[np.int64]:
-    """One column. Raises ``InputError`` for a value that is missing, is no integer, or (if ``unique``) is repeated."""
+    """One column. Raises ``InputError`` for a value that is missing, no integer, or (if ``unique``) repeated."""
     values = [item.get(key) for item in raw]
     if not _are_numbers(values) or float in set(map(type, values)):
         for i, (item, value) in enumerate(zip(raw, values, strict=True)):
@@ -138,7 +135,7 @@ def integers(path: Path, table: str, key: str, raw: Table, *, unique: bool = Fal
     if unique and len(set(values)) < len(values):
         seen = set()
         twice = next(value for value in values if value in seen or seen.add(value))
-        raise InputError(f"{table} has the {key} {twice} twice", path, "every one needs its own")
+        raise InputError(f"{table} has the {key} {twice} twice", path, f"give each its own {key}")
     return np.array(values, np.int64)
 
 
@@ -146,20 +143,8 @@ def _are_numbers(values: list[Any]) -> bool:
     """Whether all are int or float (True is neither), and the integers fit 64 bits."""
     if not set(map(type, values)) <= {int, float}:
         return False
-    return (
-        not values
-        or -(2**63) < min(values) <= max(values) < 2**63
-        or all(abs(v) < 2**63 for v in values if type(v) is int)
-    )
-
-
-def is_text(name: str) -> bool:
-    """Whether a name can be printed and written: file names from old archives may have bytes that are not UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    is_small = not values or -(2**63) < min(values) <= max(values) < 2**63
+    return is_small or all(abs(v) < 2**63 for v in values if type(v) is int)
 
 
 def _kind(value: Any) -> str:
@@ -173,6 +158,6 @@ def short(value: Any) -> str:
 
 
 def few(lines: Sequence[str], separator: str = "; ") -> str:
-    """The first few lines, joined to one line."""
+    """The first lines, joined to one line."""
     more = f"{separator}and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return separator.join(lines[:_SHOWN]) + more if lines else "none"

@@ -24,7 +24,7 @@ def write_data(
     link: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Write the splits ``datasets`` to the new folder ``out``; returns a line about each thing the format cannot store.
+    """Write ``datasets`` by split to the new folder ``out``; returns a line about each thing the format cannot store.
 
     Splits with other names (``valid``, ``train2017``) get the usual names. ``link`` makes hard links to the images
     instead of copies; ``progress(done, total)`` is called after each. Raises ``InputError`` if ``out`` is in use or

@@ -1,6 +1,6 @@
 """A checked data set in memory: one record per image, boxes to train on and a ground truth to evaluate on.
 
-It uses COCO's terms. Every label format is read into COCO's tables first, and the tables are turned into this.
+It uses COCO's terms: every label format is read into COCO's tables, and these become the data set.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cornernet.data.coco_tables import Annotations, few, integers, is_text, read_annotations, read_categories, short
+from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
 from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, image_size, read_image
 
-_OUTSIDE = 1.0  # pixels by which a box may leave its image without being reported: rounding
+_OUTSIDE = 1.0  # pixels by which a box may leave its image without a report: labels are rounded
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +47,7 @@ class ImageRecord:
 
 @dataclass(slots=True, eq=False)
 class CocoDataset:
-    """One split: ``category_ids[label]`` and ``class_names[label]`` say what a label is.
+    """One split: a label has the id ``category_ids[label]`` and the name ``class_names[label]``.
 
     ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, depending on ``format``. ``problems`` has one
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
@@ -60,11 +60,10 @@ class CocoDataset:
     category_ids: tuple[int, ...]
     images: list[ImageRecord]
     problems: list[Problem]
-    _truth: Annotations = field(repr=False)
+    _annotations: Annotations = field(repr=False)
 
     def __str__(self) -> str:
-        """One line about the data set."""
-        counts = f"{len(self.images)} images, {len(self._truth.ids)} boxes, {len(self.class_names)} classes"
+        counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"
         return f"{self.name}: {counts} ({self.format}, {self.json_path})"
 
     @property
@@ -74,19 +73,19 @@ class CocoDataset:
 
     @property
     def skipped_images(self) -> int:
-        """How many images were left out, with whatever boxes they have."""
+        """How many images were left out, with all their boxes."""
         return sum(problem.outcome == "image left out" for problem in self.problems)
 
     def require_boxes(self) -> None:
         """Raise ``InputError`` if no image has a box to learn from."""
-        if bool(self._truth.crowd.all()):
+        if bool(self._annotations.crowd.all()):
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
 
     def without(self, image_ids: AbstractSet[int], annotation_ids: AbstractSet[int]) -> CocoDataset:
         """The data set without these images (and their boxes) and without these boxes."""
-        truth = self._truth
-        gone = np.isin(truth.ids, list(annotation_ids)) | np.isin(truth.image_ids, list(image_ids))
+        annotations = self._annotations
+        gone = np.isin(annotations.ids, list(annotation_ids)) | np.isin(annotations.image_ids, list(image_ids))
         images = [image for image in self.images if image.id not in image_ids]
         for i, image in enumerate(images):
             if not annotation_ids.isdisjoint(image.annotation_ids.tolist()):
@@ -94,17 +93,17 @@ class CocoDataset:
                 boxes, labels, crowd = image.boxes[keep], image.labels[keep], image.crowd[keep]
                 ids = image.annotation_ids[keep]
                 images[i] = replace(image, boxes=boxes, labels=labels, crowd=crowd, annotation_ids=ids)
-        return replace(self, images=images, _truth=truth.take(~gone))
+        return replace(self, images=images, _annotations=annotations.take(~gone))
 
     def coco_dict(self) -> dict[str, Any]:
-        """Ground truth for faster-coco-eval: boxes as the file has them (not clipped), its areas and crowd flags.
+        """Ground truth for faster-coco-eval, without boxes that were left out: the file's boxes, areas and crowd flags.
 
-        It has no segmentations and no boxes that were left out. The evaluator takes annotation id 0 for "unmatched":
-        if the file uses it, annotations are renumbered from 1.
+        Boxes are not clipped, and there are no segmentations. For the evaluator annotation id 0 means "unmatched": if
+        the file uses it, annotations are numbered from 1.
         """
-        truth = self._truth
-        ids = np.arange(1, len(truth.ids) + 1) if 0 in truth.ids else truth.ids
-        columns = (ids, truth.image_ids, truth.category_ids, truth.boxes, truth.areas, truth.crowd.astype(np.int64))
+        table = self._annotations
+        ids = np.arange(1, len(table.ids) + 1) if 0 in table.ids else table.ids
+        columns = (ids, table.image_ids, table.category_ids, table.boxes, table.areas, table.crowd.astype(np.int64))
         keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
         return {
             "images": [
@@ -121,19 +120,15 @@ class CocoDataset:
 
 
 def build_dataset(
-    tables: Tables,
-    *,
-    strict: bool = False,
-    class_names: Sequence[str] | None = None,
-    check_files: bool = False,
+    tables: Tables, *, strict: bool = False, class_names: Sequence[str] | None = None, check_files: bool = False
 ) -> CocoDataset:
     """The checked data set of a split's tables: images in their order, categories in the order of their ids.
 
-    A box is left out if it has not four finite numbers, has no area, lies outside its image, or is of an unknown image
-    or class; a box that leaves its image by more than a pixel is clipped. ``check_files`` reads every image's header
-    and leaves out images that are missing, unreadable or of another size than the labels say. ``problems`` lists all
-    this; with ``strict`` it raises ``InputError`` instead. ``class_names`` (of trained weights) must be the split's
-    names; they are then used in that order. Raises ``InputError`` for all other faults, and if no image is left.
+    A box is left out if it is not four finite numbers, has no area, lies outside its image, or has an unknown image or
+    class; a box that leaves its image by more than a pixel is clipped. ``check_files`` reads every image's header and
+    leaves out images that are missing, unreadable or of another size than in the labels. ``problems`` lists all this;
+    with ``strict`` an ``InputError`` is raised instead. ``class_names`` (of trained weights) must be the split's names
+    and give their order. Raises ``InputError`` for all other faults, and if no image is left.
     """
     path = tables.path
     categories = _known_to_weights(tables, class_names)
@@ -144,19 +139,19 @@ def build_dataset(
     if not images:
         seen = few([problem.with_fix() for problem in problems])
         raise InputError(f"none of the {len(records) or len(problems)} images of {tables.name} is usable: {seen}", path)
-    truth, shapeless = read_annotations(path, tables.annotations)
-    tables.annotations.clear()  # the columns have it all, in far less memory
+    annotations, invalid = read_annotations(path, tables.annotations)
+    tables.annotations.clear()  # the columns have the same in far less memory
 
-    rows, has_image = _positions(truth.image_ids, [item["id"] for item in tables.images])
-    labels, has_class = _positions(truth.category_ids, category_ids)
+    rows, has_image = _positions(annotations.image_ids, [item["id"] for item in tables.images])
+    labels, has_class = _positions(annotations.category_ids, category_ids)
     is_kept = has_image & np.array([record is not None for record in records])[rows]
     sizes = np.array([(r.width, r.height) * 2 if r else (1,) * 4 for r in records], np.float64)[rows]
-    corners = np.concatenate([truth.boxes[:, :2], truth.boxes[:, :2] + truth.boxes[:, 2:]], axis=1)
+    corners = np.concatenate([annotations.boxes[:, :2], annotations.boxes[:, :2] + annotations.boxes[:, 2:]], axis=1)
     clipped = np.clip(corners, 0, sizes)
     with np.errstate(invalid="ignore"):
         is_finite = np.all(np.isfinite(corners), axis=1)
-        has_area = np.all(truth.boxes[:, 2:] > 0, axis=1)
-        # As float32, which training uses: there a sliver may lose its width.
+        has_area = np.all(annotations.boxes[:, 2:] > 0, axis=1)
+        # As float32, which training uses: a very narrow box may lose its width there.
         is_inside = np.all(clipped[:, 2:].astype(np.float32) > clipped[:, :2].astype(np.float32), axis=1)
         is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
     is_usable = is_kept & has_class & is_finite & has_area & is_inside
@@ -164,16 +159,14 @@ def build_dataset(
     # Boxes of images that were left out are left out too, without a problem of their own.
     for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out)):
         image = records[rows[i]] if has_image[i] else None
-        box = f"bbox {short(shapeless.get(int(i), truth.boxes[i].tolist()))}"
+        box = f"bbox {short(invalid.get(int(i), annotations.boxes[i].tolist()))}"
         size = f"{image.height}x{image.width}" if image else ""
         fix = "correct or remove it"
         if not has_image[i]:
-            kind, what = "boxes of unknown images", f"image_id {truth.image_ids[i]}, which is not in 'images'"
+            kind, what = "boxes of unknown images", f"image_id {annotations.image_ids[i]}, which is not in 'images'"
         elif not has_class[i]:
-            kind, what = (
-                "boxes of unknown classes",
-                f"category_id {truth.category_ids[i]}, which is not in 'categories'",
-            )
+            category = annotations.category_ids[i]
+            kind, what = "boxes of unknown classes", f"category_id {category}, which is not in 'categories'"
         elif not is_finite[i]:
             kind, what = "boxes that are none", f"{box} is not four finite numbers"
         elif not has_area[i]:
@@ -182,15 +175,15 @@ def build_dataset(
             kind, what = "boxes outside their image", f"{box} lies outside its {size} image"
         else:
             kind, what, fix = "boxes that reach out", f"{box} reaches out of its {size} image", "cut it at the edge"
-        where = tables.place_of(int(truth.ids[i]), image.file_name if image else None)
+        where = tables.place_of(int(annotations.ids[i]), image.file_name if image else None)
         problems.append(Problem(kind, where, what, fix, "clipped" if is_usable[i] else "left out"))
 
-    # Each image's boxes side by side, in the file's order, so that records are views of four arrays.
+    # Each image's boxes become one block, in the file's order, so that records are views of four arrays.
     order = np.flatnonzero(is_usable)
     order = order[np.argsort(rows[order], kind="stable")]
     bounds = np.searchsorted(rows[order], np.arange(len(records) + 1)).tolist()
     boxes, labels = clipped[order].astype(np.float32), labels[order]
-    kept = truth.take(order)
+    kept = annotations.take(order)
     for image, start, end in zip(records, bounds[:-1], bounds[1:], strict=True):
         if image is not None:
             image.boxes, image.labels = boxes[start:end], labels[start:end]
@@ -199,13 +192,12 @@ def build_dataset(
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
         counted = " and ".join(f"{count} {what}" for count, what in counts if count)
-        listed = few([str(problem) for problem in problems])
-        raise InputError(f"{counted}: {listed}", path, "mend them, or load without strict")
+        raise InputError(f"{counted}: {few(list(map(str, problems)))}", path, "correct them, or load without strict")
     return dataset
 
 
 def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Table:
-    """The categories; if the format does not list them, also the weights' classes that no box has."""
+    """The categories; if the format does not list classes, also the weights' classes that no box has."""
     if class_names is None or tables.lists_classes:
         return tables.categories
     names = [str(category["name"]) for category in tables.categories]
@@ -227,29 +219,25 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
             what = f"images[{i}].file_name {name!r} leaves the image folder"
             raise InputError(what, path, f"make it relative to {folder}")
-        if not is_text(name):
-            what, fix = "its name is not UTF-8", "rename it"
-            problems.append(Problem("unusable images", str(folder / name), what, fix, "image left out"))
-            records.append(None)
-            continue
         size: Any = (item.get("height"), item.get("width"))
         if None not in size and not all(type(side) is int and side > 0 for side in size):
             sides = " and ".join(map(short, size))
             raise InputError(f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path)
         try:
+            if NOT_UTF8.search(name):
+                raise InputError("its name is not UTF-8", folder / name, "rename it")
             if None in size:
                 size = image_size(folder / name)
             elif check_files and image_size(folder / name) != size:
-                # The labels may be those of the unrotated image: reading checks that, and raises otherwise.
+                # The labels may be those of the unrotated image: reading checks that, and raises if not.
                 read_image(folder / name, size=size)
         except InputError as error:
             problems.append(unusable_image(folder / name, error))
             records.append(None)
             continue
-        height, width = size
-        empty = np.zeros(0, np.int64)
-        boxes = np.zeros((0, 4), np.float32)
-        records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, empty.astype(bool), empty))
+        (height, width), empty = size, np.zeros(0, np.int64)
+        boxes, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
+        records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
     return records, problems
 
 

@@ -1,4 +1,4 @@
-"""Finds out which label format a data set is in, and reads its splits."""
+"""Finds a data set's label format, and reads its splits."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _ORDER = ("train", "val", "test")
 
 
 class LabelFolder(Protocol):
-    """A data set in one format; ``title`` says which, and the file by which it was recognised.
+    """A data set in one format; ``title`` has its name and the file that shows it.
 
-    ``root`` is its folder, or the COCO file that was named: then other files beside it are not part of the data set.
+    ``root`` is its folder, or the COCO file that the user named: then other files are not part of the data set.
     """
 
     format: Format
@@ -49,8 +49,8 @@ class LabelFolder(Protocol):
 def find_data(path: str | os.PathLike[str], format: Format | None = None, *, option: str = "--format") -> LabelFolder:
     """The data set in a folder, or the one that a COCO JSON or a YOLO YAML file describes.
 
-    Raises ``InputError`` if there is none, or if there are several formats and ``format`` is not given; ``option`` is
-    the command's name of it.
+    Raises ``InputError`` if there is none, or if there are several formats and no ``format`` is given; ``option`` is
+    the flag for it.
     """
     place = Path(path)
     try:
@@ -77,7 +77,7 @@ def _found(place: Path, format: Format | None) -> list[LabelFolder]:
 
 
 def _hint(place: Path, format: Format | None) -> str:
-    """What the user may have meant, "" if nothing is found."""
+    """What the user may have meant, or ""."""
     if not place.is_dir():
         return ""
     for folder in sorted(path for path in place.iterdir() if path.is_dir()):
@@ -90,13 +90,13 @@ def _hint(place: Path, format: Format | None) -> str:
 
 
 def split_names(labels: LabelFolder) -> list[str]:
-    """The splits of a data set, train first; without VOC's ``trainval``, which repeats train and val."""
+    """The splits of a data set, train first, without VOC's ``trainval``, which repeats train and val."""
     names = [name for name in labels.splits if name != "trainval" or "train" not in labels.splits]
     return sorted(names, key=lambda name: (_ORDER.index(plain_name(name)) if plain_name(name) in _ORDER else 9, name))
 
 
 def plain_name(split: str) -> str:
-    """``train``, ``val`` or ``test`` for a split that has another name for one of them, else its own name."""
+    """The usual name of a split: ``val`` for ``valid``, ``train`` for ``train2017``; other names stay."""
     name = split.removesuffix("2017")
     return next((plain for plain, others in _OTHER_NAMES.items() if name in others), name)
 
@@ -116,18 +116,17 @@ def load_split(
 ) -> CocoDataset:
     """A split of a data set, checked by `build_dataset` with ``check_files``.
 
-    ``val_share`` divides ``train``, or the only split, into ``val`` and ``train``. An image's part depends on its name
-    alone, not on its folder or format. Raises ``InputError`` for a split that is not there.
+    ``val_share`` divides ``train``, or the only split, into ``val`` and ``train``. Only an image's name decides its
+    part, not its folder or format. Raises ``InputError`` for a split that is not there.
     """
     if val_share is None:
         tables = read_split(labels, _named(labels, split))
     else:
-        whole = _shared(labels, split, val_share)
+        whole = _divided(labels, split, val_share)
         tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
         tables.name = split
         if not tables.images and not tables.problems:
-            what = f"no image falls to {split} with --val_share {val_share:g}"
-            raise InputError(what, labels.root, "choose another")
+            raise InputError(f"no image falls to {split} with --val_share {val_share:g}", labels.root, "choose another")
     return build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
 
 
@@ -140,13 +139,13 @@ def read_split(labels: LabelFolder, split: str, wanted: Wanted = everything) -> 
 
 
 def in_val(file_name: str, val_share: float) -> bool:
-    """Whether an image belongs to ``val``: decided by a hash of its name without folders."""
+    """Whether an image belongs to ``val``: a hash of its name without folders decides."""
     digest = hashlib.sha256(os.fsencode(os.path.basename(file_name))).digest()
     return int.from_bytes(digest[:8], "big") < val_share * 2**64
 
 
 def _named(labels: LabelFolder, split: str) -> str:
-    """The split of that name, or of a usual other name for it."""
+    """The name that the data set has for ``split``."""
     for name in (split, f"{split}2017", *_OTHER_NAMES.get(split, ())):
         if name in labels.splits:
             return name
@@ -157,13 +156,13 @@ def _named(labels: LabelFolder, split: str) -> str:
     raise InputError(what, labels.root, fix)
 
 
-def _shared(labels: LabelFolder, split: str, val_share: float) -> str:
-    """The split of which a share becomes ``val``."""
+def _divided(labels: LabelFolder, split: str, val_share: float) -> str:
+    """The name of the split that ``val_share`` divides."""
     if not 0 < val_share < 1:
         raise InputError("give a share between 0 and 1, such as 0.1", f"--val_share {val_share:g}")
     if split not in ("train", "val"):
-        what = f"makes the splits train and val, not {split!r}"
-        raise InputError(what, "--val_share", "leave it out, or choose one of them")
+        fix = "leave it out, or choose one of them"
+        raise InputError(f"makes the splits train and val, not {split!r}", "--val_share", fix)
     if has_val(labels):
         raise InputError(f"{labels.root} has a val split already", "--val_share", "leave it out")
     return labels.splits[0] if len(labels.splits) == 1 else _named(labels, "train")

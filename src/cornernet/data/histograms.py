@@ -1,7 +1,8 @@
-"""How a data set's boxes are spread over sizes, shapes and classes: as text, and as a picture."""
+"""Histograms of a data set's box sizes, shapes and classes: as text, and as a picture."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ _TEXT, _BAR = 16, 240  # pixels: height of the text, length of the longest bar
 
 
 class Histogram(NamedTuple):
-    """Counts under a title, a row each; ``more`` says what is not shown."""
+    """Rows of a name and its count, under a title; ``more`` says what is not shown."""
 
     title: str
     rows: list[tuple[str, int]]
@@ -34,18 +35,16 @@ def histograms(datasets: Iterable[CocoDataset]) -> list[Histogram]:
     datasets = list(datasets)
     boxes = np.concatenate([image.boxes for dataset in datasets for image in dataset.images] or [np.zeros((0, 4))])
     width, height = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64).T
-    counts = dict.fromkeys((name for dataset in datasets for name in dataset.class_names), 0)
+    counts = Counter({name: 0 for dataset in datasets for name in dataset.class_names})
     for dataset in datasets:
         for image in dataset.images:
-            for label in image.labels.tolist():
-                counts[dataset.class_names[label]] += 1
-    classes = sorted(counts.items(), key=lambda item: -item[1])
+            counts.update(dataset.class_names[label] for label in image.labels.tolist())
+    classes = counts.most_common()
     others = sum(count for _, count in classes[_SHOWN:])
     more = f"and {len(classes) - _SHOWN} more classes with {others} boxes" if len(classes) > _SHOWN else ""
+    sizes = _counted(np.sqrt(width * height), _SIZES, _SIZE_NAMES)
     return [
-        Histogram(
-            "box size, square root of the area in pixels", _counted(np.sqrt(width * height), _SIZES, _SIZE_NAMES)
-        ),
+        Histogram("box size, square root of the area in pixels", sizes),
         Histogram("aspect ratio, width to height", _counted(width / height, _ASPECTS, _ASPECT_NAMES)),
         Histogram("boxes of each class", classes[:_SHOWN], more),
     ]
@@ -54,9 +53,9 @@ def histograms(datasets: Iterable[CocoDataset]) -> list[Histogram]:
 def as_lines(histogram: Histogram, bar: int = 40) -> list[str]:
     """The histogram for a terminal; its longest bar has ``bar`` characters."""
     rows = [(" ".join(name.split()), count) for name, count in histogram.rows]
-    width = max((len(name) for name, _ in rows), default=0)
-    digits = len(str(max((count for _, count in rows), default=0)))
-    most = max((count for _, count in rows), default=0) or 1
+    width = max(len(name) for name, _ in rows)
+    most = max(1, *(count for _, count in rows))
+    digits = len(str(most))
     bars = [f"  {name:{width}}  {count:{digits}}  {'#' * -(-count * bar // most)}".rstrip() for name, count in rows]
     return [histogram.title, *bars, *([f"  {histogram.more}"] if histogram.more else [])]
 
@@ -80,11 +79,10 @@ def _counted(values: NDArray[np.float64], edges: Sequence[float], names: Sequenc
 def _draw(histogram: Histogram) -> Image:
     line, gap = text_size("X", _TEXT)[1] + 4, _TEXT
     rows = [(shortened(name, _TEXT, _BAR), count) for name, count in histogram.rows]
-    name_width = max((text_size(name, _TEXT)[0] for name, _ in rows), default=0)
-    most = max((count for _, count in rows), default=0) or 1
-    width = max(
-        name_width + _BAR + text_size(str(most), _TEXT)[0] + 4 * gap, text_size(histogram.title, _TEXT)[0] + 2 * gap
-    )
+    name_width = max(text_size(name, _TEXT)[0] for name, _ in rows)
+    most = max(1, *(count for _, count in rows))
+    width = name_width + _BAR + text_size(str(most), _TEXT)[0] + 4 * gap
+    width = max(width, text_size(histogram.title, _TEXT)[0] + 2 * gap)
     panel = np.full(((len(rows) + 3) * line, width, 3), _PAPER, np.uint8)
     draw_text(panel, histogram.title, gap, line // 2, _TEXT, _INK)
     for i, (name, count) in enumerate(rows):

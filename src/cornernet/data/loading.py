@@ -1,4 +1,4 @@
-"""Training batches: (seed, epoch, index) decide every sample, so that a run can be repeated and resumed."""
+"""Training batches: (seed, epoch, index) decide every sample, so that a training can be repeated and resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cornernet.hardware import usable_cores
 from cornernet.media.images import shrink
 from cornernet.model.targets import OccupiedMaps, find_occupied_maps
 
-_GRACE = 300  # seconds that a worker outlives SIGTERM: time to save the training's state
+_GRACE = 300  # seconds that a worker goes on after SIGTERM: time to save the training's state
 
 
 class Batch(NamedTuple):
@@ -38,14 +38,14 @@ class Batch(NamedTuple):
 class TrainingImages(Dataset[Any]):
     """Augmented samples; the key is (epoch, index). Crowd boxes are left out.
 
-    For an image that cannot be used the sample is the ``InputError`` itself: so it crosses processes unchanged.
+    The sample of an image that cannot be used is its ``InputError``, which workers can send to the training process.
     """
 
     def __init__(self, dataset: CocoDataset, recipe: Recipe) -> None:
         self.images, self.recipe = dataset.images, recipe
         self.fill = recipe.preprocessing.fill_rgb
-        # glibc keeps freed memory for later only up to the largest size that was freed before. Without this it fetches
-        # an image's memory from the system again and again, page by page. Workers inherit what it has learnt.
+        # glibc keeps freed memory only up to the largest size that was freed before. Without this line it requests each
+        # image's memory from the system again, page by page. Workers inherit this size.
         np.empty(31 * 2**20, np.uint8)
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class TrainingImages(Dataset[Any]):
 
 
 def collate(samples: list[Any]) -> Batch | InputError:
-    """A batch of samples of one size; if there is an error among the samples, the first error."""
+    """A batch of samples of one size, or the first error among the samples."""
     for sample in samples:
         if isinstance(sample, InputError):
             return sample
@@ -83,10 +83,10 @@ def collate(samples: list[Any]) -> Batch | InputError:
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) in an order drawn from (seed, epoch); an incomplete last batch is left out.
+    """Batches of (epoch, index) in a random order by (seed, epoch); an incomplete last batch is left out.
 
-    After resuming, the first ``start`` batches of the current epoch are skipped. With several processes each takes
-    every ``world``-th image, beginning with image ``rank``.
+    After resuming, the first ``start`` batches of the current epoch are skipped. Each of ``world`` processes takes
+    every ``world``-th image, from image ``rank`` on.
     """
 
     def __init__(self, images: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
@@ -111,7 +111,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 class TrainingLoader:
-    """Batches of an epoch; its position can be saved and restored to the batch.
+    """Batches of an epoch; its position, exact to the batch, can be saved and restored.
 
     ``recipe.workers`` processes prepare them, at most one per core. Iterating raises ``InputError`` if an image of the
     batch cannot be used.
@@ -120,7 +120,7 @@ class TrainingLoader:
     def __init__(self, dataset: CocoDataset, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.progress = {"epoch": 0, "batches": 0}
         self.sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
-        workers = min(recipe.workers, max(1, int(usable_cores())))  # more would be in each other's way
+        workers = min(recipe.workers, max(1, int(usable_cores())))  # more would slow each other down
         self._loader = DataLoader(
             TrainingImages(dataset, recipe),
             batch_sampler=self.sampler,
@@ -137,8 +137,8 @@ class TrainingLoader:
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._loader:
             if isinstance(batch, InputError):
-                # A copy: an error that lies in the frame it is raised from is a cycle, and workers freed with a cycle
-                # take five seconds to stop.
+                # A copy: an error that is a local variable of its own traceback is a reference cycle, and workers that
+                # are freed with a cycle take five seconds to stop.
                 raise batch.at(batch.where) from batch
             yield batch
 
@@ -148,22 +148,22 @@ class TrainingLoader:
         if iterator is not None:
             iterator._shutdown_workers()
             for worker in iterator._workers:
-                worker.kill()  # one that is stuck: SIGTERM does not end it at once
+                worker.kill()  # SIGTERM does not end a worker at once
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and the number of its batches that were trained on; the training loop sets ``progress``."""
+        """The epoch and the number of its batches that are done; the training loop sets ``progress``."""
         return dict(self.progress)
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue after ``state``; if its epoch is complete, with the next epoch."""
-        over = state["batches"] >= len(self.sampler)
-        self.sampler.epoch = state["epoch"] + over
-        self.sampler.start = 0 if over else state["batches"]
+        is_complete = state["batches"] >= len(self.sampler)
+        self.sampler.epoch = state["epoch"] + is_complete
+        self.sampler.start = 0 if is_complete else state["batches"]
         self.progress = dict(state)
 
 
 def _start_worker(_: int) -> None:
-    cv2.setNumThreads(0)  # one thread a worker; the loader sees to torch's
-    # Both may reach the whole group: the training process decides when to stop, and ends its workers (`close`).
+    cv2.setNumThreads(0)  # one thread per worker; the loader does the same for torch
+    # Both signals may reach all processes: the training process decides when to stop, and ends its workers (`close`).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE))

@@ -1,17 +1,17 @@
-"""`shapes`: a data set drawn by code from a seed, so that training and tests need no download.
+"""`shapes`: a data set that is drawn from a seed, so that training and tests need no download.
 
-A scene is a 320 x 320 RGB picture with 3 to 12 objects of ten classes on a cluttered, textured background.
+A scene is a 320 x 320 RGB picture with 3 to 12 objects of ten classes on a textured background.
 
-- Classes are uniform and told apart by form alone: fills, outlines and colours are drawn without regard to the class,
-  from one palette a scene that the background takes its colours from too. Of the box corners of `triangle`, `box` and
-  `hourglass`, 28%, 10% and 10% lie on the object; of the other seven classes' below 1%: what corner pooling is for.
+- All classes are equally likely, and only the form shows the class: fills, outlines and colours do not depend on it,
+  and objects and background have the same palette. Of the box corners of `triangle`, `box` and `hourglass`, 28%, 10%
+  and 10% lie on the object; of those of the other seven classes below 1%. Corner pooling is made for this.
 - The longest side is log-uniform over 12..220 px, the aspect ratio log-uniform over 1:4..4:1 as far as the shorter
-  side stays at 12 px or more. An object for which the scene has no room is shrunk by steps of 0.75.
-- Drawn so (600 scenes, seed 3): 7.5 objects a scene, median longest side 54 px, each sixth of the log-size range holds
-  16% to 18% of the objects, 49% of the boxes meet another's box, 17% of the objects are partly covered, and by COCO's
+  side stays at 12 px or more. An object that finds no place in the scene shrinks in steps of 0.75.
+- 600 scenes of seed 3 have 7.5 objects each and a median longest side of 54 px; each sixth of the log-size range has
+  16% to 18% of the objects, 49% of the boxes overlap another box, 17% of the objects are partly covered, and by COCO's
   areas 44% are small, 39% medium and 17% large.
-- Later objects cover earlier ones, within limits: at least 65% of every object stays visible, and covering moves no
-  side of its box by more than 2 px or 4% of the box's width (height), whichever is more.
+- Later objects may cover earlier ones, but at least 65% of every object stays visible, and no side of its box moves by
+  more than 2 px or 4% of the box's width (height), whichever is more.
 - A box is the tight box of the object's visible pixels (coverage of half a pixel or more), in continuous coordinates:
   x1 is the first visible column, x2 the last one plus 1.
 
@@ -40,7 +40,7 @@ _MIN_SIDE, _MAX_SIDE = 12, 220
 _MAX_ASPECT = 4.0
 _MIN_VISIBLE = 0.65
 _SUPERSAMPLE = 4
-_APART_SHARE = 0.35  # objects for which a place clear of all boxes before is looked for
+_APART_SHARE = 0.35  # of the objects try to find a place that overlaps no earlier box
 _CONTRAST = 70.0  # RGB distance to all but the most similar 15% of the pixels around
 _GAUSSIAN = np.array([NormalDist().inv_cdf((level + 0.5) / 256) for level in range(256)])
 # OKLab to linear sRGB, https://bottosson.github.io/posts/oklab/
@@ -60,18 +60,15 @@ Mask = NDArray[np.bool_]
 Field = NDArray[np.float32]
 Points = NDArray[np.float64]  # (points, 2), x y
 Colours = NDArray[np.float64]  # (colours, 3), RGB 0..255
-Planes = Sequence[Any]  # red, green, blue: each a Field or a number
+Channels = Sequence[Any]  # red, green, blue: each a Field or a number
 
 
 class Scene(NamedTuple):
-    """One drawn scene.
+    """One drawn scene."""
 
-    image: uint8 (320, 320, 3), RGB. boxes: float32 (N, 4), x1 y1 x2 y2 in pixels. labels: int64 (N,) into CLASS_NAMES.
-    """
-
-    image: Image
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    image: Image  # (320, 320, 3), RGB
+    boxes: NDArray[np.float32]  # (N, 4), x1 y1 x2 y2 in pixels
+    labels: NDArray[np.int64]  # (N,), into CLASS_NAMES
 
 
 class _Object(NamedTuple):
@@ -81,9 +78,9 @@ class _Object(NamedTuple):
 
 
 def scene_seed(split: str, seed: int, index: int) -> tuple[int, ...]:
-    """The seed of scene `index` of a split ("train" or "val"): no two (split, seed, index) share one.
+    """The seed of scene `index` of a split ("train" or "val"); every (split, seed, index) has its own.
 
-    Raises ValueError for another split, or where seed or index is outside 0..2**32 - 1.
+    Raises ValueError for another split, and for a seed or index outside 0..2**32 - 1.
     """
     if split not in ("train", "val"):
         raise ValueError(f'split must be "train" or "val", not {split!r}')
@@ -94,7 +91,7 @@ def scene_seed(split: str, seed: int, index: int) -> tuple[int, ...]:
 
 
 def draw_scene(seed: int | Sequence[int]) -> Scene:
-    """Draws the scene of a seed (a non-negative integer or several, as numpy's SeedSequence takes them)."""
+    """Draws the scene of a seed (one or several non-negative integers, as for numpy's SeedSequence)."""
     return _compose(seed)[0]
 
 
@@ -105,7 +102,7 @@ def write_shapes(
 
     Files: out/train/000000.png, out/val/000000.png, ..., out/annotations/instances_train.json and instances_val.json.
     Category ids are label + 1, an annotation's area is its box's area in square pixels. `progress(done, total)` is
-    called after each scene. Raises InputError where `out` is in use or cannot be written, or a number is out of range.
+    called after each scene. Raises InputError if `out` is in use or cannot be written, or a number is out of range.
     """
     if train < 0 or val < 0:
         raise InputError(f"cannot write {train} train and {val} val scenes", fix="give counts of 0 or more")
@@ -129,12 +126,11 @@ def write_shapes(
             if progress is not None:
                 progress(done, len(jobs))
         for split, instances in content.items():
-            text = json.dumps(instances)
-            (new / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
+            (new / "annotations" / f"instances_{split}.json").write_text(json.dumps(instances))
 
 
 def _add_to_coco(content: dict[str, Any], scene: Scene, index: int) -> None:
-    # Ids start at 1: COCO's own evaluation takes annotation id 0 for "no match".
+    # Ids start at 1: in COCO's own evaluation the annotation id 0 means "no match".
     content["images"].append({"id": index + 1, "file_name": f"{index:06d}.png", "width": SIZE, "height": SIZE})
     for (x1, y1, x2, y2), label in zip(scene.boxes.tolist(), scene.labels.tolist(), strict=True):
         ids = {"id": len(content["annotations"]) + 1, "image_id": index + 1, "category_id": label + 1}
@@ -143,14 +139,14 @@ def _add_to_coco(content: dict[str, Any], scene: Scene, index: int) -> None:
 
 
 def _compose(seed: int | Sequence[int]) -> tuple[Scene, NDArray[np.int8], list[_Object]]:
-    """The scene, the map of which object is visible at each pixel (-1: background), and the objects uncovered."""
+    """The scene, the index of the visible object at each pixel (-1: background), and the objects."""
     rng = np.random.Generator(np.random.PCG64(seed))
     palette = _palette(rng, 256)
     image = _background(rng, palette)
     owner = np.full((SIZE, SIZE), -1, np.int8)
     objects: list[_Object] = []
     sides = [_draw_sides(rng) for _ in range(rng.integers(3, 13))]
-    # Large ones first: a small object behind a large one would be lost.
+    # Large ones first: a small object behind a large one would be invisible.
     for width, height in sorted(sides, key=lambda side: -side[0] * side[1]):
         label = int(rng.integers(len(CLASS_NAMES)))
         apart = bool(rng.random() < _APART_SHARE)
@@ -201,23 +197,23 @@ def _find_place(
     for attempt in range(24):
         x, y = int(rng.integers(SIZE - cols + 1)), int(rng.integers(SIZE - rows + 1))
         box = (x, y, x + cols, y + rows)
-        if apart and attempt < 16 and any(_meet(box, item.box) for item in objects):
+        if apart and attempt < 16 and any(_overlap(box, item.box) for item in objects):
             continue
-        under = owner[y : y + rows, x : x + cols]
-        before = under[solid]
+        window = owner[y : y + rows, x : x + cols]
+        before = window[solid]
         covered = [index for index in np.unique(before).tolist() if index >= 0]
-        under[solid] = len(objects)
-        if all(_still_whole(owner, index, objects[index]) for index in covered):
+        window[solid] = len(objects)
+        if all(_is_visible_enough(owner, index, objects[index]) for index in covered):
             return x, y
-        under[solid] = before
+        window[solid] = before
     return None
 
 
-def _meet(a: Sequence[int], b: Sequence[int]) -> bool:
+def _overlap(a: Sequence[int], b: Sequence[int]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _still_whole(owner: NDArray[np.int8], index: int, item: _Object) -> bool:
+def _is_visible_enough(owner: NDArray[np.int8], index: int, item: _Object) -> bool:
     pixels, box = _visible(owner, index, item.box)
     if pixels < _MIN_VISIBLE * item.pixels or min(box[2] - box[0], box[3] - box[1]) < _MIN_SIDE:
         return False
@@ -231,7 +227,7 @@ def _circle(radius: float = 1.0, centre: float = 0.0, start: float = 0.0, end: f
 
 
 def _form(rng: np.random.Generator, name: str) -> list[Points]:
-    """Outlines of one form, (points, 2) each, filled by the even-odd rule; scale and place do not matter."""
+    """Outlines of one form, (points, 2) each, for filling by the even-odd rule; scale and place do not matter."""
     quarter = rng.integers(4) * math.pi / 2
     tilt = rng.uniform(-0.22, 0.22)
     turn = quarter + tilt
@@ -251,9 +247,8 @@ def _form(rng: np.random.Generator, name: str) -> list[Points]:
         radius, shift = 0.82, rng.uniform(0.42, 0.55)
         x = (1 - radius**2 + shift**2) / (2 * shift)  # where the two circles meet
         outer, inner = math.acos(x), math.acos((x - shift) / radius)
-        points = np.concatenate(
-            [_circle(1, 0, outer, 2 * math.pi - outer), _circle(radius, shift, -inner, inner - 2 * math.pi)]
-        )
+        inside = _circle(radius, shift, -inner, inner - 2 * math.pi)
+        points = np.concatenate([_circle(1, 0, outer, 2 * math.pi - outer), inside])
     elif name == "triangle":
         points = np.array([(rng.uniform(-0.35, 0.35), -1), (1, 1), (-1, 1)])
     elif name == "heart":
@@ -276,22 +271,21 @@ def _form(rng: np.random.Generator, name: str) -> list[Points]:
 def _draw_mask(rng: np.random.Generator, label: int, width: float, height: float) -> Field:
     """Coverage 0..1 of an object in its own tight box, (rows, columns)."""
     outlines = _form(rng, CLASS_NAMES[label])
-    every = np.concatenate(outlines)
-    low, span = every.min(axis=0), np.ptp(every, axis=0)
-    want = np.array([round(width), round(height)])
-    size = want
+    points = np.concatenate(outlines)
+    low, span = points.min(axis=0), np.ptp(points, axis=0)
+    wanted = np.array([round(width), round(height)])
+    size = wanted
     while True:
         scale = size * _SUPERSAMPLE
-        contours = [np.rint((points - low) / span * scale * 16 - 8).astype(np.int32) for points in outlines]
+        contours = [np.rint((outline - low) / span * scale * 16 - 8).astype(np.int32) for outline in outlines]
         canvas = np.zeros((int(scale[1]), int(scale[0])), np.uint8)
         cv2.fillPoly(canvas, contours, 255, shift=4)
         coverage = cv2.resize(canvas, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
         x1, y1, x2, y2 = _tight(coverage >= 128)
-        got = np.array([x2 - x1, y2 - y1])
-        # Tips thinner than half a pixel do not count, so the form is drawn larger by what they lose.
-        if (got >= want).all():
+        missing = np.maximum(wanted - [x2 - x1, y2 - y1], 0)
+        if not missing.any():
             break
-        size = size + np.maximum(want - got, 0)
+        size = size + missing  # tips thinner than half a pixel do not count
     return coverage[y1:y2, x1:x2].astype(np.float32) / np.float32(255)
 
 
@@ -306,12 +300,12 @@ def _waves(rng: np.random.Generator, rows: int, cols: int, period: float) -> Fie
     angle, phase = rng.uniform(0, math.pi), rng.uniform(0, 2 * math.pi)
     x = np.arange(cols) * (2 * math.pi / period * math.cos(angle))
     y = np.arange(rows) * (2 * math.pi / period * math.sin(angle)) + phase
-    # sin(x + y) by the sum rule: the sines of two vectors are cheaper than those of a plane.
+    # sin(x + y) by the sum rule: the sines of two vectors take less time than those of a matrix.
     return (0.5 + 0.5 * (np.outer(np.sin(y), np.cos(x)) + np.outer(np.cos(y), np.sin(x)))).astype(np.float32)
 
 
 def _palette(rng: np.random.Generator, count: int) -> Colours:
-    """A scene's RGB colours 0..255, (count, 3): uniform in OKLCh lightness, of three hues that go together."""
+    """A scene's RGB colours 0..255, (count, 3): uniform in OKLCh lightness, of three matching hues."""
     hues = rng.uniform(0, 2 * math.pi) + np.array([0.0, rng.uniform(1.2, 2.4), rng.uniform(2.8, 3.6)])
     hue = hues[rng.integers(3, size=count)] + rng.normal(0, 0.35, count)
     light, chroma = rng.uniform(0.3, 0.95, count), rng.uniform(0.02, 0.16, count)
@@ -324,29 +318,29 @@ def _pick(rng: np.random.Generator, palette: Colours, count: int) -> Colours:
     return palette[rng.integers(len(palette), size=count)]
 
 
-def _blend(planes: Planes, others: Planes, weight: Field) -> Planes:
-    """Each of three planes (or constants) towards the other by a weight 0..1; plane by plane is numpy's fast way."""
-    return [plane + (other - plane) * weight for plane, other in zip(planes, others, strict=True)]
+def _blend(first: Channels, second: Channels, weight: Field) -> Channels:
+    """``first`` with weight 0, ``second`` with weight 1; one channel after another is fast in numpy."""
+    return [a + (b - a) * weight for a, b in zip(first, second, strict=True)]
 
 
-def _merge(planes: Planes) -> Image:
-    return cv2.convertScaleAbs(cv2.merge(planes)).astype(np.uint8, copy=False)  # rounds and saturates in one pass
+def _merge(channels: Channels) -> Image:
+    return cv2.convertScaleAbs(cv2.merge(channels)).astype(np.uint8, copy=False)  # rounds and clips in one pass
 
 
 def _background(rng: np.random.Generator, palette: Colours) -> Image:
     colours = _pick(rng, palette, 14)
-    # Towards the first colour, so that a scene has a ground on which objects can stand out.
+    # All are near the first colour, so that objects differ from the background.
     near = (colours[0] + (colours - colours[0]) * 0.45).tolist()
-    half = SIZE // 2  # nothing in it is finer than 8 pixels, so half the resolution is enough
+    half = SIZE // 2  # no detail is smaller than 8 pixels, so half the resolution is enough
     octaves = np.zeros((half, half), np.float32)
     for cell, weight in ((48, 0.53), (20, 0.27), (8, 0.13), (3, 0.07)):
         octaves += _noise(rng, half, half, cell) * weight
-    planes = _blend(near[0], near[1], octaves)
-    planes = _blend(planes, near[2], _waves(rng, half, half, rng.uniform(250, 750)) * 0.7)
+    channels = _blend(near[0], near[1], octaves)
+    channels = _blend(channels, near[2], _waves(rng, half, half, rng.uniform(250, 750)) * 0.7)
     patches = np.clip(_noise(rng, half, half, 24) * 3 - 1.5, 0, 0.7)
-    planes = _blend(planes, near[3], patches * _waves(rng, half, half, rng.uniform(4, 15)))
-    planes = _blend(planes, near[4], np.clip(_noise(rng, half, half, 16) * 4 - 2.6, 0, 0.8))
-    image = cv2.resize(_merge(planes), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    channels = _blend(channels, near[3], patches * _waves(rng, half, half, rng.uniform(4, 15)))
+    channels = _blend(channels, near[4], np.clip(_noise(rng, half, half, 16) * 4 - 2.6, 0, 0.8))
+    image = cv2.resize(_merge(channels), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     for ink in near[5:]:
         kind = rng.integers(3)
         for _ in range(rng.integers(2, 5)):
@@ -363,7 +357,7 @@ def _background(rng: np.random.Generator, palette: Colours) -> Image:
 
 
 def _stand_out(candidates: Colours, around: NDArray[np.float32]) -> tuple[list[float], float]:
-    """The first candidate that differs enough from the pixels around, or the one that differs most; how much."""
+    """The first candidate that differs enough from the pixels around, or the one that differs most; the difference."""
     distance = np.sqrt(((candidates[:, None] - around) ** 2).sum(axis=2))
     distance = np.sort(distance, axis=1)[:, int(distance.shape[1] * 0.15)]
     best = int(np.argmax(np.minimum(distance, _CONTRAST)))

@@ -1,4 +1,4 @@
-"""Where a training reads its images from."""
+"""The data set of a training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cornernet.data.formats import Format
 
 @dataclass
 class DataSource:
-    """A folder with a data set and the names of its splits; no validation where ``val_split`` is ``None``.
+    """A folder with a data set and the names of its splits; without ``val_split`` there is no validation.
 
-    ``val_share`` of the images are held back where there is no ``val`` (`load_split`); ``format`` is found by looking.
+    ``val_share`` is that of `load_split`; ``format`` that of `find_data`.
     """
 
     folder: str
@@ -23,7 +23,7 @@ class DataSource:
     format: Format | None = None
 
     def load(self, *, strict: bool = False) -> tuple[CocoDataset, CocoDataset | None]:
-        """The training and the validation split, with the same classes; ``InputError`` where one will not do."""
+        """The training and the validation split, with the same classes; ``InputError`` if one cannot be used."""
         labels = find_data(self.folder, self.format)
         training = self._training(labels, strict)
         if self.val_split is None:

@@ -1,4 +1,4 @@
-"""COCO's three tables, into which every label format is read, and the problems in them."""
+"""COCO's three tables, which the readers of all label formats fill, and the problems in them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from cornernet.media.images import find_images
 
 Table = list[dict[str, Any]]
 Wanted = Callable[[str], bool]  # whether an image of that file name is wanted
-Outcome = Literal["left out", "image left out", "clipped", "mended", "kept"]
+Outcome = Literal["left out", "image left out", "clipped", "fixed", "kept"]
 
 
 def everything(_: str) -> bool:
-    """Every image is wanted."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing in a data set that cannot be used as it is: where it is, what is wrong, how to fix it.
+    """Something in a data set that cannot be used as it is: where it is, what is wrong, how to fix it.
 
-    ``kind`` is a plural noun, by which problems are counted. ``outcome`` is what training or a clean copy does with it.
+    ``kind`` is a plural noun; reports count problems by it. ``outcome`` is what training or a clean copy does with it.
     """
 
     kind: str
@@ -37,23 +36,22 @@ class Problem:
         return _printable(f"{self.where}: {self.what}; {self.outcome}")
 
     def with_fix(self) -> str:
-        """The line that tells how to fix it."""
         return _printable(f"{self.where}: {self.what}; {self.fix}")
 
 
 def _printable(line: str) -> str:
-    """A line that can be printed: names of files in it may have bytes that are not UTF-8, or line breaks."""
+    """The line without line breaks and bytes that are not UTF-8, which file names may have."""
     return line.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
 
 
 def problem_of(error: InputError, kind: str, where: object, outcome: Outcome) -> Problem:
-    """An error as the problem of the file or split ``where``; if the error has another place, ``what`` names that."""
+    """An error as the problem of the file or split ``where``; if the error has another place, ``what`` has it."""
     place = "" if error.where == str(where) else error.where
-    return Problem(kind, str(where), str(InputError(error.what, place)), error.fix or "mend it", outcome)
+    return Problem(kind, str(where), str(InputError(error.what, place)), error.fix or "correct it", outcome)
 
 
 def unusable_image(path: Path, error: InputError) -> Problem:
-    """The problem of an image that cannot be used because it, or its label file ``path``, cannot be read."""
+    """The problem of an image whose file, or label file, ``path`` cannot be read."""
     return problem_of(error, "unusable images", path, "image left out")
 
 
@@ -61,10 +59,10 @@ def unusable_image(path: Path, error: InputError) -> Problem:
 class Tables:
     """One split: ``images``, ``annotations`` and ``categories`` as a COCO file has them, not yet checked.
 
-    ``path`` is the label file or folder that messages name; image file names are relative to ``folder``. ``places``
-    gives the place of each annotation for formats without ids; their annotations are numbered from 1. ``problems`` were
-    found while reading. ``category_entry`` is the format's name of a class's entry, by its index. ``lists_classes`` is
-    false if the classes are only those of the boxes; ``knows_headers`` is true if sizes were read from the images.
+    ``path`` is the label file or folder in messages; image file names are relative to ``folder``. In formats without
+    ids, annotations are numbered from 1 and ``places`` has the place of each. ``problems`` were found while reading.
+    ``category_entry`` names a class's entry by its index in messages. ``lists_classes`` is false if the classes are
+    only those of the boxes; ``knows_headers`` is true if sizes were read from the images.
     """
 
     name: str
@@ -81,10 +79,20 @@ class Tables:
     knows_headers: bool = False
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
-        """The place of an annotation of an image, for messages."""
+        """The place of an annotation in messages."""
         if self.places is not None:
             return self.places[annotation_id - 1]
         return f"{self.path} annotation {annotation_id}" + (f" of {file_name}" if file_name else "")
+
+
+def read_text(file: Path) -> str:
+    """The text of a UTF-8 file. Raises ``InputError`` if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file, "check its permissions") from error
+    except ValueError as error:
+        raise InputError(f"not text ({error})", file, "save it as UTF-8") from error
 
 
 def images_below(folder: Path) -> list[Path]:

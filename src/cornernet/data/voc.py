@@ -1,9 +1,9 @@
-"""Pascal VOC's label files, one XML file an image, read and written.
+"""Reads and writes Pascal VOC's label files, one XML file for each image.
 
-Either VOC's folders, ``Annotations`` and ``JPEGImages`` (or ``annotations`` and ``images``) with the splits' lists in
-``ImageSets/Main``, or XML files beside their images, in one folder or one a split. Boxes are in pixels, fractions
-allowed. ``difficult`` is read as COCO's crowd flag: ignored in training. VOC has no list of classes; a file
-``classes.txt`` beside the folders, a name a line, is taken for one, and written.
+A data set has VOC's folders, ``Annotations`` and ``JPEGImages`` (or ``annotations`` and ``images``) with the splits'
+lists in ``ImageSets/Main``, or XML files beside their images, in one folder or one for each split. Boxes are in pixels,
+with fractions. ``difficult`` is read as COCO's crowd flag: ignored in training. VOC has no list of classes; here it is
+the file ``classes.txt`` beside the folders, with a name on each line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, unusable_image
+from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
 
@@ -25,14 +25,13 @@ _LABELS, _IMAGES = ("Annotations", "annotations"), ("JPEGImages", "images")
 _LISTS = Path("ImageSets") / "Main"
 _CLASSES = "classes.txt"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
-_CHALLENGE = re.compile(r"The VOC20\d\d Database")  # its pixels are counted from 1
+_CHALLENGE = re.compile(r"The VOC20\d\d Database")  # its pixels are numbered from 1
 _ONE_CLASS = re.compile(r".+\s(-1|0|1)\s*")  # a line of the challenge's lists of one class
 _NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
-_NO_CONTROL, _RENAME = "VOC's files hold no control characters", "rename it, or choose another format"
 
 
 class _Part(NamedTuple):
-    """Where a split's label files and images lie, and the list of their names if there is one."""
+    """The folders of a split's label files and images, and the list of their names if there is one."""
 
     labels: Path
     images: Path
@@ -41,7 +40,7 @@ class _Part(NamedTuple):
 
 class _Object(NamedTuple):
     name: str | None
-    bbox: list[float] | list[str | None]  # x y width height, or the four texts where they are no numbers
+    bbox: list[float] | list[str | None]  # x y width height, or the four texts if they are no numbers
     is_difficult: bool
 
 
@@ -92,7 +91,7 @@ class VocFolder:
         for folder in dict.fromkeys(part.images for part in self.parts.values()):
             for image in images_below(folder):
                 if image not in with_labels:
-                    what, fix = "an image that no label file is for", "label it, or remove it"
+                    what, fix = "an image without a label file", "label it, or remove it"
                     problems.append(Problem("images without labels", str(image), what, fix, "image left out"))
         used = {label.file for label in labels}
         for folder in dict.fromkeys(part.labels for part in self.parts.values()):
@@ -105,12 +104,11 @@ class VocFolder:
     def _class_names(self) -> tuple[list[str], bool]:
         """The class names, and whether a file lists them; if not, they are those of all splits' boxes, sorted."""
         if (file := self.root / _CLASSES).is_file():
-            return list(dict.fromkeys(line for line in _text(file).split("\n") if line)), True
+            return list(dict.fromkeys(line for line in read_text(file).split("\n") if line)), True
         labels = [label for split in self.splits for label in self._read(split)]
         names = sorted({item.name for label in labels for item in label.objects if item.name})
         if not names:
-            problems = [label.problem.with_fix() for label in labels if label.problem]
-            fix = problems[0] if problems else "label some"
+            fix = next((label.problem.with_fix() for label in labels if label.problem), "label some")
             raise InputError(f"no object in any of its {len(labels)} label files", self.root, fix)
         return names, False
 
@@ -152,12 +150,12 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
     ``difficult``. All splits share one folder, so an image whose name is taken gets another name.
     """
     names = all_classes(datasets.values())
-    for name in names:
+    places = {name: f"class {name!r}" for name in names}
+    places |= {record.file_name: f"image {str(record.path)!r}" for data in datasets.values() for record in data.images}
+    for name, place_of_name in places.items():
         if _NOT_IN_XML.search(name):
-            raise InputError(_NO_CONTROL, f"class {name!r}", _RENAME)
-    for record in (record for dataset in datasets.values() for record in dataset.images):
-        if _NOT_IN_XML.search(record.file_name):
-            raise InputError(_NO_CONTROL, f"image {str(record.path)!r}", _RENAME)
+            fix = "rename it, or choose another format"
+            raise InputError("VOC's files hold no control characters", place_of_name, fix)
     taken: set[str] = set()
     renamed = 0
     for split, dataset in datasets.items():
@@ -200,8 +198,9 @@ def _add(tables: Tables, label: _Label, ids: Mapping[str, int]) -> None:
     for number, item in enumerate(label.objects, start=1):
         where = f"{label.file} object {number}"
         if item.name is None or item.name not in ids:
-            what = f"class {item.name!r} is not in {_CLASSES}" if item.name else "has no name"
-            fix = "correct the name, or add it there" if item.name else "name it, or remove it"
+            what, fix = "has no name", "name it, or remove it"
+            if item.name:
+                what, fix = f"class {item.name!r} is not in {_CLASSES}", "correct the name, or add it there"
             tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             continue
         annotation = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": ids[item.name]}
@@ -209,24 +208,23 @@ def _add(tables: Tables, label: _Label, ids: Mapping[str, int]) -> None:
         tables.places.append(where)
 
 
-def _read_label(file: Path, stem: str, folder: Path, named_so: Sequence[Path]) -> _Label:
-    """A label file. Its image has the file's own stem; if none or several have it, the image is the one it names."""
-    image = named_so[0] if named_so else folder / f"{stem}.jpg"
+def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> _Label:
+    """A label file. Its image is the only one of ``images``, which have the file's stem, or the one that it names."""
+    image = images[0] if images else folder / f"{stem}.jpg"
     try:
         content = ElementTree.fromstring(file.read_bytes())
     except OSError as error:
         fix = "export it again, or take it off the list"
         problem = InputError(f"cannot be read ({error.strerror})", file, fix)
         return _Label(file, image, problem=unusable_image(file, problem))
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or in no known encoding
-        problem = InputError(f"not XML: {error}", file, "mend it or export it again")
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or an unknown encoding
+        problem = InputError(f"not XML: {error}", file, "correct it or export it again")
         return _Label(file, image, problem=unusable_image(file, problem))
     file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
     if file_name.strip("."):
         named = [(folder / stem).with_name(file_name), folder / file_name]
-        image = next((path for path in named if path in named_so or (not named_so and os.path.isfile(path))), image)
-        if not named_so and not os.path.isfile(image):
-            image = named[0]
+        missing = image if images or os.path.isfile(image) else named[0]
+        image = next((path for path in named if path in images or (not images and os.path.isfile(path))), missing)
     height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))
@@ -246,7 +244,7 @@ def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
 
 
 def _name(text: str | None) -> str | None:
-    """A name without the line breaks of a pretty-printer around it; other spaces may belong to the name."""
+    """A name without line breaks around it, which formatters add; other spaces may belong to the name."""
     return text.strip() if text and "\n" in text else text
 
 
@@ -260,12 +258,12 @@ def _number(text: str | None) -> float | None:
 
 
 def _stems(part: _Part) -> Iterator[str]:
-    """The names of a split's label files without their ending, with their folders."""
+    """The names of a split's label files with their folders, without their ending."""
     if part.listing is None:
         yield from _stems_below(part.labels)
         return
-    for line in _text(part.listing).split("\n"):
-        # A name may end in a space, but mostly it is the line that does.
+    for line in read_text(part.listing).split("\n"):
+        # A space at the end belongs to the name only if there is such a file.
         name = line if os.path.isfile(part.labels / f"{line}.xml") else line.strip()
         if name:
             yield name.lstrip("/")
@@ -276,15 +274,8 @@ def _stems_below(folder: Path) -> list[str]:
     return sorted(os.path.relpath(file.with_suffix(""), folder) for file in files)
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a text that can be read ({error})", file, "save it as UTF-8") from error
-
-
 def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
-    """Whether the first XML file found in a folder is VOC's."""
+    """Whether the first XML file in a folder is VOC's."""
     file = next((file for file in folder.glob(pattern) if not file.name.startswith(".")), None)
     try:
         return file is not None and b"<annotation" in file.read_bytes()[:4096]
@@ -293,6 +284,6 @@ def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
 
 
 def _is_of_one_class(file: Path) -> bool:
-    """Whether a list is one of the challenge's for a single class, as ``cat_train.txt``, with -1, 0 or 1 an image."""
-    lines = [line for line in _text(file).split("\n") if line.strip()]
+    """Whether a list is the challenge's one of a single class, such as ``cat_train.txt``, with -1, 0 or 1 per image."""
+    lines = [line for line in read_text(file).split("\n") if line.strip()]
     return "_" in file.stem and bool(lines) and all(_ONE_CLASS.fullmatch(line) for line in lines)

@@ -1,4 +1,4 @@
-"""Functions that the writers of all formats share: boxes by image, names of copied images, numbers as text."""
+"""What the writers of all formats share: boxes by image, names of copied images, numbers as text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cornernet.errors import InputError
 from cornernet.media.images import IMAGE_SUFFIXES
 
 Placer = Callable[[Path, Path], None]  # copies or links an image to a new place
-_DIGITS = 9  # decimals of a pixel, which clean up sums of floating-point numbers
+_DIGITS = 9  # decimals of a pixel: rounding removes the errors of floating-point sums
 
 
 class Box(NamedTuple):
-    """A box to write, in pixels from the image's top left, inside the image; ``label`` into the written classes."""
+    """A box to write, in pixels, inside the image; ``label`` is the index into the written classes."""
 
     id: int
     label: int
@@ -33,7 +33,7 @@ def all_classes(datasets: Iterable[CocoDataset]) -> list[str]:
 
 
 def boxes_of(dataset: CocoDataset, class_names: Sequence[str]) -> dict[int, list[Box]]:
-    """The boxes of each image id, as the label file has them, except that they are clipped to the image."""
+    """The boxes of each image id: those of the label file, clipped to the image."""
     content = dataset.coco_dict()
     sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
     labels = {category["id"]: class_names.index(category["name"]) for category in content["categories"]}
@@ -55,8 +55,8 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
     """A file name for each image's copy: its own name, with a number if that is taken.
 
     Names that differ only in case count as the same, as on many disks. With ``by_stem`` names that differ only in their
-    ending do too, because label files are named by the stem; and ``InputError`` is raised for a name by which the
-    image would not be found in its folder. ``taken`` has the names used so far, and grows.
+    ending do too, because label files have the stem as name; and ``InputError`` is raised for a name that readers of
+    the folder ignore. ``taken`` has the names used so far, and grows.
     """
     names = []
     for image in images:
@@ -74,7 +74,7 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a label file, and make its folders. Not atomic: the whole folder is renamed when it is complete."""
+    """Write a label file, and make its folders. It need not be atomic: the data set's folder is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
 

@@ -3,7 +3,7 @@
 A YAML file names the classes and, for each split, the images: a folder, a list of folders, or a text file of paths. An
 image's labels are in the text file of its name, with the last ``images`` folder of the path replaced by ``labels``, or
 beside the image. A line is a class and a box, ``3 0.5 0.5 0.2 0.1``: centre x, centre y, width and height, as shares of
-the image's width and height; or a class and a polygon's points, which is read as its bounding box.
+the image's width and height; or a class and a polygon's points, whose bounding box is read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.tables import Problem, Tables, Wanted, everything, unusable_image
+from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
 from cornernet.media.images import find_images, image_size
@@ -37,7 +37,7 @@ class YoloFolder:
         content = _read_yaml(path)
         self.names = _class_names(path, content.get("names"))
         self.has_keypoints = "kpt_shape" in content
-        # A path that was right on another machine is not missed where the images lie beside the file.
+        # The path may be that of another machine; then the images may still be beside the file.
         self.bases = list(dict.fromkeys([self.root / str(content.get("path") or "."), self.root]))
         self.entries: dict[str, list[str]] = {}
         for key, value in content.items():
@@ -73,7 +73,7 @@ class YoloFolder:
                 folders.add(label.parent)
                 if not os.path.isfile(label):
                     what, fix = f"has no label file {label}", "label it, or add an empty file if nothing is on it"
-                    problems.append(Problem("images without labels", str(image), what, fix, "mended"))
+                    problems.append(Problem("images without labels", str(image), what, fix, "fixed"))
         for label in sorted({path for folder in folders for path in folder.glob("*.txt")} - expected):
             if not label.name.startswith(".") and _looks_like_labels(label):
                 what, fix = "labels of an image that is not there", "add the image, or remove the file"
@@ -89,7 +89,7 @@ class YoloFolder:
         return None
 
     def _images(self, split: str) -> list[Path]:
-        """The images of a split, each once, whether or not they exist."""
+        """The images of a split, each once; they may not exist."""
         paths: dict[str, None] = {}
         for entry in self.entries[split]:
             place = self._find(entry)
@@ -97,8 +97,7 @@ class YoloFolder:
                 where = " nor ".join(str(base / entry) for base in self.bases)
                 raise InputError(f"{split}: there is no {where}", self.path, "correct the path")
             if not _lists_images(place):
-                what = f"{split}: {place} is neither a folder nor a .txt file"
-                raise InputError(what, self.path, "name one of them")
+                raise InputError(f"{split}: {place} is neither a folder nor a .txt file", self.path, "name one of them")
             images = find_images([place]) if place.is_dir() else _listed(place, self.bases)
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
         if not paths:
@@ -123,8 +122,7 @@ class YoloFolder:
             class_id, box = self._parse(fields)
             if box is None:
                 what = f"{short(line)} is not a class and a box (5 numbers) or a polygon (7, 9, ...)"
-                problem = Problem("bad label lines", where, what, "correct or remove it", "left out")
-                tables.problems.append(problem)
+                tables.problems.append(Problem("bad label lines", where, what, "correct or remove it", "left out"))
             elif class_id not in self.names:
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
@@ -153,8 +151,8 @@ class YoloFolder:
 
 
 def label_file(image: Path) -> Path:
-    """The label file of an image: its path with ``labels`` for the last ``images``; or beside the image, if the path
-    has no ``images`` or the file is only there."""
+    """The label file of an image: its path with ``labels`` for the last ``images`` folder, or beside the image if the
+    path has no ``images`` or the file is only there."""
     folders = image.parent.parts
     beside = image.with_suffix(".txt")
     if "images" not in folders:
@@ -184,7 +182,7 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
     """Write splits as ``data.yaml``, ``images/{split}/`` and ``labels/{split}/``.
 
     Returns a line about what YOLO cannot store. Every image gets a label file, an empty one if it has no box. Numbers
-    have 12 decimals, so that boxes read back differ by less than a thousandth of a pixel.
+    have 12 decimals, so that the boxes that readers get differ by less than a thousandth of a pixel.
     """
     names = all_classes(datasets.values())
     crowds = 0
@@ -208,14 +206,11 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path, "check its permissions") from error
+        content = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not YAML: {' '.join(str(error).split())}", path, "mend it or export it again") from error
+        raise InputError(f"not YAML: {' '.join(str(error).split())}", path, "correct it or export it again") from error
     if not isinstance(content, dict):
-        what = "not a YOLO data set: it must have the keys names, train and val"
-        raise InputError(what, path, "export it again")
+        raise InputError("not a YOLO data set: it must have the keys names, train and val", path, "export it again")
     return content
 
 
@@ -228,8 +223,7 @@ def _class_names(path: Path, names: Any) -> dict[int, str]:
         if type(key) is not int or key < 0:
             raise InputError(f"names has the key {key!r}", path, "number the classes from 0 on")
         if type(name) not in (str, int) or name == "":  # names: [0, 1, 2] are digits' names
-            what = f"names[{key}] is {name!r}, which YAML does not take for a text"
-            raise InputError(what, path, "put it in quotes")
+            raise InputError(f"names[{key}] is {name!r}, which is no text in YAML", path, "put it in quotes")
     return {key: str(pairs[key]) for key in sorted(pairs)}
 
 
@@ -247,20 +241,14 @@ def _lists_images(place: Path) -> bool:
 
 
 def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
-    """The images that a text file names, one a line, relative to itself or to the data set."""
+    """The images of a text file, one on each line, relative to the file or to the data set."""
     for _, name in _lines(file):
         yield next((base / name for base in (file.parent, *bases) if os.path.isfile(base / name)), file.parent / name)
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:
-    """Every line that is not empty, and its number, counted from 1."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file, "check its permissions") from error
-    except ValueError as error:
-        raise InputError(f"not text ({error})", file, "export it again") from error
-    lines = enumerate(text.split("\n"), start=1)
+    """Every line that is not empty, and its number from 1."""
+    lines = enumerate(read_text(file).split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 

@@ -23,11 +23,11 @@ _ONE_COLUMN_AT_MOST = 20
 
 @dataclass(frozen=True)
 class Metrics:
-    """COCO's twelve figures over all classes, and AP class by class; fractions (0..1), NaN if nothing is counted.
+    """COCO's twelve figures over all classes, and AP of each class; from 0 to 1, NaN if there is nothing to count.
 
-    ``figures`` has the keys ``METRIC_NAMES``: s, m, l are boxes under 32^2, up to 96^2, and over 96^2 pixels.
-    ``per_class``: for every class name ``AP``, ``AP50``, ``AP75`` and ``boxes``, its number of ground-truth boxes.
-    ``images`` and ``boxes`` count the ground truth; crowd regions are not counted.
+    ``figures`` has the keys ``METRIC_NAMES``: s, m, l are boxes below 32^2, up to 96^2, and above 96^2 pixels.
+    ``per_class`` has ``AP``, ``AP50``, ``AP75`` and ``boxes``, the number of ground-truth boxes, by class name.
+    ``images`` and ``boxes`` count the ground truth without crowd regions.
     """
 
     figures: dict[str, float]
@@ -40,15 +40,14 @@ class Metrics:
         return {
             "figures": {name: _json_number(value) for name, value in self.figures.items()},
             "per_class": {
-                name: {key: int(value) if key == "boxes" else _json_number(value) for key, value in row.items()}
-                for name, row in self.per_class.items()
+                name: {key: _json_number(value) for key, value in row.items()} for name, row in self.per_class.items()
             },
             "images": self.images,
             "boxes": self.boxes,
         }
 
     def table(self) -> str:
-        """Both tables as text for a terminal of 80 columns, in per cent; more than 20 classes are in two columns."""
+        """Both tables as text for a terminal of 80 columns, in per cent; more than 20 classes take two columns."""
         lines = [
             f"{_counted(self.images, 'image')}, {_counted(self.boxes, 'ground-truth box', 'es')}; per cent",
             "",
@@ -81,12 +80,11 @@ class Metrics:
 def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]) -> Metrics:
     """COCO's figures of predicted boxes; neither argument is changed.
 
-    ``ground_truth`` is a COCO dictionary (``images``, ``annotations``, ``categories``; where they are missing, ``area``
-    is the box's and ``iscrowd`` 0). ``predictions`` are COCO results: ``image_id``, ``category_id``, ``bbox`` (x y
-    width height, pixels), ``score``; at most the best 100 of an image and class count. No predictions give zeros, no
-    ground-truth boxes NaN. A crowd region need not be found, and predictions inside it are not counted as mistakes.
-    Raises ``InputError`` for a prediction or annotation of an unknown image or category, or with a number that is
-    not finite.
+    ``ground_truth`` is a COCO dictionary (``images``, ``annotations``, ``categories``; a missing ``area`` is the box's,
+    a missing ``iscrowd`` is 0). ``predictions`` are COCO results: ``image_id``, ``category_id``, ``bbox`` (x y width
+    height, pixels), ``score``; the best 100 of each image and class count. Without predictions the figures are 0,
+    without ground-truth boxes NaN. Crowd regions need not be found, and predictions inside them are not mistakes.
+    Raises ``InputError`` for an unknown image or category, or a number that is not finite.
     """
     categories = sorted(ground_truth["categories"], key=lambda category: category["id"])
     images = {image["id"] for image in ground_truth["images"]}
@@ -94,7 +92,7 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
     _check("annotation", ground_truth["annotations"], images, known)
     _check("prediction", predictions, images, known)
 
-    # New ids: the evaluator takes annotation id 0 for "unmatched".
+    # New ids: to the evaluator, annotation id 0 means "unmatched".
     truth = [_annotation(index, annotation) for index, annotation in enumerate(ground_truth["annotations"], start=1)]
     real = Counter(box["category_id"] for box in truth if not box["iscrowd"])
     names = _unique_names(categories)
@@ -110,14 +108,14 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
             "annotations": truth,
         }
     )
-    # An empty outline keeps the library from making one out of every box.
+    # With an empty outline, the library does not make one from each box.
     found = coco.loadRes([{**prediction, "segmentation": []} for prediction in predictions])
     evaluator = COCOeval_faster(coco, found, "bbox")
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
 
-    # Precision is (T, R, K, A, M): IoU thresholds, recalls, classes, areas (the first is all), detections an image.
+    # Precision is (T, R, K, A, M): IoU thresholds, recalls, classes, areas (first: all), detections an image.
     precision = evaluator.eval["precision"][:, :, :, 0, -1]
     per_class = {
         name: {
@@ -137,8 +135,8 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
 def to_coco_results(detections: Detections, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
     """Detections of one image as COCO results, JSON-ready.
 
-    ``category_ids[label]`` is the dataset's id of a class (COCO's 80 classes have ids up to 90). ``bbox`` is x y width
-    height in pixels, to 3 decimals; ``score`` to 6. Raises ``ValueError`` where there is not one id a class.
+    ``category_ids[label]`` is the data set's id of a class (COCO's 80 classes have ids up to 90). ``bbox`` is x y width
+    height in pixels with 3 decimals; ``score`` has 6. Raises ``ValueError`` if there is not one id for each class.
     """
     if len(category_ids) != len(detections.class_names):
         raise ValueError(f"{len(category_ids)} category ids for {len(detections.class_names)} classes")
@@ -202,7 +200,7 @@ def _counted(number: int, noun: str, plural: str = "s") -> str:
 
 
 def _columns_of(text: str) -> int:
-    """How many columns of a terminal a text takes: two for wide East Asian characters, none for combining ones."""
+    """The width of a text in columns of a terminal: two for wide East Asian characters, none for combining ones."""
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 

@@ -1,4 +1,4 @@
-"""What a network costs: numbers, multiplications, memory of a training step, images a second."""
+"""The cost of a network: parameters, multiplications, memory of a training step, images a second."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ GIB = 1 << 30
 
 @dataclass
 class Cost:
-    """``parameters`` in millions; ``gflops`` of one image at test, multiply and add counted as two; ``size`` its input
-    in pixels (height, width)."""
+    """``parameters`` in millions; ``gflops`` of one image at test, where multiply and add are two; ``size`` of its
+    input in pixels (height, width)."""
 
     parameters: float
     gflops: float
@@ -36,8 +36,8 @@ class Cost:
 
 
 def count_cost(architecture: Architecture, num_classes: int, size: tuple[int, int] = (511, 511)) -> Cost:
-    """Counted on shapes alone: nothing is computed. Embeddings and offsets at the corners found are left out: 200
-    places of them cost a thousandth of the rest."""
+    """Count from shapes; nothing is computed. Pairing values and offsets at 200 corners, a thousandth of the cost, are
+    left out."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
@@ -58,10 +58,10 @@ def cpu_model() -> str:
 def training_bytes(
     architecture: Architecture, num_classes: int, batch_size: int, crop_size: int, *, checkpointing: bool = False
 ) -> int:
-    """An estimate of a training step's memory in float32: what backward needs, weights, gradients, Adam's averages.
+    """An estimate of a training step's memory in float32: kept activations, weights, gradients, Adam's averages.
 
-    With ``checkpointing`` (``model.checkpointing``) that is what enters the recomputed parts, and the largest of them
-    whole.
+    With ``checkpointing`` (``model.checkpointing``) the kept activations are the inputs of the recomputed parts, and
+    all of the largest part.
     """
     needs = _training_needs(architecture, num_classes, crop_size, checkpointing=False)
     activations = needs.activations
@@ -72,7 +72,7 @@ def training_bytes(
 
 
 class _Needs(NamedTuple):
-    """Bytes: what backward needs of one image, the largest recomputable part of that, heatmaps, weights."""
+    """Bytes: activations of one image kept for backward, the largest recomputed part of them, heatmaps, weights."""
 
     activations: int
     largest_part: int
@@ -82,9 +82,9 @@ class _Needs(NamedTuple):
 
 @functools.lru_cache(maxsize=32)
 def _training_needs(architecture: Architecture, num_classes: int, side: int, *, checkpointing: bool) -> _Needs:
-    """Counted on shapes alone: nothing is computed."""
+    """Count from shapes; nothing is computed."""
     kept: dict[int, int] = {}
-    alive: list[torch.UntypedStorage] = []  # an id is only unique while its owner lives
+    alive: list[torch.UntypedStorage] = []  # ids are only unique while their objects live
     before, parts = [0], [0]
 
     def note(tensor: Tensor) -> Tensor:
@@ -109,22 +109,20 @@ def _training_needs(architecture: Architecture, num_classes: int, side: int, *, 
 
 
 def require_training_memory(need: int, device: torch.device) -> None:
-    """Raise ``InputError`` where a training step does not fit."""
+    """Raise ``InputError`` if there is not enough memory for a training step."""
     if device.type == "cuda":
-        there, what = torch.cuda.mem_get_info(device)[0], torch.cuda.get_device_name(device)
+        free, where = torch.cuda.mem_get_info(device)[0], torch.cuda.get_device_name(device)
     else:
-        there, what = available_memory(), "this machine"
-    if there is not None and need > there:
-        raise InputError(
-            f"a training step needs about {need / GIB:.1f} GiB and {what} has {there / GIB:.1f} GiB free",
-            fix="choose a smaller --batch-size or network, or --no-training",
-        )
+        free, where = available_memory(), "this machine"
+    if free is not None and need > free:
+        what = f"a training step needs about {need / GIB:.1f} GiB and {where} has {free / GIB:.1f} GiB free"
+        raise InputError(what, fix="choose a smaller --batch-size or network, or --no-training")
 
 
 def images_per_second(
     detector: BaseDetector, paths: Sequence[Path], *, seconds: float = 20.0, progress: Callable[[int, int], None]
 ) -> float:
-    """Images a second from file to boxes, one at a time; the median of their times, after two to warm up."""
+    """Images a second from file to boxes, one at a time, from the median time; the first two are for warm-up."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     for i, path in enumerate([*paths[:2], *paths]):

@@ -1,6 +1,6 @@
-"""What kind of error costs how much AP: mend one kind, leave the rest, and see how far AP rises.
+"""How much AP each kind of error costs: correct the errors of one kind, and see how much AP rises.
 
-In the manner of TIDE (Bolya et al., ECCV 2020), with a detector's kinds of error that makes boxes of paired corners.
+As in TIDE (Bolya et al., ECCV 2020), with the kinds of error of a detector that pairs corners.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from cornernet.structures import CornerPoints, Detections, FloatArray
 ErrorKind = Literal["corner", "pairing", "class", "localisation", "duplicate", "background"]
 ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
-NEAR_IOU = 0.1  # under this a box has nothing to do with an object: TIDE's
+NEAR_IOU = 0.1  # a box with less belongs to no object (as in TIDE)
 
 
 class Diagnosis(NamedTuple):
-    """The errors of one image with D detections and G objects, in crowd regions none.
+    """The errors of one image with D detections and G objects; crowd regions have no errors.
 
-    ``kinds`` (D,): ``"duplicate"``, ``"class"``, ``"pairing"``, ``"localisation"`` or ``"background"``, ``""`` where
-    the detection is right. ``meant`` (D,): the object that a detection found or, by a class or localisation error,
-    did not; else -1. ``missed`` (G,): ``"corner"`` or ``"pairing"``, ``""`` where the object is not missed.
-    ``tl_seen`` and ``br_seen`` (G,): the best corner of its class that was seen at each of the object's corners, as an
-    index into the sighting's corners, -1 for none.
+    ``kinds`` (D,): ``"duplicate"``, ``"class"``, ``"pairing"``, ``"localisation"`` or ``"background"``, ``""`` for a
+    correct detection. ``meant`` (D,): the object of a detection that is correct or has a class or localisation error,
+    else -1. ``missed`` (G,): ``"corner"`` or ``"pairing"``, ``""`` for an object that is not missed. ``tl_found`` and
+    ``br_found`` (G,): the best corner of the object's class at each of its corners, as an index into the image's
+    corners, -1 for none.
 
-    A corner lies *at* an object's corner where both x and y are nearer than the radius by which both corners of the
-    object may move and still make a box of IoU 0.5 with it (paper, section 3.2). A detection is right where it is
-    matched at IoU 0.5. Of the others, the first that applies:
+    A corner is *at* an object's corner if x and y differ by at most the radius by which both corners of the object may
+    move so that the IoU stays 0.5 (paper, section 3.2). A detection is correct if it is matched at IoU 0.5. The kind of
+    any other detection is the first that applies:
 
     - duplicate: IoU of 0.5 or more with an object of its class, which a better detection found.
     - class: IoU of 0.5 or more with an object of another class.
-    - pairing: its corners lie at the corners of two different objects of its class.
+    - pairing: its corners are at the corners of two different objects of its class.
     - localisation: IoU of 0.1 to 0.5 with an object of its class.
-    - background: all else.
+    - background: all others.
 
-    An object that was not found, and that no class or localisation error from the threshold up means, is missed: by
-    *pairing* where both its corners were seen among the best of their heatmaps (their embeddings lie too far apart,
-    or other pairs took their place), by a *corner* where one or both were not.
+    An object is missed if no detection found it, and none of at least the threshold has a class or localisation error
+    for it. The reason is *pairing* if both its corners are among the best corners (their distance is too large, or
+    other pairs have better scores), and *corner* if they are not.
     """
 
     kinds: NDArray[np.str_]
     meant: NDArray[np.int64]
     missed: NDArray[np.str_]
-    tl_seen: NDArray[np.int64]
-    br_seen: NDArray[np.int64]
+    tl_found: NDArray[np.int64]
+    br_found: NDArray[np.int64]
 
 
 def diagnose(image_result: ImageResult, threshold: float) -> Diagnosis:
-    """The kind of every error in an image; the threshold matters to what counts as missed alone."""
+    """The kind of every error in an image; the threshold only decides which objects are missed."""
     record, detections = image_result.record, image_result.detections
     matches = match(record, detections)
     of_class = (detections.labels[:, None] == record.labels) & ~record.crowd
@@ -76,17 +76,11 @@ def diagnose(image_result: ImageResult, threshold: float) -> Diagnosis:
     for kind, ious in (("class", other), ("localisation", own)):
         if ious.size:
             meant = np.where(kinds == kind, ious.argmax(axis=1), meant)
-    tl_seen, br_seen = _seen(image_result, 0, image_result.tl), _seen(image_result, 2, image_result.br)
-    missed = np.where((tl_seen >= 0) & (br_seen >= 0), "pairing", "corner")
+    tl_found, br_found = _found(image_result, 0, image_result.tl), _found(image_result, 2, image_result.br)
+    missed = np.where((tl_found >= 0) & (br_found >= 0), "pairing", "corner")
     missed[record.crowd] = ""
     missed[meant[(meant >= 0) & ((kinds == "") | (detections.scores >= threshold))]] = ""
-    return Diagnosis(kinds, meant, missed, tl_seen, br_seen)
-
-
-def _radius(boxes: FloatArray) -> NDArray[np.float64]:
-    """(G,) how far both corners of a box may move, in pixels."""
-    width, height = torch.as_tensor((boxes[:, 2:] - boxes[:, :2]).T.astype(np.float64))
-    return gaussian_radius(height, width, MIN_IOU).numpy()
+    return Diagnosis(kinds, meant, missed, tl_found, br_found)
 
 
 def _joins_two(objects: FloatArray, boxes: FloatArray, of_class: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -97,28 +91,30 @@ def _joins_two(objects: FloatArray, boxes: FloatArray, of_class: NDArray[np.bool
 
 
 def _near(points: FloatArray, objects: FloatArray, low: int) -> NDArray[np.bool_]:
-    """(N, G) whether points (N, 2) lie at the objects' corners in columns ``low`` and ``low + 1``."""
+    """(N, G) whether points (N, 2) are at the objects' corners in columns ``low`` and ``low + 1``."""
+    width, height = torch.as_tensor((objects[:, 2:] - objects[:, :2]).T.astype(np.float64))
     away = np.abs(points[:, None] - objects[:, low : low + 2]).max(axis=2)
-    return away <= _radius(objects)
+    return away <= gaussian_radius(height, width, MIN_IOU).numpy()
 
 
-def _seen(image_result: ImageResult, low: int, corners: CornerPoints) -> NDArray[np.int64]:
+def _found(image_result: ImageResult, low: int, corners: CornerPoints) -> NDArray[np.int64]:
     """(G,) the best corner of the object's class at its corner, -1 for none; corners are in the order of scores."""
-    there = _near(corners.positions, image_result.record.boxes, low)
-    there &= corners.labels[:, None] == image_result.record.labels
-    first = there.argmax(axis=0) if len(there) else np.zeros(there.shape[1], np.int64)
-    return np.where(there.any(axis=0), first, -1)
+    near = _near(corners.positions, image_result.record.boxes, low)
+    near &= corners.labels[:, None] == image_result.record.labels
+    first = near.argmax(axis=0) if len(near) else np.zeros(near.shape[1], np.int64)
+    return np.where(near.any(axis=0), first, -1)
 
 
 def corrected(image_result: ImageResult, diagnosis: Diagnosis, kinds: Collection[ErrorKind]) -> Detections:
     """The detections without errors of these kinds.
 
-    Duplicates, background and boxes of wrongly paired corners are taken away. A box of the wrong class gets the right
-    one, a box in the wrong place the object's; so do, with localisation, boxes that are right but not exact. Either
-    goes away where the object has been found. A missed object gets the box of its two corners, and a pair's score: a
-    corner that was seen has its place and score, one that was not the true place and score 1.
+    Duplicates, background and pairing errors are removed. A class error gets the class of its object, a localisation
+    error the box of its object; either is removed if the object is already found. With localisation, correct detections
+    get exact boxes. A missed object gets the box of its two corners and a pair's score: a corner that was found keeps
+    its position and score, another one gets the true position and score 1.
     """
-    record, (boxes, scores, labels, names, size) = image_result.record, _parts(image_result.detections)
+    record, detections = image_result.record, image_result.detections
+    boxes, scores, labels = detections.boxes.copy(), detections.scores.copy(), detections.labels.copy()
     keep = ~np.isin(diagnosis.kinds, [kind for kind in kinds if kind in ("duplicate", "pairing", "background")])
     found = set(diagnosis.meant[diagnosis.kinds == ""].tolist()) - {-1}
     for i in np.flatnonzero(np.isin(diagnosis.kinds, [kind for kind in kinds if kind in ("class", "localisation")])):
@@ -134,28 +130,24 @@ def corrected(image_result: ImageResult, diagnosis: Diagnosis, kinds: Collection
     scores = np.concatenate([scores[keep], np.array([score for _, score in rebuilt], np.float32)])
     labels = np.concatenate([labels[keep], record.labels[added]])
     order = np.argsort(-scores, kind="stable")
-    return Detections(boxes[order], scores[order], labels[order], names, size)
-
-
-def _parts(found: Detections) -> tuple[Any, ...]:
-    return found.boxes.copy(), found.scores.copy(), found.labels.copy(), found.class_names, found.image_size
+    return Detections(boxes[order], scores[order], labels[order], detections.class_names, detections.image_size)
 
 
 def _rebuilt(image_result: ImageResult, diagnosis: Diagnosis, g: int) -> tuple[NDArray[np.float32], float]:
-    """Box and score of the pair that an object's corners would have made."""
+    """Box and score of the pair of an object's corners."""
     box, scores = image_result.record.boxes[g].copy(), [1.0, 1.0]
-    sides = ((diagnosis.tl_seen[g], image_result.tl), (diagnosis.br_seen[g], image_result.br))
-    for side, (seen, corners) in enumerate(sides):
-        if seen >= 0:
-            box[2 * side : 2 * side + 2], scores[side] = corners.positions[seen], float(corners.scores[seen])
+    sides = ((diagnosis.tl_found[g], image_result.tl), (diagnosis.br_found[g], image_result.br))
+    for side, (index, corners) in enumerate(sides):
+        if index >= 0:
+            box[2 * side : 2 * side + 2], scores[side] = corners.positions[index], float(corners.scores[index])
     return box, float(image_result.decoding.score_of(*scores))
 
 
 @dataclass(frozen=True)
 class ErrorCost:
-    """What a kind of error costs: by how much ``ap`` and ``ap50`` rise where it is mended alone (fractions).
+    """The cost of a kind of error: the rise of ``ap`` and ``ap50`` (fractions) if only this kind is corrected.
 
-    ``boxes`` counts the wrong detections of this kind from the threshold up, ``objects`` those missed by it.
+    ``boxes`` counts the detections of at least the threshold with this error, ``objects`` the objects missed by it.
     """
 
     kind: ErrorKind
@@ -168,10 +160,10 @@ class ErrorCost:
 def error_costs(
     image_results: Sequence[ImageResult], truth: dict[str, Any], category_ids: Sequence[int], threshold: float
 ) -> Iterator[ErrorCost]:
-    """The cost of every kind, one after the other; ``truth`` is the sightings' ground truth in COCO's terms.
+    """The cost of every kind, one after the other; ``truth`` is the images' ground truth as a COCO dictionary.
 
-    The kinds' rises do not add up to what AP lacks: two errors may stand between an object and its box, and wrong
-    boxes cost by the right ones that they outrank.
+    The sum of all costs is not 1 - AP: an object may have two errors, and a wrong box only costs if its score is
+    higher than that of correct ones.
     """
     diagnoses = [diagnose(image_result, threshold) for image_result in image_results]
 

@@ -1,4 +1,4 @@
-"""Which detection found which object, and what follows from it: precision, recall, F1, confusions."""
+"""Match detections with objects: precision, recall, F1, confusion matrix."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ THRESHOLDS = np.arange(1, 100) / 100
 
 
 class Matches(NamedTuple):
-    """Of D detections and G objects of one image.
+    """The matches of D detections and G objects of one image.
 
-    ``objects`` (D,): the object that a detection found, -1 for none; ``ignored`` (D,): it lies in a crowd region of its
-    class, where COCO counts no mistakes; ``ious`` (D, G), 0 for crowd regions.
+    ``objects`` (D,): the object that a detection found, -1 for none; ``ignored`` (D,): it is inside a crowd region of
+    its class, where COCO counts no mistakes; ``ious`` (D, G), 0 for crowd regions.
     """
 
     objects: NDArray[np.int64]
@@ -29,7 +29,7 @@ class Matches(NamedTuple):
 
 
 def match(record: ImageRecord, detections: Detections) -> Matches:
-    """COCO's matching at IoU 0.5: best detections first, each takes the free object of its class it overlaps most."""
+    """COCO's matching at IoU 0.5: best detections first, each gets the free object of its class of largest IoU."""
     overlaps = _overlaps(detections.boxes, record.boxes)
     of_class = detections.labels[:, None] == record.labels
     covered = overlaps / _areas(detections.boxes)[:, None].clip(1e-9)
@@ -41,7 +41,7 @@ def match(record: ImageRecord, detections: Detections) -> Matches:
 
 
 def _greedy(ious: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(D,) object of each detection, in their order: the free one of most overlap, -1 where that is too little."""
+    """(D,) object of each detection, in their order: the free one with the largest IoU, -1 if that is too small."""
     free, objects = ious.copy(), np.full(len(ious), -1)
     for i in range(len(ious)):
         best = int(free[i].argmax()) if free.shape[1] else -1
@@ -65,7 +65,7 @@ def _overlaps(boxes: FloatArray, others: FloatArray) -> NDArray[np.float64]:
 class Ranking(NamedTuple):
     """All detections of a data set, best first: ``scores``, ``labels``, and whether each is ``right``, all (N,).
 
-    ``objects`` (C,) counts what there is to find of each class.
+    ``objects`` (C,) counts the objects of each class.
     """
 
     scores: FloatArray
@@ -90,7 +90,7 @@ def rank(image_results: Sequence[ImageResult]) -> Ranking:
 
 
 def precision_recall(ranking: Ranking, label: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Recalls and precisions of a class, one of each a detection; precision as COCO takes it, never rising."""
+    """Recalls and precisions of a class, one of each for each detection; precision never rises, as COCO computes it."""
     right = ranking.right[ranking.labels == label].cumsum()
     precision = right / np.arange(1, len(right) + 1)
     return right / max(1, ranking.objects[label]), np.maximum.accumulate(precision[::-1])[::-1]
@@ -109,7 +109,7 @@ class Scores(NamedTuple):
 
 
 def f1_scores(ranking: Ranking) -> Scores:
-    """F1 against the score from which detections count; of equally good thresholds the middle one is best."""
+    """F1 at each threshold; of equally good thresholds the middle one is best."""
     ascending = ranking.scores[::-1]
     # in the scores' own precision, as Detections.above compares
     shown = len(ascending) - np.searchsorted(ascending, THRESHOLDS.astype(ascending.dtype))
@@ -123,11 +123,11 @@ def f1_scores(ranking: Ranking) -> Scores:
 
 
 def confusion_matrix(image_results: Sequence[ImageResult], threshold: float) -> NDArray[np.int64]:
-    """(C + 1, C + 1) counts of detections of at least ``threshold``: rows are the truth, columns what was said.
+    """(C + 1, C + 1) counts of detections of at least ``threshold``: rows are true classes, columns predicted ones.
 
-    The last row is background, the last column what was missed. A detection is set against the object that it found;
-    those left over, best first, against the object left over that they overlap most, by IoU 0.5 or more. So a row sums
-    to the objects of its class, a column to the detections of its class (without those in crowd regions).
+    The last row is background, the last column missed objects. Each detection counts with the object that it found; the
+    others, best first, with the unmatched object of the largest IoU, at least 0.5. So a row sums to the objects of its
+    class, a column to the detections of its class (without those in crowd regions).
     """
     classes = len(image_results[0].detections.class_names)
     counts = np.zeros((classes + 1, classes + 1), np.int64)

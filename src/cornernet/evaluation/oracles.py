@@ -1,4 +1,4 @@
-"""What the network would reach if parts of its answer were right (paper, section 4.4.6): the truth in their place."""
+"""Figures with parts of the network's output replaced by the ground truth (paper, section 4.4.6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cornernet.inference.detector import Detector
 from cornernet.media.images import shrunk_scale
 from cornernet.model.cornernet import StackOutput
 from cornernet.model.decode import DecodedMaps, decode, pixels_per_cell
-from cornernet.model.head import CornerFeatures, CornerValues
+from cornernet.model.head import CornerFeatures, CornerHead, CornerValues
 from cornernet.model.targets import Targets, dense_heatmaps, make_targets
 from cornernet.structures import Detections
 
@@ -36,10 +36,10 @@ def parse_parts(text: str) -> frozenset[str]:
 
 
 class OracleDetector(Detector):
-    """A detector that is told the ground truth, and takes ``parts`` of the network's answer from it.
+    """A detector that replaces ``parts`` of the network's output by the ground truth.
 
-    True heatmaps are 1 at corners, with no Gaussian around them that a box could come from. True offsets and pairing
-    values are those that training teaches: where objects share a corner's cell, those of the last one.
+    True heatmaps are 1 at corners, without Gaussians, which would give more boxes. True offsets and pairing values are
+    the targets of training: of the last object, if objects have corners in one cell.
     """
 
     def __init__(self, detector: Detector, parts: Collection[str]) -> None:
@@ -54,60 +54,49 @@ class OracleDetector(Detector):
         self.parts = frozenset(parts)
         self._record: ImageRecord | None = None
         if detector.flip or len(detector.scales) > 1 or detector.tiling:
-            raise InputError("looks at images once, without --tta and --tile", "--oracle")
+            raise InputError("it takes one view of an image: leave --tta and --tile out", "--oracle")
 
     def detect(self, record: ImageRecord) -> Detections:
-        """Detections in an image, with parts of its ground truth."""
+        """Detections in an image, with its ground truth as parts of the output."""
         self._record = record
         return self(record.read())
 
     def _decode(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> DecodedMaps:
-        targets = self._targets(output, shifts, padded)
-        certain = float("inf")
-        maps = torch.where(dense_heatmaps(targets, len(self.class_names)) == 1, certain, -certain)
-        told = output._replace(tl_heatmap=maps[0], br_heatmap=maps[1])
-        scale, values_at = pixels_per_cell(output, padded), partial(self._values, output, targets)
-        decoded = decode(told, scale, shifts[:, None], self.decoding, values_at=values_at)
+        record = self._record
+        assert record is not None
+        scale = shrunk_scale(record.height, record.width, self.max_size)
+        boxes = scale * torch.as_tensor(record.boxes[~record.crowd], dtype=torch.float32, device=shifts.device)[None]
+        labels = torch.as_tensor(record.labels[~record.crowd], device=shifts.device)[None]
+        map_size = output.tl_heatmap.shape[-2], output.tl_heatmap.shape[-1]
+        targets = make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, padded, map_size)
+        is_corner = dense_heatmaps(targets, len(self.class_names)) == 1
+        tl_heatmap, br_heatmap = torch.where(is_corner, float("inf"), -float("inf"))
+        output = output._replace(tl_heatmap=tl_heatmap, br_heatmap=br_heatmap)
+        values_at = partial(self._values, output.head, targets, output.head.pairing.target(boxes)[0])
+        decoded = decode(output, pixels_per_cell(output, padded), shifts[:, None], self.decoding, values_at=values_at)
         pairs = decoded.pairs
         valid = pairs.valid & (pairs.tl_scores > 0) & (pairs.br_scores > 0)
         return decoded._replace(pairs=pairs._replace(valid=valid))
 
-    def _truth(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Boxes (1, N, 4) in pixels of the view, and labels (1, N)."""
-        record = self._record
-        assert record is not None
-        wanted = ~record.crowd
-        scale = shrunk_scale(record.height, record.width, self.max_size)
-        boxes = scale * torch.as_tensor(record.boxes[wanted], dtype=torch.float32, device=device)[None]
-        return boxes, torch.as_tensor(record.labels[wanted], device=device)[None]
-
-    def _targets(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> Targets:
-        boxes, labels = self._truth(shifts.device)
-        map_size = output.tl_heatmap.shape[-2], output.tl_heatmap.shape[-1]
-        return make_targets(boxes + shifts.repeat(1, 2)[:, None], labels, padded, map_size)
-
     def _values(
-        self, output: StackOutput, targets: Targets, features: CornerFeatures, tl: Tensor, br: Tensor
+        self, head: CornerHead, targets: Targets, pairing: Tensor, features: CornerFeatures, tl: Tensor, br: Tensor
     ) -> CornerValues:
-        """Offsets and pairing values at cells (1, K): the network's, or the true ones where a corner lies."""
-        boxes, _ = self._truth(tl.device)
-        values = output.head.pairing.target(boxes)[0]
-        found = output.head.values_at(features, tl, br)
-        offsets, pairing = [found.tl_offsets, found.br_offsets], [found.tl_pairing, found.br_pairing]
+        """Offsets and pairing values at cells (1, K): true ones at corners (``pairing`` (N, D)), else the network's."""
+        found = head.values_at(features, tl, br)
+        if not len(pairing):  # an image without objects
+            return found
         sides = (
-            (tl, targets.tl_cells, targets.tl_is_owner, targets.tl_offsets),
-            (br, targets.br_cells, targets.br_is_owner, targets.br_offsets),
+            ("tl", tl, targets.tl_cells, targets.tl_is_owner, targets.tl_offsets),
+            ("br", br, targets.br_cells, targets.br_is_owner, targets.br_offsets),
         )
-        for i, (cells, true_cells, is_owner, true_offsets) in enumerate(sides):
+        for side, cells, true_cells, is_owner, offsets in sides:
             hit = (cells[0, :, None] == true_cells[0]) & is_owner[0]
-            if not hit.shape[1]:  # an image without objects
-                continue
-            known, owner = hit.any(dim=1)[:, None], hit.int().argmax(dim=1)
-            if "offsets" in self.parts:
-                offsets[i] = torch.where(known, true_offsets[0, owner], offsets[i][0])[None]
-            if "pairing" in self.parts:
-                pairing[i] = torch.where(known, values[owner], pairing[i][0])[None]
-        return CornerValues(offsets[0], offsets[1], pairing[0], pairing[1])
+            at_corner, owner = hit.any(dim=1)[:, None], hit.int().argmax(dim=1)
+            for part, true in (("offsets", offsets[0]), ("pairing", pairing)):
+                if part in self.parts:
+                    values = torch.where(at_corner, true[owner], getattr(found, f"{side}_{part}")[0])[None]
+                    found = found._replace(**{f"{side}_{part}": values})
+        return found
 
 
 def evaluate_with_oracles(
@@ -117,7 +106,7 @@ def evaluate_with_oracles(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Metrics, list[dict[str, Any]]]:
-    """COCO's figures with ``parts`` of the network's answer replaced by the truth, and the results behind them."""
+    """COCO's figures with ``parts`` of the network's output replaced by the ground truth, and the COCO results."""
     oracle = OracleDetector(detector, parts)
     results: list[dict[str, Any]] = []
     for i, record in enumerate(dataset.images, start=1):

@@ -1,4 +1,4 @@
-"""A detector over a whole data set: COCO results and figures."""
+"""Run a detector over a data set: COCO results and figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def predict_dataset(
     world: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """COCO results of every image, or of every ``world``-th from ``rank`` on; ``progress(done, total)`` after each."""
+    """COCO results of every image, or of every ``world``-th from ``rank``; ``progress(done, total)`` after each."""
     results: list[dict[str, Any]] = []
     records = dataset.images[rank::world]
     images = ahead(ImageRecord.read, records, depth=batch_size + 2)
@@ -49,10 +49,7 @@ def evaluate_dataset(
 
 
 class ImageResult(NamedTuple):
-    """One image: its ground truth, what was detected, and the best corners of each kind, paired or not.
-
-    ``decoding`` is how they were paired.
-    """
+    """One image: its ground truth, its detections, and the best corners of each kind, paired by ``decoding`` or not."""
 
     record: ImageRecord
     detections: Detections
@@ -71,14 +68,15 @@ def predict_images(
     image_results = []
     images = ahead(ImageRecord.read, records, depth=3)
     for i, (record, image) in enumerate(zip(records, images, strict=True), start=1):
-        seen = detector.explain(image)
-        image_results.append(ImageResult(record, seen.detections, seen.tl_corners, seen.br_corners, detector.decoding))
+        found = detector.explain(image)
+        corners = found.tl_corners, found.br_corners
+        image_results.append(ImageResult(record, found.detections, *corners, detector.decoding))
         if progress:
             progress(i, len(records))
     return image_results
 
 
 def evenly_spaced(records: Sequence[ImageRecord], count: int) -> list[ImageRecord]:
-    """At most ``count`` of them, evenly spread."""
+    """At most ``count`` records, evenly spaced."""
     places = np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)
     return [records[place] for place in places]

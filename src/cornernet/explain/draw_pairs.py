@@ -1,4 +1,4 @@
-"""Pictures of paired and of rejected corners."""
+"""Pictures of paired and rejected corners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAPER: Color = (235, 235, 235)
 
 
 def draw_numbered(image: Image, pairs: PairOutcomes) -> Image:
-    """All boxes with their numbers, corners and the lines between them, at least 960 pixels large; a new image."""
+    """All boxes with numbers, corners and the lines between them in a new image of at least 960 pixels a side."""
     found = pairs.seen.detections
     scale = max(1.0, min(_LARGEST, 2 * _SIDE / max(image.shape[:2])))
     large = _resized(image, scale)
@@ -34,7 +34,7 @@ def draw_numbered(image: Image, pairs: PairOutcomes) -> Image:
 
 
 def draw_rejected(image: Image, pairs: PairOutcomes) -> Image:
-    """A panel for each of the first twelve boxes: its own pair, and likely ones that were rejected, dashed."""
+    """A panel for each of the first twelve boxes: its pair, and likely pairs that were rejected, dashed."""
     panels, titles = [], []
     for box in pairs.boxes[:_PANELS]:
         rivals = [pair for pair in pairs.rivals(box, most=2) if pair.could_be]
@@ -56,7 +56,7 @@ def _panel(
     point: tuple[float, float] | None = None,
     side: int = _SIDE,
 ) -> Image:
-    """The part of the image where these pairs lie, enlarged: boxes of the result solid, the others dashed."""
+    """The enlarged part of the image with these pairs: boxes of the result are solid, the others dashed."""
     corners = [pairs.box(pair).reshape(2, 2) for pair in drawn]
     spots = np.concatenate([*corners, np.array([point or corners[0][0]])])
     limits = np.array(image.shape[1::-1])
@@ -90,7 +90,7 @@ def _panel(
 
 
 def _draw_line(image: Image, box: NDArray[np.int64], color: Color, width: int, dash: int) -> None:
-    """A line between a box's two corners on a dark rim, dashed where ``dash`` pixels are given."""
+    """A line with a dark border between a box's two corners, with dashes of ``dash`` pixels unless it is 0."""
     start, end = box[:2].astype(float), box[2:].astype(float)
     length = max(1.0, float(np.hypot(*(end - start))))
     stroke = dash or length

@@ -1,4 +1,4 @@
-"""What became of every pair of corners: the way from corners to boxes once more, this time with reasons."""
+"""The outcome of every pair of corners: the steps from corners to boxes again, with reasons."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Outcome = Literal["box", "class", "position", "distance", "candidates", "score",
 
 @dataclass(frozen=True)
 class Pair:
-    """A top-left and a bottom-right corner, by their places among the best, and what became of them.
+    """A top-left and a bottom-right corner, as ranks among the best corners, and their outcome.
 
-    ``score`` is what ``Decoding.score_of`` makes of theirs, ``distance`` says how far they are from being one object's.
-    ``outcome`` is the first to hold:
+    ``score`` is the pair's by ``Decoding.score_of``, ``distance`` the pairing rule's. ``outcome`` is the first that
+    applies:
 
     - ``class``: the corners are of two classes;
     - ``position``: the bottom-right corner is not right of and below the top-left one;
     - ``distance``: the distance is more than ``Decoding.max_distance``;
     - ``candidates``: the score is not among the best ``Decoding.num_candidates``;
     - ``score``: the score is below the threshold;
-    - ``suppressed``: soft-NMS lowered it to ``final``, below the threshold, most of all for its overlap ``iou`` with
-      the box of ``by``;
+    - ``suppressed``: soft-NMS lowered it to ``final``, below the threshold, mostly because of its overlap ``iou`` with
+      the box ``by``;
     - ``outside``: nothing of the box lies inside the image;
     - ``boxes``: ``Decoding.num_boxes`` others have a better score;
     - ``box``: it is a box of the result.
 
-    ``number`` and ``by`` count the result's boxes from 1; ``by`` is ``None`` for a box below the threshold. ``final``,
-    the score after soft-NMS, is ``None`` for a pair that did not get there, ``iou`` where it met no other box.
+    ``number`` and ``by`` are numbers of the result's boxes, from 1; ``by`` is ``None`` for a box below the threshold.
+    ``final``, the score after soft-NMS, is ``None`` for a pair that was rejected before, ``iou`` if no box overlaps it.
     """
 
     tl: int
@@ -49,15 +49,15 @@ class Pair:
 
     @property
     def could_be(self) -> bool:
-        """Whether it may have been an object's: of one class, and right way round."""
+        """Whether the corners have one class and the right positions."""
         return self.outcome not in ("class", "position")
 
 
 class PairOutcomes:
-    """Every pair of the best corners of an image, seen in one view, with what became of it.
+    """Every pair of the best corners of an image in one view, with its outcome.
 
-    ``boxes`` are the pairs behind the detections of at least ``threshold``, in their order. ``scale`` is what
-    ``BaseDetector.max_size`` made of the image. Raises ``ValueError`` for an explanation of several views.
+    ``boxes`` are the pairs of the detections of at least ``threshold``, in their order. ``scale`` is the image's scale
+    by ``BaseDetector.max_size``. Raises ``ValueError`` for an explanation of several views.
     """
 
     def __init__(self, seen: Explanation, decoding: Decoding, threshold: float, scale: float = 1.0) -> None:
@@ -82,7 +82,7 @@ class PairOutcomes:
         self.boxes = [self.pair(*pair_of[candidate]) for candidate in self._number]
 
     def pair(self, tl: int, br: int) -> Pair:
-        """What became of the ``tl``-th best top-left and the ``br``-th best bottom-right corner."""
+        """The pair of the ``tl``-th best top-left and the ``br``-th best bottom-right corner."""
         score = float(self.decoding.score_of(self.tl.scores[tl], self.br.scores[br]))
         distance = float(self.seen.distances[tl, br])
         candidate = self._candidate.get((tl, br))
@@ -97,26 +97,30 @@ class PairOutcomes:
         return Pair(tl, br, outcome, score, distance)
 
     def rivals(self, box: Pair, most: int = 3) -> list[Pair]:
-        """Other pairs of a box's two corners, for each corner at most so many: likely ones first, by score."""
+        """Other pairs of a box's two corners, at most ``most`` for each corner: likely ones first, by score."""
         with_tl = [self.pair(box.tl, br) for br in range(len(self.br)) if br != box.br]
         with_br = [self.pair(tl, box.br) for tl in range(len(self.tl)) if tl != box.tl]
-        return [pair for side in (with_tl, with_br) for pair in sorted(side, key=_likely_first)[:most]]
+        return [
+            pair
+            for side in (with_tl, with_br)
+            for pair in sorted(side, key=lambda p: (not p.could_be, -p.score))[:most]
+        ]
 
     def around(self, x: float, y: float, most: int = 5) -> list[Pair]:
-        """The nearest pairs about a point in pixels of the image, one corner at its top left, one at its bottom right.
+        """The nearest pairs around a point in pixels of the image, with a corner to its top left and its bottom right.
 
-        A corner's distance is divided by its score: one twice as certain may lie twice as far. A pair's is the sum, and
-        counts twice where the classes differ.
+        A corner's distance from the point is divided by its score. A pair's distance is the sum of both, and twice the
+        sum if the classes differ.
         """
-        tl_reach = _reach(np.array([x, y]) - self.tl.positions, self.tl.scores)
-        br_reach = _reach(self.br.positions - np.array([x, y]), self.br.scores)
-        reach = tl_reach[:, None] + br_reach
-        reach = np.where(self.tl.labels[:, None] == self.br.labels, reach, 2 * reach)
-        nearest = [index for index in reach.argsort(axis=None, kind="stable")[:most] if np.isfinite(reach.flat[index])]
-        return [self.pair(*(int(i) for i in np.unravel_index(index, reach.shape))) for index in nearest]
+        tl_away = _weighted_distance(np.array([x, y]) - self.tl.positions, self.tl.scores)
+        br_away = _weighted_distance(self.br.positions - np.array([x, y]), self.br.scores)
+        away = tl_away[:, None] + br_away
+        away = np.where(self.tl.labels[:, None] == self.br.labels, away, 2 * away)
+        nearest = [index for index in away.argsort(axis=None, kind="stable")[:most] if np.isfinite(away.flat[index])]
+        return [self.pair(*(int(i) for i in np.unravel_index(index, away.shape))) for index in nearest]
 
     def box(self, pair: Pair) -> FloatArray:
-        """(4,) x1 y1 x2 y2 in pixels of the image: the pair's corners, wherever they lie."""
+        """(4,) x1 y1 x2 y2 in pixels of the image: the pair's corners, in any position."""
         return np.concatenate([self.tl.positions[pair.tl], self.br.positions[pair.br]])
 
     def labels(self, pair: Pair) -> tuple[int, int]:
@@ -124,7 +128,7 @@ class PairOutcomes:
         return int(self.tl.labels[pair.tl]), int(self.br.labels[pair.br])
 
     def _suppressed(self, tl: int, br: int, candidate: int, score: float, distance: float) -> Pair:
-        """The outcome of a pair that soft-NMS was given."""
+        """The outcome of a pair that was an input of soft-NMS."""
         found, rank = self.seen.candidates, self._rank.get(candidate, len(self._kept))
         rivals = self._kept[:rank]
         rivals = rivals[found.labels[rivals] == found.labels[candidate]]
@@ -145,37 +149,33 @@ class PairOutcomes:
         return Pair(tl, br, outcome, score, distance, final, number, by, iou)
 
     def _is_inside(self, box: FloatArray) -> bool:
-        """Whether anything of a box is left inside the image."""
+        """Whether a part of a box is inside the image."""
         height, width = self.seen.detections.image_size
         x1, y1, x2, y2 = np.clip(box, 0, [width, height, width, height])
         return bool(x2 > x1 and y2 > y1)
 
 
 def _candidates_of_pairs(seen: Explanation) -> dict[tuple[int, int], int]:
-    """Which candidate a pair of corners became."""
+    """The index of the candidate of each pair of corners that is one."""
     found = seen.candidates
-    places = [
+    ranks = [
         {(int(label), *map(int, cell)): i for i, (label, cell) in enumerate(zip(each.labels, each.cells, strict=True))}
         for each in (seen.tl_corners, seen.br_corners)
     ]
     rows = zip(found.labels, found.tl_cells, found.br_cells, strict=True)
     return {
-        (places[0][int(label), *map(int, tl)], places[1][int(label), *map(int, br)]): i
+        (ranks[0][int(label), *map(int, tl)], ranks[1][int(label), *map(int, br)]): i
         for i, (label, tl, br) in enumerate(rows)
     }
 
 
-def _likely_first(pair: Pair) -> tuple[bool, float]:
-    return not pair.could_be, -pair.score
-
-
-def _reach(away: FloatArray, scores: FloatArray) -> FloatArray:
-    """(K,) distance / score of corners ``away`` (K, 2) pixels from a point, infinite on its wrong side."""
+def _weighted_distance(away: FloatArray, scores: FloatArray) -> FloatArray:
+    """(K,) distance / score of corners ``away`` (K, 2) pixels from a point, infinite on the wrong side of it."""
     return np.where((away >= 0).all(axis=1), np.hypot(*away.T) / np.maximum(scores, 1e-6), np.inf)
 
 
 def _iou(box: FloatArray, others: FloatArray, plus: float) -> FloatArray:
-    """(N,) overlap of a box with (N, 4) others, ``plus`` pixels added to all sides, as soft-NMS counts it."""
+    """(N,) IoU of a box with (N, 4) others as in soft-NMS, with ``plus`` pixels added to all widths and heights."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]) + plus
     shared = np.maximum(sides, 0).prod(axis=1)
     areas = (others[:, 2:] - others[:, :2] + plus).prod(axis=1) + (box[2:] - box[:2] + plus).prod()

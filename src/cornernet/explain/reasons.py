@@ -1,4 +1,4 @@
-"""Pairs of corners in words: reasons, a table for the terminal, JSON."""
+"""Pairs of corners as text: reasons, a table for the terminal, JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cornernet.structures import CornerPoints
 
 
 def reason(pair: Pair, pairs: PairOutcomes) -> str:
-    """Why a pair is no box, or which one it is, as part of a sentence."""
+    """Why a pair is not a box, or which box it is, as a part of a sentence."""
     names, decoding = pairs.seen.detections.class_names, pairs.decoding
     match pair.outcome:
         case "box":
@@ -36,7 +36,7 @@ def reason(pair: Pair, pairs: PairOutcomes) -> str:
 
 
 def short_reason(pair: Pair, pairs: PairOutcomes) -> str:
-    """The same in the space that a picture has."""
+    """``reason`` in a few words, for pictures."""
     match pair.outcome:
         case "box":
             return f"box {pair.number}"
@@ -51,7 +51,7 @@ def short_reason(pair: Pair, pairs: PairOutcomes) -> str:
 
 
 def table(pairs: PairOutcomes, name: str) -> str:
-    """Every box with its corners and the pairs that were rejected for it."""
+    """Every box with its corners and the rejected pairs of these corners."""
     height, width = pairs.seen.detections.image_size
     lines = [
         f"{name} ({width}x{height}): {len(pairs.boxes)} boxes of score {pairs.threshold:g} or more",
@@ -85,7 +85,7 @@ def answer(pairs: PairOutcomes, x: float, y: float) -> str:
 
 
 def pairs_as_json(pairs: PairOutcomes, file: str, at: tuple[float, float] | None = None) -> dict[str, Any]:
-    """All of it, JSON-ready; docs/explain.md says what the fields are."""
+    """All pairs, JSON-ready; docs/explain.md describes the fields."""
     height, width = pairs.seen.detections.image_size
     result = {
         "file": file,
@@ -121,7 +121,7 @@ def _rival(pair: Pair, pairs: PairOutcomes) -> str:
 
 
 def _last_corners(pairs: PairOutcomes) -> str:
-    """Where the lists of corners end: what scores less was never looked at."""
+    """Number and lowest score of the corners; corners of lower scores were not paired."""
     parts = [
         f"{len(corners)} {kind} corners down to score {corners.scores[-1]:.3f}" if len(corners) else f"no {kind} corner"
         for kind, corners in (("top-left", pairs.tl), ("bottom-right", pairs.br))
@@ -140,7 +140,7 @@ def _corners(pair: Pair, pairs: PairOutcomes) -> str:
 
 
 def _other_corner(rival: Pair, box: Pair, pairs: PairOutcomes) -> str:
-    """The corner that a rival does not share with the box."""
+    """The corner of a rival that is not the box's."""
     if rival.tl == box.tl:
         return f"T{rival.tl + 1} with {_corner('B', pairs.br, rival.br)}"
     return f"B{rival.br + 1} with {_corner('T', pairs.tl, rival.tl)}"

@@ -1,6 +1,6 @@
-"""The whole road as a module of tensors alone, of any size: what exporters trace.
+"""Detection as one module of tensor operators for images of any size: what exporters trace.
 
-What ``detector.Detector`` computes in numpy, or with sizes that are known when it runs, stands here as operators.
+``inference.detector.Detector`` computes parts of it in numpy, or with sizes that it knows when it runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class MapsGraph(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what ``forward`` gives; the pairing rule's maps have its own."""
+        """Names of the results of ``forward``; pairing maps have the name of the pairing rule."""
         value = self.model.architecture.pairing.name
         return "tl_heatmap", "br_heatmap", f"tl_{value}", f"br_{value}", "tl_offset", "br_offset"
 
@@ -40,7 +40,7 @@ class MapsGraph(nn.Module):
         padded_height, padded_width = self.preprocessing.padded_size(height, width)
         top, left = self.preprocessing.offset_of(height, width)
         margins = left, padded_width - width - left, top, padded_height - height - top
-        pixels = images.float()  # at once: TensorRT has uint8 for inputs alone
+        pixels = images.float()  # first: TensorRT has uint8 only for inputs
         if self.preprocessing.padding == "black":
             pixels = normalize(F.pad(pixels, margins), self.preprocessing)
         else:
@@ -49,10 +49,10 @@ class MapsGraph(nn.Module):
 
 
 class BoxesGraph(MapsGraph):
-    """Images, uint8 (B, 3, H, W) RGB, to boxes (B, N, 4), scores and labels (B, N), and how many of them count.
+    """Images, uint8 (B, 3, H, W) RGB, to boxes (B, N, 4), scores and labels (B, N), and the number of boxes (B,).
 
-    N is ``Decoding.num_boxes``, mostly 100. Boxes are x1 y1 x2 y2 in pixels of the image; behind the last one there
-    are boxes and scores of 0 and labels of -1.
+    N is ``Decoding.num_boxes``, usually 100. Boxes are x1 y1 x2 y2 in pixels of the image. Fillers after the last box
+    have boxes and scores of 0 and labels of -1.
     """
 
     @property
@@ -79,7 +79,7 @@ class BoxesGraph(MapsGraph):
         boxes, labels = torch.minimum(_rows(boxes, chosen), limits), pairs.labels.gather(1, chosen)
         solid = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1) & (scores >= 0)
         ranks = torch.where(solid, torch.arange(limit, 0, -1, dtype=torch.float32), 0.0)
-        order = ranks.topk(limit, dim=1).indices  # the solid ones first, otherwise as they were
+        order = ranks.topk(limit, dim=1).indices  # the solid ones first, in the same order
         found = solid.gather(1, order)
         return (
             torch.where(found[..., None], _rows(boxes, order), 0.0),
@@ -90,9 +90,9 @@ class BoxesGraph(MapsGraph):
 
 
 def top_corners_padded(heatmap: Tensor, k: int) -> Corners:
-    """``model.decode.top_corners``, always ``k`` of them, so that shapes are known: fillers have score -1, cell 0."""
+    """``model.decode.top_corners`` with always ``k`` corners, so shapes are known: fillers have score -1, cell 0."""
     height, width = heatmap.shape[2:]
-    # onnxruntime's Sigmoid is coarse near 0, in steps of 3e-8: neighbours would seem equal, and both be peaks
+    # onnxruntime's Sigmoid has steps of 3e-8 near 0: neighbours would become equal, and both would be peaks
     probability = 1 / (1 + torch.exp(-heatmap.float()))
     is_peak = F.max_pool2d(probability, 3, stride=1, padding=1) == probability
     scores = F.pad(torch.where(is_peak, probability, -1.0).flatten(1), (0, k), value=-1.0)
@@ -105,7 +105,7 @@ def top_corners_padded(heatmap: Tensor, k: int) -> Corners:
 
 
 def gather_neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
-    """``model.layers.neighbourhoods``, (B, K, 9, C), of maps that are not channels-last: without transposing them."""
+    """``model.layers.neighbourhoods``, (B, K, 9, C), of maps that are not channels-last, without a transposition."""
     batch, channels, height, width = features.shape
     shifts, row = torch.arange(-1, 2), cells // width
     rows = row[..., None, None] + shifts[:, None]
@@ -118,10 +118,10 @@ def gather_neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """Of values (B, N, 4) those at ``index`` (B, K)."""
+    """Rows of values (B, N, 4) at ``index`` (B, K)."""
     return values.gather(1, index[..., None].expand(-1, -1, 4))
 
 
 def _tensor(*sizes: int) -> Tensor:
-    """Sizes that are known only when the exported file runs, as float32."""
+    """Sizes as float32; they are known only when the exported file runs."""
     return torch.stack([torch.scalar_tensor(size) for size in sizes])

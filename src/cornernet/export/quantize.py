@@ -1,8 +1,8 @@
 """An OpenVINO model's convolutions in int8, calibrated on images (post-training quantisation).
 
-Only the network is quantised: its convolutions, and the additions to their results. The heatmaps' last convolution, all
-that follows it, and the branches for embeddings and offsets stay in float32: scores of 0.001 count, and a box is only
-as exact as its offsets.
+Only the network's convolutions and the additions to their results are quantised. The heatmaps' last convolution,
+everything after it, and the branches for pairing values and offsets stay in float32: scores of 0.001 count, and a box
+is only as exact as its offsets.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, shrink
 
-os.environ.setdefault("NNCF_CI", "1")  # otherwise nncf reports every use to its makers
+os.environ.setdefault("NNCF_CI", "1")  # otherwise nncf sends telemetry
 import nncf
 
 MOST_IMAGES = 300  # more images hardly change the ranges
-_IN_INT8 = {"Convolution", "Add", "Interpolate"}  # not Maximum: it would round before each step of corner pooling
+_IN_INT8 = {"Convolution", "Add", "Interpolate"}  # not Maximum: corner pooling would round in each step
 
 
 class Calibration:
-    """Up to ``count`` images of a data set, evenly spread, as input of the exported file: uint8 (1, 3, H, W) RGB."""
+    """Up to ``count`` evenly spaced images of a data set as input of the exported file: uint8 (1, 3, H, W) RGB."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class Calibration:
 
 
 def quantize(model: openvino.Model, images: Calibration) -> openvino.Model:
-    """The same model with a network in int8; ``model`` is one of ``export.graph``, read from ONNX."""
-    model = model.clone()  # the ONNX reader leaves unused nodes, with which nncf fails; a clone has none
+    """``model``, a graph of ``export.graph`` read from ONNX, with its network in int8."""
+    model = model.clone()  # a clone has no unused nodes, which the ONNX reader leaves and nncf cannot read
     kept = nncf.IgnoredScope(names=float_operations(model))
     with _quiet():
         return nncf.quantize(model, nncf.Dataset(images), subset_size=len(images), ignored_scope=kept)
@@ -71,7 +71,7 @@ def float_operations(model: openvino.Model) -> list[str]:
     inner = _before(convolutions)
     last = [each for each in convolutions if each.get_name() not in inner]
     raw = _before(output.node for output in model.outputs if output.any_name.endswith("heatmap"))
-    if raw:  # the other maps' convolutions end at outputs too
+    if raw:  # other maps' convolutions are last too
         last = [each for each in last if each.get_name() in raw]
     network = _before(last)
     return [
@@ -82,7 +82,7 @@ def float_operations(model: openvino.Model) -> list[str]:
 
 
 def _before(operations: Iterable[Any]) -> set[str]:
-    """Names of all operations that these are computed from."""
+    """Names of all operations that are inputs of these, directly or not."""
     found: set[str] = set()
     waiting = list(operations)
     while waiting:
@@ -96,7 +96,7 @@ def _before(operations: Iterable[Any]) -> set[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without nncf's remarks and bars on standard output."""
+    """Switch off nncf's messages and progress bars on standard output."""
     level = logging.getLogger("nncf").level
     nncf.set_log_level(logging.ERROR)
     try:

@@ -19,7 +19,7 @@ def soft_nms_loop(
     sigma: float = SIGMA,
     min_score: float = MIN_SCORE,
 ) -> tuple[Tensor, Tensor]:
-    """Indices and scores, (B, limit) each, of what ``model.soft_nms.soft_nms`` keeps; a filler's score is -1.
+    """Indices and scores, (B, limit) each, of the boxes that ``soft_nms`` keeps; fillers have a score of -1.
 
     ``boxes`` (B, N, 4), ``scores`` (B, N), -1 for fillers, and ``labels`` (B, N), N at least ``limit``.
     """

@@ -1,4 +1,4 @@
-"""Weights to files that run without this program: ONNX, OpenVINO by way of it, and PyTorch's exported programs."""
+"""Write weights as files that run without this program: ONNX, OpenVINO (from ONNX), PyTorch's exported programs."""
 
 from __future__ import annotations
 
@@ -41,10 +41,9 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """One self-contained model of standard operators: ``export.graph.BoxesGraph``, or with ``raw_maps`` ``MapsGraph``.
 
-    With ``fp16`` the network computes in float16; heatmaps, pairing and soft-NMS stay in float32. With ``bf16`` the
-    model is that of ``fp32``, and its metadata ask for bfloat16, which only OpenVINO obeys. The metadata are an
-    ``ExportMetadata``. ``opset`` is one of ``OPSETS``. Raises ``InputError`` for weights that fit no network or exceed
-    2 GiB.
+    With ``fp16`` the network computes in float16; heatmaps, pairing and soft-NMS stay in float32. ``bf16`` gives the
+    model of ``fp32``; its metadata ask for bfloat16, which only OpenVINO uses. The metadata are an ``ExportMetadata``.
+    ``opset`` is one of ``OPSETS``. Raises ``InputError`` for weights that do not fit their network or exceed 2 GiB.
     """
     graph, facts = _graph(weights, precision, raw_maps)
     with _quiet():
@@ -60,7 +59,7 @@ def to_onnx(
             verbose=False,
         )
     assert program is not None
-    ClearMetadataAndDocStringPass()(program.model)  # every node's stack trace, with this machine's paths
+    ClearMetadataAndDocStringPass()(program.model)  # stack traces have this machine's paths
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {KEY: facts.to_json()})
     if proto.ByteSize() > _LARGEST:
@@ -71,7 +70,7 @@ def to_onnx(
 def write_program(
     path: Path, weights: Weights, *, precision: Literal["fp32", "fp16"] = "fp32", raw_maps: bool = False
 ) -> int:
-    """Write the same as one program of PyTorch's own operators, whole or not at all, for ``torch.export.load``.
+    """Write one program of PyTorch's own operators for ``torch.export.load``, completely or not at all.
 
     Its extra file ``cornernet`` is the ``ExportMetadata``. Returns the shortest side of an image, in pixels, that the
     program takes: PyTorch's exporter needs at least two cells on the innermost map.
@@ -91,14 +90,14 @@ def write_program(
 
 
 def write_onnx(path: Path, proto: onnx.ModelProto) -> None:
-    """Write one file, whole or not at all."""
+    """Write one file, completely or not at all."""
     atomic_write(path, proto.SerializeToString())
 
 
 def write_openvino(path: Path, proto: onnx.ModelProto, images: Calibration | None = None) -> None:
-    """Write the same as OpenVINO's pair of files: ``path``, .xml, and its weights beside it, .bin.
+    """Write OpenVINO's two files: ``path``, .xml, and its weights, .bin, in the same folder.
 
-    With ``images`` its network is in int8, as ``export.quantize`` makes it, and the metadata say so.
+    With ``images`` the network is in int8 (``export.quantize``).
     """
     import openvino
 

@@ -1,4 +1,4 @@
-"""What every detector can do, whatever runs its network. None of it needs torch."""
+"""The interface of every detector. It does not need torch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Item = TypeVar("Item")
 class BaseDetector(ABC):
     """A trained network with its settings: call it with images.
 
-    ``threshold`` is the lowest score worth showing. ``max_size`` (pixels) is how long the longer side of an image may
-    be: larger images are scaled down, and their boxes back. ``can_explain`` says whether ``explain`` works.
+    ``threshold`` is the lowest score that is shown. ``max_size`` is the largest length in pixels of an image's longer
+    side: larger images are scaled down, and their boxes back. ``can_explain`` says whether ``explain`` works.
     """
 
     class_names: tuple[str, ...]
@@ -40,8 +40,8 @@ class BaseDetector(ABC):
         """Detections of one image, or a list of them for a list of images.
 
         An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. The best
-        ``decoding.num_boxes`` are returned (of every tile): 100, unless the weights say otherwise;
-        ``detections.above(detector.threshold)`` are those worth showing. ``stream`` runs several images at once.
+        ``decoding.num_boxes`` (of each tile) are returned: 100, if the weights have no other number.
+        ``detections.above(detector.threshold)`` are those to show. ``stream`` runs several images at once.
         """
         if isinstance(images, list):
             return list(self.stream(images, min_score=min_score))
@@ -53,8 +53,8 @@ class BaseDetector(ABC):
     ) -> Iterator[Detections]:
         """Detections one after another, for any number of images.
 
-        Up to ``batch_size`` neighbours that agree in ``pass_key`` go through the network together. Detections with a
-        score below ``min_score`` are left out, and time is saved where that is possible.
+        Up to ``batch_size`` neighbours with the same ``pass_key`` go through the network together. Detections with a
+        score below ``min_score`` are left out, which saves time in some cases.
         """
 
     @abstractmethod
@@ -63,11 +63,11 @@ class BaseDetector(ABC):
 
     @abstractmethod
     def pass_key(self, image: Pixels) -> Hashable:
-        """Images (H, W, 3) with the same key can go through the network together."""
+        """Images (H, W, 3) with the same key may go through the network together."""
 
 
 def to_pixels(image: AnyImage) -> Pixels:
-    """Any image as uint8 (H, W, 3) RGB. Raises ``InputError`` where it cannot be read."""
+    """Any image as uint8 (H, W, 3) RGB. Raises ``InputError`` if it cannot be read."""
     return read_image(image) if isinstance(image, (str, os.PathLike)) else to_rgb(image)
 
 

@@ -1,4 +1,4 @@
-"""The whole road: an image in, boxes out."""
+"""From an image to boxes, with the network in PyTorch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -26,15 +27,25 @@ from cornernet.structures import Detections, Explanation
 from cornernet.weights.zoo import open_weights
 
 
+class ViewOptions(TypedDict, total=False):
+    """The options of ``Detector`` that choose the views of an image; it has their defaults."""
+
+    flip: bool
+    scales: Sequence[float]
+    max_size: int | None
+    tile: int | None
+    tile_overlap: int | None
+
+
 class Detector(BaseDetector):
     """A trained network with its preprocessing and class names: call it with images.
 
-    ``flip=True`` looks at the mirror image too, one soft-NMS over both; several ``scales`` look at the image in those
-    sizes (each with its mirror where ``flip`` is set), and that soft-NMS merges the boxes. ``max_size`` scales larger
-    images down to that many pixels a side, and the boxes back; by default as in training. ``tile`` looks at an image,
-    in each scale, in square tiles of that many pixels, neighbours sharing ``tile_overlap`` (a quarter, if not said):
-    the network needs memory for a tile, and one soft-NMS joins the boxes of all; see ``views.Tiling``. ``precision``
-    may be ``torch.bfloat16`` or ``float16``: the network then computes in it, pairing does not.
+    With ``flip`` it also detects in the mirror image, and one soft-NMS takes the boxes of both. With several ``scales``
+    it detects in the image at these sizes (also mirrored with ``flip``), and soft-NMS merges the boxes. Images with a
+    side longer than ``max_size`` pixels are scaled down, and their boxes back; by default as in training. ``tile``
+    cuts the image, at each scale, into tiles of that many pixels, which overlap by ``tile_overlap`` (by default a
+    quarter): the network needs memory for one tile, and one soft-NMS takes the boxes of all (``views.Tiling``).
+    ``precision`` may be ``torch.bfloat16`` or ``float16``: the network computes in it, pairing does not.
 
     The model may be in training: it is in evaluation mode only while a detector computes.
     """
@@ -47,12 +58,12 @@ class Detector(BaseDetector):
         *,
         decoding: Decoding = Decoding(),
         threshold: float = 0.3,
+        precision: torch.dtype | None = None,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
         max_size: int | None = None,
         tile: int | None = None,
         tile_overlap: int | None = None,
-        precision: torch.dtype | None = None,
     ) -> None:
         if precision is not None and model.fused is not None:
             raise ValueError(f"a fused network computes in {model.fused}; give the precision to fuse()")
@@ -68,8 +79,8 @@ class Detector(BaseDetector):
     ) -> Iterator[Detections]:
         """Detections one after another, for any number of images; neighbours of one padded size share a batch.
 
-        With tiles, those of one image do. Detections below ``min_score`` are left out; of many tiles, most pairs then
-        need no soft-NMS.
+        With tiles, a batch has tiles of one image. Detections below ``min_score`` are left out; with many tiles this
+        removes most pairs before soft-NMS.
         """
         together = 1 if self.tiling else batch_size
         for batch in group_neighbours(map(to_pixels, images), together, self.pass_key):
@@ -77,7 +88,7 @@ class Detector(BaseDetector):
 
     @torch.inference_mode()
     def explain(self, image: AnyImage) -> Explanation:
-        """Detections of one image with heatmaps and candidates, for looking; heatmaps are those of the first view.
+        """Detections of one image with heatmaps and candidates; the heatmaps are those of the first view.
 
         Raises ``InputError`` with tiles, which have no view of the whole image.
         """
@@ -86,12 +97,12 @@ class Detector(BaseDetector):
         pixels = to_pixels(image)
         small, shrunk = shrink(pixels, self.max_size)
         views = self._views(small)
-        seen = [self._look(batch) for batch in batch_views([small], [views], 1, self.preprocessing)]
-        found = [_pairs_of(0, each.pairs) for each in seen]
-        return explain_views(self._suppress(found, views, pixels, shrunk), seen, shrunk)
+        outputs = [self._run(batch) for batch in batch_views([small], [views], 1, self.preprocessing)]
+        found = [_pairs_of(0, each.pairs) for each in outputs]
+        return explain_views(self._suppress(found, views, pixels, shrunk), outputs, shrunk)
 
     def pass_key(self, image: Pixels) -> Hashable:
-        """The input's (height, width) in all scales: images that agree in them can share a batch."""
+        """The input's (height, width) in all scales."""
         small = shrunk_size(image.shape[0], image.shape[1], self.max_size)
         return tuple(self.preprocessing.padded_size(*scaled_size(*small, scale)) for scale in self.scales)
 
@@ -102,7 +113,7 @@ class Detector(BaseDetector):
         views = [self._views(image) for image in small]
         found: list[list[Pairs]] = [[] for _ in images]
         for batch in batch_views(small, views, batch_size, self.preprocessing):
-            pairs = self._look(batch).pairs
+            pairs = self._run(batch).pairs
             for row, i in enumerate(batch.images):
                 found[i].append(_pairs_of(row, pairs))
         return [self._suppress(*each, min_score) for each in zip(found, views, images, shrunk, strict=True)]
@@ -110,8 +121,8 @@ class Detector(BaseDetector):
     def _views(self, image: Pixels) -> list[View]:
         return make_views(image.shape[0], image.shape[1], self.scales, self.flip, self.tiling)
 
-    def _look(self, batch: ViewBatch) -> ViewOutput:
-        """The network's answer to a batch of views, and its pairs in pixels of the images."""
+    def _run(self, batch: ViewBatch) -> ViewOutput:
+        """The network's output for a batch of views, and its pairs in pixels of the images."""
         padded = self.preprocessing.padded_size(*batch.views[0].size)
         with _evaluation_mode(self.model):
             output, shifts = self._forward(batch.pixels, padded)
@@ -120,7 +131,7 @@ class Detector(BaseDetector):
         return ViewOutput(pairs, batch.views, output, decoded, shifts, padded)
 
     def _forward(self, images: Sequence[Pixels], padded: tuple[int, int]) -> tuple[StackOutput, Tensor]:
-        """The last stack's output, and the images' (left, top) in the input of ``padded`` (height, width) pixels."""
+        """The network's last output, and the images' (left, top) in the input of ``padded`` (height, width) pixels."""
         parameter = next(self.model.parameters())
         if parameter.device.type == "cpu":
             require_memory(*padded, self.model.bytes_per_pixel * len(images), "image", self._memory_fix)
@@ -136,7 +147,7 @@ class Detector(BaseDetector):
     def _memory_fix(self) -> str:
         if self.tiling:
             return "make the tiles smaller with --tile, or fewer at once with --batch-size"
-        return "look at it in parts with --tile, or scale it down with --max-size"
+        return "cut it into tiles with --tile, or scale it down with --max-size"
 
     def _decode(self, output: StackOutput, shifts: Tensor, padded: tuple[int, int]) -> DecodedMaps:
         """Corners and pairs in pixels of the views, from the network's output for an input of ``padded`` pixels."""
@@ -145,11 +156,11 @@ class Detector(BaseDetector):
     def _suppress(
         self, found: Sequence[Pairs], views: Sequence[View], image: Pixels, shrunk: float, min_score: float = 0.0
     ) -> Detections:
-        """One soft-NMS over the pairs (N,) of all views of an image, whose boxes / ``shrunk`` are in its pixels."""
+        """One soft-NMS over the pairs (N,) of all views of an image; boxes / ``shrunk`` are in its pixels."""
         names = ("boxes", "scores", "labels", "valid", "tl_scores", "br_scores")
         boxes, scores, labels, valid, *corners = (torch.cat([getattr(v, n) for v in found])[None] for n in names)
         merge = (corners[0], corners[1]) if len(self.scales) > 1 else None
-        # Boxes are merged with their rivals, also with those of a lower score.
+        # Boxes of lower scores are merged too.
         lowest = MIN_SCORE if merge else max(min_score, MIN_SCORE)
         tiles = max(Counter((view.scale, view.mirrored) for view in views).values())
         limit, plus_one = self.decoding.num_boxes * tiles, float(self.decoding.plus_one)
@@ -172,8 +183,8 @@ def _pairs_of(row: int, pairs: Pairs) -> Pairs:
 
 @contextmanager
 def _evaluation_mode(model: CornerNet) -> Iterator[None]:
-    """For the block, every layer is in evaluation mode; afterwards each one is as it was."""
-    # a fused network has no other mode
+    """For the block, all layers are in evaluation mode; afterwards each has the mode it had before."""
+    # a fused network is always in evaluation mode
     training = [] if model.fused else [module for module in model.modules() if module.training]
     for module in training:
         module.training = False
@@ -188,20 +199,15 @@ def load_detector(
     weights: str | os.PathLike[str],
     *,
     device: str | torch.device | None = None,
-    flip: bool = False,
-    scales: Sequence[float] = (1.0,),
-    max_size: int | None = None,
-    tile: int | None = None,
-    tile_overlap: int | None = None,
     precision: torch.dtype | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[ViewOptions],
 ) -> Detector:
-    """A ``Detector`` from a weights file of any dialect alone, or from a release's name.
+    """A ``Detector`` from a weights file of any dialect, or from a release's name. ``options`` are ``Detector``'s.
 
-    On the GPU where there is one, unless ``device`` says otherwise. A release is fetched on first use, ``progress``
-    told (done, total) in bytes. The other options are ``Detector``'s. The network is fused (``model.fuse``): for
-    testing alone.
-    Raises ``InputError`` where the file is absent, damaged or not weights.
+    It runs on the GPU if there is one, or on ``device``. A release is fetched on first use; ``progress`` gets
+    (done, total) in bytes. The network is fused (``model.fuse``), so it is for testing only.
+    Raises ``InputError`` if the file is absent, damaged or has no weights.
     """
     stored = open_weights(weights, progress=progress)
     try:
@@ -210,15 +216,5 @@ def load_detector(
         raise error.at(weights) from None
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = fuse(channels_last(model.to(place)), precision or torch.float32)
-    return Detector(
-        model,
-        stored.class_names,
-        stored.preprocessing,
-        decoding=stored.decoding,
-        threshold=stored.threshold,
-        flip=flip,
-        scales=scales,
-        max_size=max_size,
-        tile=tile,
-        tile_overlap=tile_overlap,
-    )
+    names, decoding, threshold = stored.class_names, stored.decoding, stored.threshold
+    return Detector(model, names, stored.preprocessing, decoding=decoding, threshold=threshold, **options)

@@ -1,4 +1,4 @@
-"""Opens exported files as plain functions of arrays, with ONNX Runtime or OpenVINO. Needs no torch."""
+"""Open exported files as functions of arrays, with ONNX Runtime or OpenVINO. It does not need torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def open_onnx(path: Path, device: str | None, threads: int | None) -> tuple[Expo
         fix = "give cpu, or install onnxruntime-gpu"
         raise InputError("not usable with this onnxruntime", f"--device {device}", fix)
     options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors, which are raised too
+    options.log_severity_level = 3  # errors only
     options.intra_op_num_threads = threads or 0
     providers = ["CUDAExecutionProvider"] if gpu and device != "cpu" else []
     try:
         session = ort.InferenceSession(path, options, providers=[*providers, "CPUExecutionProvider"])
-    except Exception as error:  # each fault of a file is another class of onnxruntime's own
+    except Exception as error:  # onnxruntime has a class for each fault
         raise _damaged(path, error) from None
     facts = read_metadata(session.get_modelmeta().custom_metadata_map.get(KEY), str(path))
     return facts, lambda images: session.run(None, {"images": images})
@@ -45,7 +45,7 @@ def open_openvino(path: Path, device: str | None, threads: int | None) -> tuple[
         raise InputError(f"its weights, {path.with_suffix('.bin').name}, are not beside it", path, "copy both files")
     settings: dict[str, Any] = {}
     if place == "CPU":
-        settings["ENABLE_CPU_PINNING"] = False  # a thread bound to a busy core waits for it
+        settings["ENABLE_CPU_PINNING"] = False  # a pinned thread waits for a busy core
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
     try:

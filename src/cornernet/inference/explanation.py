@@ -1,4 +1,4 @@
-"""What the network saw in an image, made from its views for people to look at."""
+"""Explanations: heatmaps, corners and candidates of one image, from the network's output for its views."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from cornernet.structures import Candidates, CornerPoints, Detections, Explanati
 
 
 class ViewOutput(NamedTuple):
-    """A batch of views that went through the network: its pairs in pixels of the images, and where they come from.
+    """The network's output for a batch of views. ``pairs`` are in pixels of the images, ``decoded`` of the views.
 
-    ``shifts`` (B, 2) are the views' left and top in the input of ``padded_size`` (height, width) pixels; ``decoded`` is
-    in pixels of the views.
+    ``shifts`` (B, 2) are the views' left and top in the input of ``padded_size`` (height, width) pixels.
     """
 
     pairs: Pairs
@@ -32,7 +31,7 @@ class ViewOutput(NamedTuple):
 
 
 def explain_views(detections: Detections, seen: Sequence[ViewOutput], shrunk: float) -> Explanation:
-    """The explanation of one image from all its views, each a batch of its own; ``shrunk`` is the image's scale."""
+    """The explanation of one image from all its views, each one a batch; ``shrunk`` is the image's scale."""
     first = seen[0]
     view, heatmaps = first.views[0], (first.output.tl_heatmap, first.output.br_heatmap)
     tl_heatmap, br_heatmap = (heatmap[0].float().sigmoid().amax(0).cpu().numpy() for heatmap in heatmaps)
@@ -58,12 +57,12 @@ def corner_points(
 ) -> CornerPoints:
     """The first image's corners; positions / scale are in pixels of the image.
 
-    ``predicted`` (B, K, D) are the values that ``pairing`` reads at the corners.
+    ``predicted`` (B, K, D) are the pairing values at the corners.
     """
-    there = corners.scores[0] >= 0
+    valid = corners.scores[0] >= 0
     values = pairing.readable(predicted[0].float(), scale)
     columns = positions[0] / scale, corners.scores[0], corners.labels[0], corners.cells[0], values
-    place, score, label, cell, values = (column[there].cpu().numpy() for column in columns)
+    place, score, label, cell, values = (column[valid].cpu().numpy() for column in columns)
     cells = np.stack(np.divmod(cell, map_width), axis=1)
     return CornerPoints(place, score, label, cells, values, pairing.words)
 
@@ -76,8 +75,8 @@ def all_candidates(seen: Sequence[ViewOutput], scale: float) -> Candidates:
         found = {name: getattr(pairs, name)[0][pairs.valid[0]].cpu().numpy() for name in Pairs._fields}
         cells = [np.stack(np.divmod(found[name], map_width), axis=1) for name in ("tl_cells", "br_cells")]
         view = np.full(len(found["labels"]), number)
-        known = (found[name] for name in ("scores", "labels", "tl_scores", "br_scores"))
-        columns.append((found["boxes"] / scale, *known, *cells, found["distances"], view))
+        others = (found[name] for name in ("scores", "labels", "tl_scores", "br_scores"))
+        columns.append((found["boxes"] / scale, *others, *cells, found["distances"], view))
     merged = Candidates(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
     order = np.argsort(-merged.scores, kind="stable")
     return Candidates(*(getattr(merged, field.name)[order] for field in fields(Candidates)))

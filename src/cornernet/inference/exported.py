@@ -1,4 +1,4 @@
-"""An exported file behind the interface of every detector, without torch."""
+"""A detector that runs an exported file, without torch."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ class ExportedDetector(BaseDetector):
 
     def explain(self, image: AnyImage) -> Explanation:
         """Always raises ``InputError``: an exported file gives boxes and no heatmaps."""
-        fix = "use the weights it was made from"
-        raise InputError("an exported file gives boxes and no heatmaps", fix=fix)
+        raise InputError("an exported file gives boxes and no heatmaps", fix="use the weights it was made from")
 
     def pass_key(self, image: Pixels) -> Hashable:
         """The image's (height, width) after it was scaled down: an exported file takes images of one size."""
@@ -52,12 +51,9 @@ class ExportedDetector(BaseDetector):
         small, shrunk = zip(*(shrink(image, self.max_size) for image in images), strict=True)
         height, width = small[0].shape[:2]
         if max(height, width) > self.facts.largest_side:
-            raise InputError(
-                f"{height}x{width} pixels (height x width) are more than the {self.facts.largest_side} a side"
-                " that an exported file takes",
-                "image",
-                "scale it down with --max-size",
-            )
+            size = f"{height}x{width} pixels (height x width)"
+            what = f"{size} are more than the {self.facts.largest_side} a side that an exported file takes"
+            raise InputError(what, "image", "scale it down with --max-size")
         padded = self.preprocessing.padded_size(height, width)
         require_memory(*padded, self.facts.bytes_per_pixel * len(images), "image")
         pixels = np.stack(small).transpose(0, 3, 1, 2)
@@ -70,11 +66,7 @@ class ExportedDetector(BaseDetector):
 
 
 def load_exported(
-    path: str | os.PathLike[str],
-    *,
-    device: str | None = None,
-    max_size: int | None = None,
-    threads: int | None = None,
+    path: str | os.PathLike[str], *, device: str | None = None, max_size: int | None = None, threads: int | None = None
 ) -> ExportedDetector:
     """An ``ExportedDetector`` from a file that ``cornernet export`` wrote, on ``threads`` threads (default: all cores).
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cornernet.config import Decoding, Preprocessing
 from cornernet.errors import InputError
+from cornernet.typed import build
 
 KEY, VERSION = "cornernet", 1
 
@@ -16,9 +17,9 @@ KEY, VERSION = "cornernet", 1
 class ExportMetadata:
     """An exported network's class names, settings and limits.
 
-    ``outputs`` says whether the file gives boxes or only maps. ``largest_side`` is the longest side of an image, in
-    pixels, for which corner pooling is right; ``bytes_per_pixel`` is about the memory that a pixel needs. The file
-    itself pads and normalises by ``preprocessing``; the caller must scale images down to its ``max_size``.
+    ``outputs``: the file gives boxes or only maps. ``largest_side`` is the longest side of an image, in pixels, for
+    which corner pooling is correct; ``bytes_per_pixel`` is about the memory that a pixel needs. The file pads and
+    normalises by ``preprocessing``; the caller must scale images down to its ``max_size``.
     """
 
     class_names: tuple[str, ...]
@@ -36,24 +37,16 @@ class ExportMetadata:
 
 
 def read_metadata(text: str | None, where: str) -> ExportMetadata:
-    """``ExportMetadata`` of the file ``where``; ``InputError`` for another program's file, or another version."""
+    """``ExportMetadata`` of the file ``where``. Raises ``InputError`` for files of other programs or versions."""
     if text is None:
         raise InputError("says nothing of its classes", where, "only files that cornernet export wrote will do")
     try:
         content: dict[str, Any] = json.loads(text)
-        if content["version"] != VERSION:
-            what = f"exported in format {content['version']}, this program reads {VERSION}"
-            raise InputError(what, where, "export the weights anew")
-        content["preprocessing"] |= {name: tuple(content["preprocessing"][name]) for name in ("mean", "std")}
-        return ExportMetadata(
-            tuple(str(name) for name in content["class_names"]),
-            float(content["threshold"]),
-            Preprocessing(**content["preprocessing"]),
-            Decoding(**content["decoding"]),
-            content["precision"],
-            content["outputs"],
-            int(content["largest_side"]),
-            float(content["bytes_per_pixel"]),
-        )
+        version = content.pop("version")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"its metadata is damaged ({error!r})", where, "export the weights anew") from None
+    if version != VERSION:
+        raise InputError(
+            f"exported in format {version}, this program reads {VERSION}", where, "export the weights anew"
+        )
+    return build(ExportMetadata, content, f"{where}: its metadata is damaged")

@@ -1,4 +1,4 @@
-"""Pixels into the network's input: normalised and padded, never resized."""
+"""From pixels to the network's input: normalise and pad."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def normalize(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
 def to_input(
     images: Sequence[np.ndarray], preprocessing: Preprocessing, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """Images, uint8 (H, W, 3) RGB of one padded size, to the network's input and where each lies in it.
+    """Images, uint8 (H, W, 3) RGB of one padded size, to the network's input.
 
-    Returns float32 (B, 3, H | mask, W | mask), channels-last, and shifts (B, 2), each (left, top) in pixels.
-    Raises ``ValueError`` where the padded sizes differ.
+    Returns float32 (B, 3, padded height, padded width), channels-last, and shifts (B, 2), each image's left and
+    top in it in pixels. Raises ``ValueError`` if the padded sizes differ.
     """
     sizes = {preprocessing.padded_size(*image.shape[:2]) for image in images}
     if len(sizes) != 1:
@@ -37,7 +37,7 @@ def to_input(
     shifts = []
     for row, image in zip(batch, images, strict=True):
         (h, w), (top, left) = image.shape[:2], preprocessing.offset_of(*image.shape[:2])
-        # a copy: a mirror image one pixel wide counts as contiguous, its negative stride notwithstanding
+        # a copy, because numpy calls a mirrored image of width 1 contiguous although its stride is negative
         pixels = torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)
         row[:, top : top + h, left : left + w] = normalize(pixels, preprocessing)
         shifts.append((left, top))

@@ -1,4 +1,4 @@
-"""Frames through a detector, one after another: what every way of writing results takes."""
+"""Run a detector over frames; the results are what writers take."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cornernet.structures import Detections, Explanation
 
 @dataclass
 class Result:
-    """One frame and what was found in it, at or above the threshold; ``explanation`` where it was asked for.
+    """One frame with its detections at or above the threshold, and its ``explanation`` if requested.
 
-    Pictures of it are drawn to be looked at whole, or in parts of ``side`` pixels.
+    Lines and texts of its picture fit the whole picture, or parts of ``side`` pixels.
     """
 
     frame: Frame
@@ -30,7 +30,7 @@ class Result:
 
     @cached_property
     def picture(self) -> Pixels:
-        """The image with its boxes, (H, W, 3): drawn once for all who write it."""
+        """The image with its boxes, (H, W, 3); drawn once for all writers."""
         return draw_detections(self.image, self.detections, threshold=0.0, side=self.side)
 
 
@@ -43,38 +43,35 @@ def detect(
     explain: bool = False,
     side: int | None = None,
 ) -> Iterator[Result | InputError]:
-    """The result of every frame, in order, or the error that one has: it does not cost the others theirs.
+    """The result of every frame, or its error, in order. An error of one frame does not stop the others.
 
-    ``batch_size`` frames are taken at a time; those of one padded size share a pass. ``explain`` takes them singly.
+    ``batch_size`` frames are read at a time; those of one padded size share a batch. ``explain`` takes single frames.
     """
     source = iter(frames)
     while group := list(islice(source, 1 if explain else batch_size)):
         readable = [(frame, frame.pixels) for frame in group if not isinstance(frame.pixels, InputError)]
-        found = iter(_look(detector, readable, batch_size, threshold, explain))
+        found = iter(_detect_group(detector, readable, batch_size, threshold, explain))
         for frame in group:
-            seen = frame.pixels if isinstance(frame.pixels, InputError) else next(found)
-            if isinstance(seen, InputError):
-                yield seen
+            result = frame.pixels if isinstance(frame.pixels, InputError) else next(found)
+            if isinstance(result, InputError):
+                yield result
             else:
-                image, detections, explanation = seen
+                image, detections, explanation = result
                 yield Result(frame, image, detections.above(threshold), explanation, side)
 
 
-_Seen = tuple[Pixels, Detections, "Explanation | None"]
-
-
-def _look(
+def _detect_group(
     detector: BaseDetector, frames: list[tuple[Frame, Pixels]], batch_size: int, threshold: float, explain: bool
-) -> list[_Seen | InputError]:
-    """Each frame's image with its detections, and where asked its explanation, or its error."""
+) -> list[tuple[Pixels, Detections, Explanation | None] | InputError]:
+    """Each frame's image, detections and (if ``explain``) explanation, or its error."""
     images = [image for _, image in frames]
     try:
         if explain:
-            return [(image, (seen := detector.explain(image)).detections, seen) for image in images]
+            return [(image, (told := detector.explain(image)).detections, told) for image in images]
         found = detector.stream(images, batch_size, min_score=threshold)
         return [(image, detections, None) for image, detections in zip(images, found, strict=True)]
     except InputError as error:
         if len(frames) == 1:
             return [error.at(frames[0][0].source)]
-        # Too much memory for all, perhaps not for each.
-        return [seen for frame in frames for seen in _look(detector, [frame], batch_size, threshold, explain)]
+        # The memory may be enough for each frame alone.
+        return [each for frame in frames for each in _detect_group(detector, [frame], batch_size, threshold, explain)]

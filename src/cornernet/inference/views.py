@@ -1,4 +1,4 @@
-"""Views of an image: whole or in tiles, in several scales, mirrored or not; and their boxes back in the image."""
+"""Views of an image (whole, tiles, scales, mirrored), and their boxes in pixels of the image."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cornernet.model.decode import Pairs
 class View(NamedTuple):
     """A rectangle of the image at ``scale``, in pixels of that scale, right and bottom exclusive; mirrored or not.
 
-    ``overlaps`` say how much of it the neighbour beyond each edge (left, top, right, bottom) contains too, in pixels;
-    0 at the image's own edges.
+    ``overlaps`` are the pixels that it shares with its neighbour at each edge (left, top, right, bottom), 0 at the
+    image's edges.
     """
 
     left: int
@@ -37,19 +37,19 @@ class View(NamedTuple):
         return self.bottom - self.top, self.right - self.left
 
     def cut(self, pixels: Pixels) -> Pixels:
-        """What it shows of the image (H, W, 3) at ``scale``, without a copy."""
+        """The view's part of the image (H, W, 3) at ``scale``, not copied."""
         part = pixels[self.top : self.bottom, self.left : self.right]
         return part[:, ::-1] if self.mirrored else part
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Square tiles of ``size`` pixels, neighbours sharing at least ``overlap`` pixels.
+    """Square tiles of ``size`` pixels; neighbours share at least ``overlap`` pixels.
 
-    An object that is a little (16 pixels) smaller than the overlap lies whole, and off the edges, in one tile at least.
-    Where other tiles cut it, they see half an object, and boxes that touch an edge between tiles are dropped
-    (``whole_pairs``). A larger object may lie whole in no tile, and is then missed: choose an overlap as long as the
-    longest object. Raises ``InputError`` for sizes that make no tiles.
+    An object that is 16 pixels smaller than the overlap is whole, and away from the edges, in at least one tile. Other
+    tiles may have a part of it; boxes that touch an edge between tiles are dropped (``whole_pairs``). A larger object
+    may be whole in no tile and is then missed: choose an overlap as long as the longest object. Raises ``InputError``
+    for sizes that are not possible.
     """
 
     size: int
@@ -61,7 +61,7 @@ class Tiling:
             raise InputError(what, fix="give a size above 0 and a smaller overlap (--tile SIZE,OVERLAP)")
 
     def tiles(self, height: int, width: int) -> list[View]:
-        """Tiles that cover an image, row by row: all of the full size where the image is, spread evenly."""
+        """Tiles that cover an image, row by row, evenly spaced; smaller than ``size`` only if the image is."""
         columns, rows = self._spans(width), self._spans(height)
         return [
             View(left, top, right, bottom, overlaps=(before, above, behind, below))
@@ -70,7 +70,7 @@ class Tiling:
         ]
 
     def _spans(self, length: int) -> list[tuple[int, int, int, int]]:
-        """Along one side: start, end, and how far the span before and the one behind reach into it."""
+        """Along one side: start, end, and the overlaps with the span before and the span after."""
         last = max(length - self.size, 0)
         steps = -(-last // (self.size - self.overlap))
         starts = [last * i // max(steps, 1) for i in range(steps + 1)]
@@ -80,7 +80,7 @@ class Tiling:
 
 
 def make_tiling(size: int, overlap: int | None = None) -> Tiling:
-    """Tiles of ``size`` pixels, overlapping by a quarter where nothing else is said."""
+    """Tiles of ``size`` pixels that overlap by ``overlap``, by default a quarter."""
     return Tiling(size, size // 4 if overlap is None else overlap)
 
 
@@ -98,9 +98,9 @@ def make_views(
 
 
 class ViewBatch(NamedTuple):
-    """Views that go through the network together: they agree in scale, mirroring and padded size.
+    """Views of one scale, mirroring and padded size, which go through the network together.
 
-    ``images`` are the indices of the images that they show, ``pixels`` what they show.
+    ``images`` are the indices of their images, ``pixels`` their content.
     """
 
     images: Sequence[int]
@@ -130,9 +130,9 @@ def batch_views(
 
 
 def pairs_in_image(pairs: Pairs, views: Sequence[View], *, clip: bool, stride: int) -> Pairs:
-    """Pairs of a batch of B views with boxes in pixels of the image; half ones (``whole_pairs``) are no longer valid.
+    """Pairs of a batch of B views with boxes in pixels of the image; parts of objects (``whole_pairs``) become invalid.
 
-    The views agree in scale and mirroring. With ``clip`` boxes end at the edges of their view. ``stride`` is the
+    The views have one scale and mirroring. With ``clip``, boxes end at the edges of their view. ``stride`` is the
     network's, in pixels.
     """
     boxes, valid = pairs.boxes, pairs.valid
@@ -149,11 +149,10 @@ def pairs_in_image(pairs: Pairs, views: Sequence[View], *, clip: bool, stride: i
 
 
 def whole_pairs(boxes: Tensor, views: Sequence[View], margin: float) -> Tensor:
-    """Which boxes (B, N, 4), in pixels of their view of a batch of B, are no half ones: (B, N).
+    """Whether boxes (B, N, 4), in pixels of their view, are whole objects: (B, N).
 
-    A box that touches an edge beyond which there is a neighbour is taken for a half one: a neighbour sees the object
-    whole, unless it is longer than their overlap. A corner of an object that the edge cuts is seen within ``margin``
-    pixels of the edge. Where tiles do not overlap, every box stays.
+    A box within ``margin`` pixels of an edge with a neighbour counts as a part of an object: the neighbour has the
+    whole object, unless it is longer than their overlap. If tiles do not overlap, all boxes are kept.
     """
     sizes = boxes.new_tensor([view.size[::-1] for view in views])[:, None]
     near = boxes.new_tensor([view.overlaps for view in views])[:, None].div(2).clamp_max(margin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,14 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from cornernet.model.cornernet import CornerNet
-from cornernet.model.head import CornerHead
 
 
 def checkpoint_activations(model: CornerNet) -> None:
-    """From now on training keeps only what enters each part of the network, and computes the rest again.
+    """Make training keep only the inputs of ``CornerNet.recomputed_parts``, and compute their activations again.
 
-    Parts are ``CornerNet.recomputed_parts``. This costs another forward pass. Weights, gradients and batch statistics
-    are those of a training without it.
+    This costs another forward pass. Weights, gradients and batch statistics do not change.
     """
     for part in model.recomputed_parts():
         part.forward = partial(_recomputed, part, part.forward)
@@ -40,7 +38,7 @@ def _recomputed(module: nn.Module, forward: Callable[..., Any], *inputs: Any) ->
 
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """The second pass must not count into the running statistics again."""
+    """For the block, running statistics of batch normalisation do not change."""
     layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
     kept = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
     for layer in layers:
@@ -53,12 +51,11 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def compile_parts(model: CornerNet, **options: Any) -> None:
-    """Have ``torch.compile``, with its ``options``, translate the dense parts when they first run.
+    """Compile the dense parts with ``torch.compile`` and its ``options`` when they first run.
 
-    What is read at chosen cells alone, and the losses, stay as they are: they are small, and their sizes change.
+    The branches that are read only at some cells and the losses are not compiled: they are small and change size.
     """
     model.backbone.compile(**options)
-    for module in model.heads:
-        head = cast(CornerHead, module)
+    for head in model.heads:
         for part in (head.tl, head.br, head.tl_heatmap, head.br_heatmap):
             part.compile(**options)

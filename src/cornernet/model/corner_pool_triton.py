@@ -1,13 +1,12 @@
 """Corner pooling on the GPU, in Triton: every value is read once and written once.
 
-In memory a dense tensor is (outer, length, inner), whatever the order of its axes: ``length`` is the pooled axis,
-``inner`` its stride, and each of the outer * inner *lines* is pooled by itself. Where ``inner`` is above 1 (every pool
-in channels-last, vertical ones elsewhere) neighbours in memory belong to neighbouring lines: a thread walks along its
-lines, with ``ROWS`` reads on their way. Where it is 1 a line is contiguous: a block takes whole lines and scans them in
-parallel.
+In memory a dense tensor is (outer, length, inner), for any order of its axes: ``length`` is the pooled axis, ``inner``
+is its stride, and each of the outer * inner *lines* is pooled separately. If ``inner`` is above 1 (all pools in
+channels-last, vertical ones in other layouts), neighbours in memory belong to neighbouring lines: a thread walks along
+its lines and has ``ROWS`` reads in flight. If it is 1, a line is contiguous: a block scans whole lines in parallel.
 
-The gradient needs the places where the maximum rose. They are found again from the input, which the ReLU before keeps
-anyway, so that nothing more is kept from forward to backward.
+The gradient needs the places where the maximum rose. They are found again from the input, which the ReLU before keeps,
+so nothing else has to be kept from forward to backward.
 """
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -21,22 +20,22 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ROWS = 16  # of a walk; one bit each in the notes of a walk back
+ROWS = 16  # read together in a walk; each has one bit in the notes of a walk back
 WALK_LINES = 64  # of one warp: 128 bytes a row in half precision
 TILE = 4096  # values of a scan, half as many of a scan back
-MAX_LENGTH = 2048  # a line lies in one tile
+MAX_LENGTH = 2048  # one tile holds a line
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def can_pool(x: Tensor) -> bool:
-    """Whether the kernels take ``x`` (B, C, H, W): dtype, map size, and 32-bit addresses."""
+    """Whether the kernels can pool ``x`` (B, C, H, W): its dtype, its size, and 32-bit addresses."""
     return x.dtype in DTYPES and max(x.shape[2:]) <= MAX_LENGTH and x.numel() < 2**31
 
 
 def pool(x: Tensor, dim: int, reverse: bool, total: Tensor | None = None) -> Tensor:
     """Running maximum of ``x`` (B, C, H, W) along ``dim`` (2 or 3), as ``corner_pool`` gives it.
 
-    With ``total``, dense and of the shape and dtype of ``x``, the maximum is added to it, in place.
+    With ``total``, a dense tensor of the shape and dtype of ``x``, the maximum is added to it in place.
     """
     out = torch.empty_like(x) if total is None else total
     x, lines, length, inner = _layout(x, out, dim)
@@ -54,9 +53,9 @@ def pool(x: Tensor, dim: int, reverse: bool, total: Tensor | None = None) -> Ten
 
 
 def pool_backward(grad: Tensor, x: Tensor, dim: int, reverse: bool) -> Tensor:
-    """Gradient of ``pool``'s input, (B, C, H, W) like ``x``, from that of its output; summed in float32.
+    """Gradient (B, C, H, W) of ``pool``'s input from the gradient of its output; summed in float32.
 
-    Where values tie, it goes to the one that the scan meets first; from NaN to the maximum before it.
+    Of equal values the first one of the scan gets the gradient. The gradient of NaN goes to the maximum before it.
     """
     out = torch.empty_like(x)
     x, lines, length, inner = _layout(x, out, dim)
@@ -75,14 +74,14 @@ def pool_backward(grad: Tensor, x: Tensor, dim: int, reverse: bool) -> Tensor:
 
 
 def _layout(x: Tensor, out: Tensor, dim: int) -> tuple[Tensor, int, int, int]:
-    """``x`` laid out as ``out``, and how it lies there: number of lines, their length, the step along them."""
+    """``x`` in the layout of ``out``, the number of lines, their length, and the step along them."""
     length = x.shape[dim]
     inner = out.stride(dim) if length > 1 else 1  # the stride of an axis with one place means nothing
     return _laid_out(x, out), x.numel() // max(1, length), length, inner
 
 
 def _laid_out(x: Tensor, out: Tensor) -> Tensor:
-    """``x`` with the strides of ``out``: as it is nearly always; slices and expanded tensors are copied."""
+    """``x`` with the strides of ``out``; only slices and expanded tensors are copied."""
     return x if x.stride() == out.stride() else torch.empty_like(out, dtype=x.dtype).copy_(x)
 
 
@@ -111,14 +110,14 @@ def _walk(
     ROWS: tl.constexpr,
 ):
     line = tl.program_id(0) * LINES + tl.arange(0, LINES)
-    stands = line < lines
+    is_line = line < lines
     start = line // inner * length * inner + line % inner
     best = tl.full((LINES,), -float("inf"), tl.float32)
     for first in range(0, length, ROWS):
         rows, totals = (), ()
-        for i in tl.static_range(ROWS):  # all reads are asked for before the first one is waited for
+        for i in tl.static_range(ROWS):  # start all reads before the first one is needed
             place = length - 1 - first - i if REVERSE else first + i
-            inside = stands & (first + i < length)
+            inside = is_line & (first + i < length)
             rows += (tl.load(x_ptr + (start + place * inner), inside),)
             if ADD:
                 totals += (tl.load(out_ptr + (start + place * inner), inside),)
@@ -128,7 +127,7 @@ def _walk(
             value = best
             if ADD:
                 value += totals[i].to(tl.float32)
-            inside = stands & (first + i < length)
+            inside = is_line & (first + i < length)
             tl.store(out_ptr + (start + place * inner), value.to(out_ptr.dtype.element_ty), inside)
 
 
@@ -146,56 +145,49 @@ def _walk_back(
     ROWS: tl.constexpr,
 ):
     line = tl.program_id(0) * LINES + tl.arange(0, LINES)
-    stands = line < lines
+    is_line = line < lines
     start = line // inner * length * inner + line % inner
     chunks = tl.cdiv(length, ROWS)
-    # as in the forward pass, noting in one bit a row where the maximum rises
+    # as in the forward pass; one bit for each row notes whether the maximum rises
     best = tl.full((LINES,), -float("inf"), tl.float32)
     for chunk in range(chunks):
         first = chunk * ROWS
         rows = ()
         for i in tl.static_range(ROWS):
             place = length - 1 - first - i if REVERSE else first + i
-            inside = stands & (first + i < length)
+            inside = is_line & (first + i < length)
             rows += (tl.load(x_ptr + (start + place * inner), inside),)
         note = tl.zeros((LINES,), tl.int32)
         for i in tl.static_range(ROWS):
             x = rows[i].to(tl.float32)
             note |= ((x > best) | (first + i == 0)).to(tl.int32) << i
             best = _larger(best, x)
-        tl.store(notes_ptr + (chunk * lines + line), note, stands)
+        tl.store(notes_ptr + (chunk * lines + line), note, is_line)
     tl.debug_barrier()  # notes are read again below
-    # and back: a row where the maximum rose takes what all rows after it handed down
+    # backwards: a row where the maximum rose gets the sum of the gradients passed on by the rows after it
     carried = tl.zeros((LINES,), tl.float32)
     for done in range(chunks):
         chunk = chunks - 1 - done
         first = chunk * ROWS
-        note = tl.load(notes_ptr + (chunk * lines + line), stands)
+        note = tl.load(notes_ptr + (chunk * lines + line), is_line)
         rows = ()
         for i in tl.static_range(ROWS):
             place = length - 1 - first - i if REVERSE else first + i
-            inside = stands & (first + i < length)
+            inside = is_line & (first + i < length)
             rows += (tl.load(grad_ptr + (start + place * inner), inside, other=0),)
         for i in tl.static_range(ROWS - 1, -1, -1):
             place = length - 1 - first - i if REVERSE else first + i
-            inside = stands & (first + i < length)
+            inside = is_line & (first + i < length)
             rose = ((note >> i) & 1) != 0
             carried += rows[i].to(tl.float32)
-            taken = tl.where(rose, carried, 0.0)
-            tl.store(out_ptr + (start + place * inner), taken.to(out_ptr.dtype.element_ty), inside)
+            total = tl.where(rose, carried, 0.0)
+            tl.store(out_ptr + (start + place * inner), total.to(out_ptr.dtype.element_ty), inside)
             carried = tl.where(rose, 0.0, carried)
 
 
 @triton.jit
 def _scan(
-    x_ptr,
-    out_ptr,
-    lines,
-    length,
-    REVERSE: tl.constexpr,
-    ADD: tl.constexpr,
-    LINES: tl.constexpr,
-    PLACES: tl.constexpr,
+    x_ptr, out_ptr, lines, length, REVERSE: tl.constexpr, ADD: tl.constexpr, LINES: tl.constexpr, PLACES: tl.constexpr
 ):
     line = tl.program_id(0) * LINES + tl.arange(0, LINES)[:, None]
     place = tl.arange(0, PLACES)[None, :]
@@ -210,30 +202,23 @@ def _scan(
 
 @triton.jit
 def _hand_down(later, later_rose, here, next_rose):
-    """Gradients of a stretch summed from its far end; what lies beyond a rise belongs to the rise."""
+    """Sum gradients from the end of a stretch; those after a rise belong to the rise."""
     return tl.where(next_rose, here, later + here), later_rose | next_rose
 
 
 @triton.jit
 def _scan_back(
-    grad_ptr,
-    x_ptr,
-    out_ptr,
-    lines,
-    length,
-    REVERSE: tl.constexpr,
-    LINES: tl.constexpr,
-    PLACES: tl.constexpr,
+    grad_ptr, x_ptr, out_ptr, lines, length, REVERSE: tl.constexpr, LINES: tl.constexpr, PLACES: tl.constexpr
 ):
     line = tl.program_id(0) * LINES + tl.arange(0, LINES)[:, None]
     place = tl.arange(0, PLACES)[None, :]
-    stands = line < lines
-    inside = stands & (place < length)
+    is_line = line < lines
+    inside = is_line & (place < length)
     at = line * length + place
     x = tl.load(x_ptr + at, inside, other=-float("inf")).to(tl.float32)
     # a tile cannot be shifted in place: neighbours are read again, from the cache
     left = tl.load(x_ptr + at - 1, inside & (place > 0), other=-float("inf")).to(tl.float32)
-    right = tl.load(x_ptr + at + 1, stands & (place + 1 < length), other=-float("inf")).to(tl.float32)
+    right = tl.load(x_ptr + at + 1, is_line & (place + 1 < length), other=-float("inf")).to(tl.float32)
     if REVERSE:
         before, after, first = right, left, place == length - 1
     else:

@@ -22,10 +22,10 @@ def batch_losses(
 ) -> dict[str, Tensor]:
     """The weighted losses by name, summed over all outputs of the backbone; their sum is minimised.
 
-    ``images`` (B, 3, S, S) are normalised; ``boxes`` (B, N, 4) in their pixels and ``labels`` (B, N), -1 for fillers,
-    are their objects. Offsets and pairing values are computed at the objects' corners alone, the only places where the
-    losses read them. With ``normalize`` ``"world"`` the mean of all devices' losses is the loss of all their images in
-    one batch. ``occupied_maps`` of these labels, on the same device, save a GPU from waiting.
+    ``images`` (B, 3, S, S) are normalised; ``boxes`` (B, N, 4) are in their pixels, ``labels`` (B, N) -1 for fillers.
+    Offsets and pairing values are computed only at the objects' corners, where the losses read them. If
+    ``normalize`` is ``"world"``, the mean of all devices' losses is the loss of all their images in one batch. If
+    ``occupied_maps`` of these labels are given, on the same device, a GPU does not have to wait for them.
     """
     outputs = model(images)
     (height, width), (rows, columns) = images.shape[-2:], outputs[0].tl_heatmap.shape[-2:]

@@ -1,4 +1,4 @@
-"""Maps into candidate boxes: the best corners, and every top-left corner against every bottom-right one."""
+"""From maps to candidate boxes: find the best corners, and pair top-left with bottom-right ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cornernet.model.head import CornerFeatures, CornerValues
 
 
 class Corners(NamedTuple):
-    """The best corners of one kind, descending: all (B, K). ``scores`` is -1 where a map has fewer peaks than K.
+    """The best corners of one kind, best first, all (B, K). ``scores`` is -1 for fillers, if a map has fewer peaks.
 
     ``cells`` is row * W + column on the map.
     """
@@ -29,7 +29,7 @@ class Corners(NamedTuple):
 def top_corners(heatmap: Tensor, k: int = 100) -> Corners:
     """The ``k`` best 3x3 local maxima of heatmap logits (B, C, H, W) over all classes; K = min(k, C * H * W).
 
-    Paper, section 4.2. Maxima are taken of the probabilities in float32; equal neighbours are all maxima.
+    Paper, section 4.2. Probabilities are compared in float32; equal neighbours are all maxima.
     """
     _, _, height, width = heatmap.shape
     probability = heatmap.float().sigmoid()
@@ -41,19 +41,19 @@ def top_corners(heatmap: Tensor, k: int = 100) -> Corners:
 
 
 def _largest_beside(x: Tensor, axis: int) -> Tensor:
-    """The largest of each cell and its two neighbours along an axis; both ways ``max_pool2d``, a CPU's twenty-fold."""
+    """The maximum of each cell and its two neighbours along an axis; on CPUs 20 times as fast as ``max_pool2d``."""
     largest, cells = x.clone(), x.shape[axis] - 1
-    for there, here in ((0, 1), (1, 0)):
-        part = largest.narrow(axis, here, cells)
-        torch.maximum(part, x.narrow(axis, there, cells), out=part)
+    for neighbour, cell in ((0, 1), (1, 0)):
+        part = largest.narrow(axis, cell, cells)
+        torch.maximum(part, x.narrow(axis, neighbour, cells), out=part)
     return largest
 
 
 class Pairs(NamedTuple):
-    """Candidate boxes of a batch, best first: (B, N, 4) boxes in pixels, everything else (B, N).
+    """Candidate boxes of a batch, best first: ``boxes`` (B, N, 4) in pixels, all others (B, N).
 
-    ``valid`` is False for rows that only fill up. ``tl_cells`` and ``br_cells`` are row * W + column on the map;
-    ``distances`` lie between the two corners' embeddings.
+    ``valid`` is False for fillers. ``tl_cells`` and ``br_cells`` are row * W + column on the map; ``distances`` are the
+    pairing rule's.
     """
 
     boxes: Tensor
@@ -70,8 +70,8 @@ class Pairs(NamedTuple):
 def corner_positions(corners: Corners, offsets: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Corners' (x, y) in pixels of the image, (B, K, 2), not below 0.
 
-    ``offsets`` (B, K, 2) in cells; ``scale`` (2,) input / map size as (x, y), pixels per cell (511 / 128, not 4);
-    ``shift`` (2,), or (B, 1, 2) for one of each image, the image's left and top inside the input, in pixels.
+    ``offsets`` (B, K, 2) in cells. ``scale`` (2,) is input size / map size as (x, y), in pixels per cell (511 / 128,
+    not 4). ``shift``, (2,) or (B, 1, 2), is the image's left and top inside the input, in pixels.
     """
     cells = torch.stack((corners.columns, corners.rows), dim=-1).float() + offsets.float()
     return (cells * scale - shift).clamp_min(0)
@@ -85,16 +85,16 @@ def pair_corners(
     distance: Tensor,
     decoding: Decoding = Decoding(),
 ) -> Pairs:
-    """The best pairs of one class, near in ``distance`` (B, K, M), right of and below each other.
+    """The best pairs of one class with a small ``distance`` (B, K, M), br_positions right of and below tl_positions.
 
-    ``tl_positions`` (B, K, 2) and ``br_positions`` (B, M, 2) as x, y in pixels. ``decoding`` says how near, how many,
-    and what a pair's score is. Paper, sections 3.1 and 4.2.
+    ``tl_positions`` (B, K, 2) and ``br_positions`` (B, M, 2) are x, y in pixels. ``decoding`` has the largest distance,
+    the number of pairs, and the rule for a pair's score. Paper, sections 3.1 and 4.2.
     """
     batch, k, m = distance.shape
     ordered = (br_positions[:, None] > tl_positions[:, :, None]).all(dim=-1)
-    stands = (tl.labels[:, :, None] == br.labels[:, None]) & (distance <= decoding.max_distance) & ordered
-    stands &= (tl.scores >= 0)[:, :, None] & (br.scores >= 0)[:, None]
-    scores = torch.where(stands, decoding.score_of(tl.scores[:, :, None], br.scores[:, None]), -1.0).flatten(1)
+    valid = (tl.labels[:, :, None] == br.labels[:, None]) & (distance <= decoding.max_distance) & ordered
+    valid &= (tl.scores >= 0)[:, :, None] & (br.scores >= 0)[:, None]
+    scores = torch.where(valid, decoding.score_of(tl.scores[:, :, None], br.scores[:, None]), -1.0).flatten(1)
     scores, index = scores.topk(min(decoding.num_candidates, k * m), dim=1)
     i, j = index // max(m, 1), index % max(m, 1)
     image = torch.arange(batch, device=index.device)[:, None]
@@ -112,9 +112,9 @@ def pair_corners(
 
 
 class LocatedCorners(NamedTuple):
-    """The best corners of one kind, ``peaks`` (B, K): where they lie, and what the pairing branch predicts there.
+    """The best corners of one kind, ``peaks`` (B, K), with their positions and predicted pairing values.
 
-    ``positions`` (B, K, 2) as x, y in pixels of the image; ``pairing`` (B, K, D).
+    ``positions`` (B, K, 2) are x, y in pixels of the image; ``pairing`` (B, K, D).
     """
 
     peaks: Corners
@@ -123,7 +123,7 @@ class LocatedCorners(NamedTuple):
 
 
 class DecodedMaps(NamedTuple):
-    """The best corners of both kinds, how far each two of them are from one object's (B, K, M), and the best pairs."""
+    """The best corners of both kinds, their ``distances`` (B, K, M) by the pairing rule, and the best pairs."""
 
     tl: LocatedCorners
     br: LocatedCorners
@@ -132,7 +132,7 @@ class DecodedMaps(NamedTuple):
 
 
 def pixels_per_cell(output: StackOutput, padded: tuple[int, int]) -> Tensor:
-    """How many pixels of the network's input, ``padded`` (height, width), a cell of the maps is: (2,) as x, y."""
+    """Width and height (2,) of a cell in pixels of the network's input, which has ``padded`` (height, width)."""
     rows, columns = output.tl_heatmap.shape[-2:]
     return output.tl_heatmap.new_tensor((padded[1] / columns, padded[0] / rows), dtype=torch.float32)
 
@@ -146,10 +146,10 @@ def decode(
     find_peaks: Callable[[Tensor, int], Corners] = top_corners,
     values_at: Callable[[CornerFeatures, Tensor, Tensor], CornerValues] | None = None,
 ) -> DecodedMaps:
-    """The network's maps to candidate boxes, in pixels of the image; ``scale`` and ``shift`` as ``corner_positions``.
+    """From the network's maps to candidate boxes in pixels of the image; ``scale`` and ``shift``: ``corner_positions``.
 
-    ``find_peaks`` and ``values_at`` are for callers that find peaks or read the sparse branches in another way;
-    ``values_at`` is by default that of the output's own head.
+    Callers may give other functions for finding peaks and for reading offsets and pairing values at cells; by default
+    ``values_at`` is the head's.
     """
     values_at = values_at or output.head.values_at
     tl_peaks, br_peaks = (find_peaks(each, decoding.num_corners) for each in (output.tl_heatmap, output.br_heatmap))

@@ -1,8 +1,8 @@
 """The network for testing: the same function with fewer multiplications and fewer passes over memory.
 
-Batch normalisation is folded into the convolutions. On CPUs with oneDNN, a convolution, the sum behind it and its ReLU
-are one operator over weights that were packed once; and wide 3x3 convolutions on large maps are computed by Winograd's
-F(4, 3) along the rows, with half the multiplications. Values differ from the plain network's by rounding.
+Batch normalisation is folded into the convolutions. On CPUs with oneDNN, one operator computes a convolution, the sum
+after it and its ReLU, from weights that are packed once. 3x3 convolutions with many channels on large maps are computed
+by Winograd's F(4, 3) along the rows, with half the multiplications. Values differ from the plain network's by rounding.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ from cornernet.model.cornernet import CornerNet
 from cornernet.model.layers import Fusable
 
 _WINOGRAD_CHANNELS = 96  # with fewer, the transforms cost more than they save
-_WINOGRAD_MAP = 64  # cells a side of the smallest map, for a typical input, on which they save anything
-_STRIP_ROWS, _STRIP_BYTES = 16, 12 * 2**20  # rows at least, and memory of their sums: what fits a last-level cache
-_GIVE_BACK = 64 * 2**20  # bytes of freed weights
-_TYPICAL_INPUT, _TYPICAL_MAP = 512, 128  # pixels and cells a side: what weights are packed for
+_WINOGRAD_MAP = 64  # cells a side; on smaller maps, for a typical input, they save nothing
+_STRIP_ROWS, _STRIP_BYTES = (
+    16,
+    12 * 2**20,
+)  # fewest rows; memory of their sums: fits a last-level cache
+_TRIM_BYTES = 64 * 2**20  # bytes of freed weights after which memory is returned
+_TYPICAL_INPUT, _TYPICAL_MAP = 512, 128  # pixels and cells a side that weights are packed for
 
 
 def fuse(model: CornerNet, dtype: torch.dtype = torch.float32, *, portable: bool = False) -> CornerNet:
-    """``model`` made ready for testing, and for that alone, in place; its arithmetic then is in ``dtype``.
+    """Make ``model`` ready for testing only, in place; it then computes in ``dtype``.
 
-    Only the last head is left. The network takes images of ``dtype`` and gives features in it; heatmaps, offsets and
-    pairing values are computed from them in float32. Its parameters are gone: save or train another copy. ``portable``
-    keeps to PyTorch's own operators on CPUs too, which exporters know.
+    Only the last head stays. The network takes images of ``dtype`` and gives features in it; heatmaps, offsets and
+    pairing values are computed from them in float32. The network has no parameters any more: save or train another
+    copy. With ``portable`` it has only PyTorch's own operators, which exporters know, on CPUs too.
     """
     model.eval().requires_grad_(False)
-    model.heads = model.heads[-1:]  # the others answer in training only
+    model.heads = model.heads[-1:]  # the others are for training
     with torch.no_grad():
         fuser = _Fuser(_map_sizes(model), dtype, portable)
         _fuse_layers(model, fuser)
-        model.backbone.to(dtype)  # what is left there
-    _give_back_memory()
+        model.backbone.to(dtype)  # layers that are not fused
+    _trim_memory()
     model.fused = dtype
     return model
 
@@ -56,24 +59,24 @@ def _map_sizes(model: CornerNet) -> dict[nn.Module, int]:
     found: dict[nn.Module, int] = {}
     side, weight = model.architecture.backbone.size_multiple, next(model.parameters())
 
-    def note(layer: nn.Module, _: Any, output: Tensor) -> None:
+    def record(layer: nn.Module, _: Any, output: Tensor) -> None:
         found[layer] = output.shape[-1] * _TYPICAL_INPUT // side
 
-    hooks = [layer.register_forward_hook(note) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(record) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     model(torch.zeros((1, 3, side, side), dtype=weight.dtype, device=weight.device), last_only=True)
     for hook in hooks:
         hook.remove()
     return found
 
 
-def _give_back_memory() -> None:
-    """Return to the system what glibc keeps: old weights leave holes between new ones, a gigabyte in the end."""
+def _trim_memory() -> None:
+    """Return to the system what glibc keeps: freed weights leave holes between new ones, up to a gigabyte."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
 
 class _Fuser:
-    """Makes one operator of a convolution and what follows it (``layers.FuseConv``), and frees its weights."""
+    """A ``layers.FuseConv`` that also frees the weights of each convolution."""
 
     def __init__(self, map_sizes: dict[nn.Module, int], dtype: torch.dtype, portable: bool) -> None:
         self.map_sizes, self.dtype, self.portable = map_sizes, dtype, portable
@@ -89,10 +92,10 @@ class _Fuser:
         exact: bool = False,
     ) -> nn.Module:
         weight = conv.weight.detach()
-        conv.weight.data = weight.new_empty(0)  # free at once: the two networks are never there together
+        conv.weight.data = weight.new_empty(0)  # memory never holds both networks
         self.freed += weight.nbytes
-        if self.freed > _GIVE_BACK:
-            _give_back_memory()
+        if self.freed > _TRIM_BYTES:
+            _trim_memory()
             self.freed = 0
         bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
         if bn is not None:
@@ -120,7 +123,7 @@ def _packable(dtype: torch.dtype) -> bool:
 
 
 class FusedConv(nn.Module):
-    """A convolution with bias, a sum where there is one, ReLU: in PyTorch's own operators, on any device."""
+    """A convolution with bias, an optional sum and ReLU, in PyTorch's own operators, on any device."""
 
     def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool) -> None:
         super().__init__()
@@ -138,7 +141,7 @@ class FusedConv(nn.Module):
 
 
 class PackedConv(nn.Module):
-    """The same as one oneDNN operator, its weights in the order in which oneDNN reads them."""
+    """``FusedConv`` as one oneDNN operator; its weights are in the order in which oneDNN reads them."""
 
     def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool, map_size: int) -> None:
         super().__init__()
@@ -161,11 +164,11 @@ class PackedConv(nn.Module):
 
 
 class WinogradConv(nn.Module):
-    """A 3x3 convolution of stride 1 by Winograd's F(4, 3) along the rows: of four outputs' twelve products a kernel
-    row, six are left (Lavin and Gray, Fast algorithms for convolutional neural networks, 2015).
+    """A 3x3 convolution of stride 1 by Winograd's F(4, 3) along the rows: four outputs need six products for each row
+    of the kernel instead of twelve (Lavin and Gray, Fast algorithms for convolutional neural networks, 2015).
 
-    Six inputs in a row become six sums; a vertical convolution of three taps works on each of the six by itself; six
-    results become four outputs. The interpolation points are 0, 1, -1, 2, -2 and infinity.
+    Six inputs in a row become six sums, each of the six goes through its own vertical convolution of three taps, and
+    the six results become four outputs. The interpolation points are 0, 1, -1, 2, -2 and infinity.
     """
 
     kernel_to_sums = torch.tensor([[6.0, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]).div(24)
@@ -179,7 +182,7 @@ class WinogradConv(nn.Module):
             sums.contiguous(memory_format=torch.channels_last), [1, 0], [1, 1], [1, 1], 6, shape
         )
         self.bias = torch.zeros(6, self.outputs)
-        self.bias[1] = bias  # the second sum enters all four outputs once
+        self.bias[1] = bias  # each of the four outputs contains the second sum once
         self.bias, self.relu = self.bias.flatten(), relu
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
@@ -206,7 +209,7 @@ class WinogradConv(nn.Module):
 
     @staticmethod
     def _sums(x: Tensor, tiles: int) -> Tensor:
-        """(B, C, H, W) to (B, H, tiles, 6, C): each tile's six columns, of which neighbours share two, transformed."""
+        """(B, C, H, W) to (B, H, tiles, 6, C): the six sums of each tile; neighbouring tiles share two columns."""
         batch, channels, height, width = x.shape
         wide = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, tiles * 4 + 1 - width))
         d = [wide[:, :, i : i + 4 * tiles - 3 : 4] for i in range(6)]

@@ -1,4 +1,4 @@
-"""From a backbone feature to the six maps: corner modules (paper, figure 7) and their output branches."""
+"""The head: from a backbone feature to the six maps (paper, figure 7)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEATMAP_BIAS = -2.19  # a probability of 0.1 at the start
 class CornerModule(nn.Module):
     """Corner pooling inside a residual block: ``corner`` is ``"tl"`` (top-left) or ``"br"`` (bottom-right).
 
-    ``reach`` is how many cells a pool is over at most. Without ``pooling`` its two inputs are added.
+    ``window`` is the largest number of cells that a pool covers. Without ``pooling`` its two inputs are added.
     """
 
     def __init__(
@@ -48,8 +48,7 @@ class CornerFeatures(NamedTuple):
 
 
 class CornerValues(NamedTuple):
-    """What the sparse branches predict at chosen cells: offsets (B, K, 2) as x, y in cells, and the D values of the
-    pairing rule (B, K, D)."""
+    """Predictions at chosen cells: offsets (B, K, 2) as x, y in cells, and pairing values (B, K, D)."""
 
     tl_offsets: Tensor
     br_offsets: Tensor
@@ -58,7 +57,7 @@ class CornerValues(NamedTuple):
 
 
 class CornerHead(nn.Module):
-    """Corner modules and branches of one output of the backbone, ``channels`` wide; can be asked in parts."""
+    """Corner modules and branches for one output of the backbone, which has ``channels`` channels."""
 
     def __init__(self, architecture: Architecture, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -74,7 +73,7 @@ class CornerHead(nn.Module):
         self._initialize()
 
     def _initialize(self) -> None:
-        """As OpenMMLab's networks began: the branches' last layers as PyTorch does, all others by He, fan out."""
+        """As in OpenMMLab's code: last layers of branches as PyTorch does, all other convolutions by He, fan out."""
         last = {branch.out for branch in self.modules() if isinstance(branch, Branch)}
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer not in last:
@@ -87,10 +86,6 @@ class CornerHead(nn.Module):
     def class_layers(self) -> tuple[nn.Conv2d, nn.Conv2d]:
         """The layers that have one output channel for each class."""
         return self.tl_heatmap.out, self.br_heatmap.out
-
-    def recomputed_parts(self) -> tuple[nn.Module, ...]:
-        """Modules that training may compute again for the gradient instead of keeping their activations."""
-        return self.tl, self.br
 
     def corner_features(self, feature: Tensor) -> CornerFeatures:
         """Backbone feature (B, C, H, W) to the two corner features."""
@@ -108,9 +103,9 @@ class CornerHead(nn.Module):
         *,
         neighbourhoods: Callable[[Tensor, Tensor], Tensor] = neighbourhoods,
     ) -> CornerValues:
-        """Offsets and pairing values at cells (B, K) int64, row * W + column, only.
+        """Offsets and pairing values only at cells (B, K) int64, row * W + column.
 
-        ``neighbourhoods`` reads the surroundings of cells, as ``layers.neighbourhoods`` does.
+        ``neighbourhoods`` reads the 3x3 neighbourhoods of cells, as ``layers.neighbourhoods`` does.
         """
         tl, br = neighbourhoods(features.tl, tl_cells), neighbourhoods(features.br, br_cells)
         return CornerValues(

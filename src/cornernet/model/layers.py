@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 
 class Conv(nn.Conv2d):
-    """A convolution that trains on CPUs, too: oneDNN's backward pass of 1x1 ones of stride 2 and fewer than 16 channels
-    writes outside its memory (torch 2.13). There the cells between are left out before."""
+    """A convolution that also trains on CPUs: oneDNN's backward pass of 1x1 convolutions of stride 2 with fewer than 16
+    channels writes outside its memory (torch 2.13). For these the cells between are removed first."""
 
     def forward(self, input: Tensor) -> Tensor:
         step = self.stride[0]
@@ -21,9 +21,9 @@ class Conv(nn.Conv2d):
 
 
 class FuseConv(Protocol):
-    """Makes one operator of a convolution, the batch normalisation behind it and its ReLU: ``model.fuse``.
+    """Makes one operator of a convolution, the batch normalisation after it and its ReLU: ``model.fuse``.
 
-    ``channels`` are those of ``bn`` that belong to the convolution's outputs. ``exact`` keeps it in float32.
+    ``channels`` are the channels of ``bn`` that normalise the convolution's outputs. ``exact`` keeps it in float32.
     """
 
     def __call__(
@@ -41,14 +41,14 @@ class Fusable(nn.Module):
     """A layer that is computed by fewer operators at test than in training."""
 
     def fused(self, fuse: FuseConv) -> nn.Module:
-        """What takes the layer's place at test; the layer itself is used up."""
+        """The module that replaces the layer at test; the layer itself cannot be used any more."""
         raise NotImplementedError
 
 
 class ConvBN(Fusable):
-    """Convolution without bias and batch normalisation; then, where there is one, a sum; then ReLU, unless told not to.
+    """Convolution without bias, batch normalisation, an optional sum, ReLU unless ``relu`` is False.
 
-    Padding is k // 2. The four are one step, so that they can be one operator at test.
+    Padding is kernel // 2. The four are one module, so that one operator can compute them at test.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, relu: bool = True) -> None:
@@ -69,7 +69,7 @@ class ConvBN(Fusable):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where stride or channels change."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution if stride or channels change."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -83,10 +83,10 @@ class Residual(nn.Module):
 
 
 def neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
-    """The 3x3 surroundings of chosen cells, zero outside the map, as a 3x3 convolution would see them.
+    """The 3x3 neighbourhoods of chosen cells, zero outside the map, as a 3x3 convolution reads them.
 
-    ``features`` (B, C, H, W); ``cells`` (B, K) int64, row * W + column. Returns (B, K, 9, C), row-major. Costs K reads
-    where a convolution costs H * W; free of copies where ``features`` is channels-last.
+    ``features`` (B, C, H, W); ``cells`` (B, K) int64, row * W + column. Returns (B, K, 9, C), row-major. It reads K
+    neighbourhoods, where a convolution reads H * W. ``features`` in channels-last are not copied.
     """
     batch, channels, height, width = features.shape
     shifts = torch.arange(-1, 2, device=cells.device)
@@ -101,7 +101,7 @@ def neighbourhoods(features: Tensor, cells: Tensor) -> Tensor:
 
 
 class Branch(nn.Module):
-    """Convolution of ``kernel`` 3 (or 1), ReLU, 1x1 convolution, both with bias: everywhere, or only at some cells."""
+    """Convolution of ``kernel`` 3 (or 1), ReLU, 1x1 convolution, both with bias; in every cell, or only in some."""
 
     def __init__(self, channels: int, hidden: int, outputs: int, kernel: int = 3) -> None:
         super().__init__()
@@ -113,17 +113,17 @@ class Branch(nn.Module):
         return self.out(F.relu(self.conv(x), inplace=True))
 
     def at(self, patches: Tensor) -> Tensor:
-        """``neighbourhoods`` (B, K, 9, C) to values (B, K, outputs): what ``forward`` gives at those cells."""
+        """``neighbourhoods`` (B, K, 9, C) to values (B, K, outputs), equal to those of ``forward`` at these cells."""
         weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
-        seen = patches.flatten(2) if self.conv.kernel_size == (3, 3) else patches[:, :, 4]
-        hidden = F.relu(F.linear(seen.to(weight.dtype), weight, self.conv.bias))
+        inputs = patches.flatten(2) if self.conv.kernel_size == (3, 3) else patches[:, :, 4]
+        hidden = F.relu(F.linear(inputs.to(weight.dtype), weight, self.conv.bias))
         return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)
 
 
 class DenseBranch(Branch, Fusable):
-    """A branch whose maps are read everywhere; at test its last layer stays in float32.
+    """A branch whose maps are read in every cell; its last layer stays in float32 at test.
 
-    In bfloat16 neighbours that differ by 0.4 % are equal, and equal neighbours are all peaks.
+    In bfloat16, neighbours that differ by 0.4 % become equal, and equal neighbours are all peaks.
     """
 
     def fused(self, fuse: FuseConv) -> nn.Module:

@@ -8,16 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SIGMA = 0.5  # of the Gaussian by which overlap lowers a score
+SIGMA = 0.5  # of the Gaussian that lowers the score of overlapping boxes
 MIN_SCORE = 0.001  # a box below it is dropped
-MERGE_POWER = 10  # how sharply a rival's share in a merged box falls with its overlap
+MERGE_POWER = 10  # a larger one gives boxes of small overlap a smaller share in a merged box
 
 
 class Kept(NamedTuple):
-    """What soft-NMS keeps, best first, on the CPU: ``boxes`` (B, K, 4), merged where that was asked for.
+    """What soft-NMS keeps, best first, on the CPU: ``boxes`` (B, K, 4), merged if that was requested.
 
-    All others (B, K): ``chosen`` indices into the candidates, ``scores`` after decay, ``valid``, False for rows that
-    only fill up.
+    All others (B, K): ``chosen``, indices into the candidates; ``scores`` after decay; ``valid``, False for fillers.
     """
 
     boxes: Tensor
@@ -40,14 +39,14 @@ def soft_nms(
 ) -> Kept:
     """Keep the best ``limit`` of boxes (B, N, 4), scores (B, N), labels (B, N); ``valid`` (B, N) masks fillers.
 
-    The best candidate is kept; the others of its class lose score by exp(-IoU^2 / sigma); again, until ``limit`` are
-    kept. A score only ever falls, so the order of keeping is the order of final scores and the first ``limit`` are
-    final. What falls below ``min_score`` is dropped. ``plus_one`` is added to widths and heights, as the authors'
-    code does (1 pixel). Equal scores: the earlier candidate first.
+    The best candidate is kept, and the scores of the others of its class are multiplied by exp(-IoU^2 / sigma). This is
+    repeated until ``limit`` are kept. Scores never rise, so boxes are kept in the order of their final scores.
+    Candidates below ``min_score`` are dropped. ``plus_one`` is added to widths and heights, as the authors' code does
+    (1 pixel). Of equal scores the earlier candidate comes first.
 
     With ``corner_scores``, (B, N) of the top-left and of the bottom-right corners, a kept box is *merged*: its x1, y1
-    become the mean of its own and of its rivals' x1, y1, weighted by their top-left scores times (1 - decay)^10 (its
-    own by its score alone), its x2, y2 likewise by bottom-right scores. Source: the authors' multi-scale test.
+    become the mean of the x1, y1 of all boxes of its class, weighted by top-left scores times (1 - decay)^10 (its own
+    by its score alone); its x2, y2 likewise by bottom-right scores. Source: the authors' multi-scale test.
     """
     if valid is not None:
         scores = torch.where(valid, scores, -1.0)
@@ -61,9 +60,9 @@ def soft_nms(
         torch.zeros(batch, limit, dtype=torch.bool),
     )
     images = zip(*(column.cpu().numpy() for column in columns), strict=True)
-    answers = zip(*(column.numpy() for column in kept), strict=True)
-    for image, answer in zip(images, answers, strict=True):
-        _keep(*image, answer=answer, sigma=sigma, min_score=min_score, plus_one=plus_one)
+    rows = zip(*(column.numpy() for column in kept), strict=True)
+    for image, row in zip(images, rows, strict=True):
+        _keep(*image, row=row, sigma=sigma, min_score=min_score, plus_one=plus_one)
     return kept
 
 
@@ -72,13 +71,13 @@ def _keep(
     scores: np.ndarray,
     labels: np.ndarray,
     *corner_scores: np.ndarray,
-    answer: tuple[np.ndarray, ...],
+    row: tuple[np.ndarray, ...],
     sigma: float,
     min_score: float,
     plus_one: float,
 ) -> None:
-    """One image's part of ``soft_nms``, whose rows of ``Kept`` are filled."""
-    kept, chosen, final, valid = answer
+    """``soft_nms`` of one image; fills ``row``, the image's row of each array of ``Kept``."""
+    kept, chosen, final, valid = row
     candidates = np.flatnonzero(scores >= min_score)
     corners, remaining, labels = boxes[candidates].T.copy(), scores[candidates], labels[candidates]
     tl, br = [column[candidates] for column in corner_scores] or (None, None)
@@ -86,7 +85,7 @@ def _keep(
     area = np.prod(high - low + plus_one, axis=0)
     for step in range(min(len(valid), len(candidates))):
         best = int(remaining.argmax())
-        if remaining[best] < min_score:  # they only fall: nothing more can enter
+        if remaining[best] < min_score:  # scores never rise
             break
         sides = np.minimum(high, high[:, best, None]) - np.maximum(low, low[:, best, None]) + plus_one
         overlap = np.prod(sides.clip(0), axis=0) * (labels == labels[best])

@@ -1,7 +1,7 @@
 """Training targets of a batch.
 
 Most of the 80 heatmaps of a COCO image are empty, and dense targets for a batch of 48 would take half a gigabyte. So
-only the occupied heatmaps are made, those that hold objects. The losses treat all others as background.
+only the occupied heatmaps are made: those with objects. The losses treat all others as background.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ FIXED_RADIUS = 2.5
 
 
 class OccupiedMaps(NamedTuple):
-    """The heatmaps of a batch that hold objects, as pairs (image, class). Built by ``find_occupied_maps``.
+    """The P heatmaps of a batch that have objects. Built by ``find_occupied_maps``.
 
-    ``images`` and ``classes`` (P,) name them; the maps with most objects come first. ``objects`` (M,) are the valid
-    objects of the batch, as indices into its B * N: first one object of every map, then a second one of the first
+    ``images`` and ``classes`` (P,) say which; maps with most objects come first. ``objects`` (M,) are the valid objects
+    of the batch as indices into its B * N: the first object of each map, then the second object of the first
     ``turns[1]`` maps, and so on. ``turns`` sums to M.
     """
 
@@ -34,10 +34,10 @@ class Targets(NamedTuple):
     """Targets of a batch of B images with at most N objects each, on a map of H by W cells.
 
     ``heatmaps`` (2, P, H, W) are the top-left and the bottom-right ones of the P ``occupied_maps``; all other heatmaps
-    are zero. Everything else is per object. ``tl_cells`` and ``br_cells`` (B, N) int64 are row * W + column.
-    ``tl_offsets`` and ``br_offsets`` (B, N, 2) are x, y in cells. ``valid`` (B, N) is False for fillers.
-    ``tl_is_owner`` and ``br_is_owner`` (B, N): the object is the last valid one in its cell, so that what is
-    learnt there is its own. ``boxes`` (B, N, 4) are x1 y1 x2 y2 in pixels of the input.
+    are zero. All others are per object: ``tl_cells`` and ``br_cells`` (B, N) int64, row * W + column. ``tl_offsets``
+    and ``br_offsets`` (B, N, 2) are x, y in cells. ``tl_is_owner`` and ``br_is_owner`` (B, N): the object is the last
+    valid one in its cell, so the cell learns its values. ``valid`` (B, N) is False for fillers. ``boxes`` (B, N, 4) are
+    x1 y1 x2 y2 in pixels of the input.
     """
 
     heatmaps: Tensor
@@ -57,26 +57,23 @@ class Targets(NamedTuple):
 
 
 def find_occupied_maps(labels: Tensor) -> OccupiedMaps:
-    """The occupied heatmaps of a batch of ``labels`` (B, N), -1 for fillers; found on the CPU, where labels begin."""
+    """The occupied heatmaps of a batch of ``labels`` (B, N), -1 for fillers; computed on the CPU."""
     flat = labels.cpu().numpy().reshape(-1)
     objects = np.flatnonzero(flat >= 0)
     pairs = np.stack((objects // max(1, labels.shape[1]), flat[objects]))
-    pairs, plane, counts = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
+    pairs, map_of, counts = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
     most_first = np.argsort(-counts, kind="stable")
-    place = np.empty_like(most_first)
-    place[most_first] = np.arange(len(counts))
-    plane = place[plane.reshape(-1)]
-    by_plane = np.argsort(plane, kind="stable")
-    counts = counts[most_first]
-    turn = np.empty_like(by_plane)
-    turn[by_plane] = np.arange(len(objects)) - np.repeat(np.cumsum(counts) - counts, counts)
-    order = np.lexsort((plane, turn))
+    map_of, counts = np.argsort(most_first)[map_of.reshape(-1)], counts[most_first]
+    by_map = np.argsort(map_of, kind="stable")
+    turn = np.empty_like(by_map)
+    turn[by_map] = np.arange(len(objects)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order = np.lexsort((map_of, turn))
     images, classes = (torch.from_numpy(row[most_first]) for row in pairs)
     return OccupiedMaps(images, classes, torch.from_numpy(objects[order]), np.bincount(turn).tolist())
 
 
 def dense_heatmaps(targets: Targets, num_classes: int) -> Tensor:
-    """Both heatmaps of all classes, (2, B, num_classes, H, W): for looking; the losses never need them."""
+    """Both heatmaps of all classes, (2, B, num_classes, H, W); the losses do not need them."""
     _, _, height, width = targets.heatmaps.shape
     dense = targets.heatmaps.new_zeros(2, len(targets.valid), num_classes, height, width)
     dense[:, targets.occupied_maps.images, targets.occupied_maps.classes] = targets.heatmaps
@@ -84,10 +81,10 @@ def dense_heatmaps(targets: Targets, num_classes: int) -> Tensor:
 
 
 def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float = MIN_OVERLAP) -> Tensor:
-    """The largest distance, in cells, that both corners may move and still make a box of IoU >= ``min_overlap``.
+    """The largest distance, in cells, that both corners may move so that the IoU stays at least ``min_overlap``.
 
-    ``height`` and ``width`` of the boxes in cells. Minimum over the three ways to move: one corner in and one out,
-    both in, both out (paper, section 3.2); each a quadratic a r^2 + b r + c = 0.
+    ``height`` and ``width`` of the boxes are in cells. It is the minimum over three movements: one corner inwards and
+    one outwards, both inwards, both outwards (paper, section 3.2). Each is a quadratic equation a r^2 + b r + c = 0.
     """
     t, total, area = min_overlap, height + width, height * width
     mixed = (total - torch.sqrt(total**2 - 4 * area * (1 - t) / (1 + t))) / 2
@@ -106,10 +103,10 @@ def make_targets(
 ) -> Targets:
     """Targets for ``boxes`` (B, N, 4), x1 y1 x2 y2 in pixels of the input, and ``labels`` (B, N), -1 for fillers.
 
-    ``input_size`` and ``map_size`` are (height, width). A box outside the input is an error of the caller's.
-    ``penalty_reduction``: the Gaussian around a corner is as wide as the object allows (``"object"``), of radius 2.5
-    cells (``"fixed"``), or a single cell (``"none"``). Without ``planes``, on the boxes' device, they are found from
-    ``labels``, for which a GPU has to wait.
+    ``input_size`` and ``map_size`` are (height, width). Boxes must lie inside the input.
+    ``penalty_reduction``: the Gaussian around a corner is as wide as the object allows (``"object"``), has a radius of
+    2.5 cells (``"fixed"``), or is a single cell (``"none"``). ``occupied_maps`` must be on the boxes' device; without
+    them they are found from ``labels``, and a GPU has to wait.
     """
     if occupied_maps is None:
         found = find_occupied_maps(labels)
@@ -132,11 +129,11 @@ def make_targets(
 
 
 def expand_to_radius(targets: Targets, map_size: tuple[int, int], radius: int) -> Targets:
-    """The same objects, their cells spread to all those within ``around`` of a corner's, K = (2 around + 1)^2 of them.
+    """The same objects with K = (2 ``radius`` + 1)^2 cells for each corner: all those at most ``radius`` from its cell.
 
-    Cells, offsets and ``owns`` become (B, N * K), an object's K cells together and its own in their middle; offsets
-    still lead to the corner, so they are from -``around`` to ``around`` + 1. No cell outside the map of ``map_size``
-    (height, width) and none in which another object has its corner is owned.
+    Cells, offsets and owners become (B, N * K): an object's K cells together, the corner's own cell in the middle.
+    Offsets lead from each cell to the corner, so they are from -``radius`` to ``radius`` + 1. Cells outside the map of
+    ``map_size`` (height, width) and cells with a corner of another object have no owner.
     """
     if not radius:
         return targets
@@ -150,15 +147,15 @@ def expand_to_radius(targets: Targets, map_size: tuple[int, int], radius: int) -
         rows, columns = cells[..., None] // width + y, cells[..., None] % width + x  # (B, N, K)
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         near = torch.where(inside, rows * width + columns, 0)
-        taken = ((near[:, :, :, None] == cells[:, None, None]) & is_owner[:, None, None]).any(dim=-1)
-        owned = inside & ~taken & targets.valid[..., None]
-        owned[..., middle] = is_owner
-        return near.flatten(1), (offsets[:, :, None] - moved).flatten(1, 2), owned.flatten(1)
+        other = ((near[:, :, :, None] == cells[:, None, None]) & is_owner[:, None, None]).any(dim=-1)
+        is_near_owner = inside & ~other & targets.valid[..., None]
+        is_near_owner[..., middle] = is_owner
+        return near.flatten(1), (offsets[:, :, None] - moved).flatten(1, 2), is_near_owner.flatten(1)
 
-    tl_cells, tl_offsets, tl_is_owner = side(targets.tl_cells, targets.tl_offsets, targets.tl_is_owner)
-    br_cells, br_offsets, br_is_owner = side(targets.br_cells, targets.br_offsets, targets.br_is_owner)
-    corners = tl_cells, br_cells, tl_offsets, br_offsets, tl_is_owner, br_is_owner
-    return Targets(targets.heatmaps, targets.occupied_maps, *corners, targets.valid, targets.boxes)
+    tl = side(targets.tl_cells, targets.tl_offsets, targets.tl_is_owner)
+    br = side(targets.br_cells, targets.br_offsets, targets.br_is_owner)
+    cells, offsets, is_owner = zip(tl, br, strict=True)
+    return Targets(*targets[:2], *cells, *offsets, *is_owner, *targets[-2:])
 
 
 def _last_in_cell(cells: Tensor, valid: Tensor) -> Tensor:
@@ -167,9 +164,9 @@ def _last_in_cell(cells: Tensor, valid: Tensor) -> Tensor:
 
 
 def _gaussians(cells: Tensor, radius: Tensor, occupied_maps: OccupiedMaps, map_size: tuple[int, int]) -> Tensor:
-    """Heatmaps (2, P, H, W): exp(-d^2 / 2 sigma^2), sigma = (2r + 1) / 6, in a window of r cells; merged by maximum.
+    """Heatmaps (2, P, H, W) of exp(-d^2 / 2 sigma^2), sigma = (2r + 1) / 6, up to r cells away; maximum of all objects.
 
-    A Gaussian is a column times a row.
+    Each Gaussian is a column times a row.
     """
     height, width = map_size
     cells, radius = cells.flatten(1, 2)[:, occupied_maps.objects], radius.flatten()[occupied_maps.objects]
@@ -184,10 +181,10 @@ def _gaussians(cells: Tensor, radius: Tensor, occupied_maps: OccupiedMaps, map_s
     start = 0
     for turn, count in enumerate(occupied_maps.turns):
         bells = columns[:, start : start + count], rows[:, start : start + count]
-        there = heatmaps[:, :count]
+        maps = heatmaps[:, :count]
         if turn:
-            torch.maximum(there, bells[0] * bells[1], out=there)
+            torch.maximum(maps, bells[0] * bells[1], out=maps)
         else:
-            torch.mul(*bells, out=there)
+            torch.mul(*bells, out=maps)
         start += count
     return heatmaps

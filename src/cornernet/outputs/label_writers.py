@@ -18,7 +18,7 @@ from cornernet.outputs.writer import Scratch, Writer
 class DetectionsFile(Writer):
     """detections.json: ``classes``, and under ``images`` each one's ``file``, ``height``, ``width``, ``detections``.
 
-    Frames of a video have its path as ``file`` and their number, from 0, as ``frame``. A detection is a dictionary of
+    Frames of a video have its path as ``file`` and their number, from 0, as ``frame``. Detections are those of
     ``Detections.as_dicts``.
     """
 
@@ -31,7 +31,7 @@ class DetectionsFile(Writer):
         entry: dict[str, Any] = {"file": result.frame.source}
         if result.frame.index is not None:
             entry["frame"] = result.frame.index
-        self.images.add(entry | {"height": height, "width": width, "detections": result.detections.as_dicts()})
+        self.images.append(entry | {"height": height, "width": width, "detections": result.detections.as_dicts()})
 
     def finish(self) -> None:
         _write_json(self.target, {"classes": self.class_names, "images": self.images})
@@ -40,8 +40,8 @@ class DetectionsFile(Writer):
 class CocoFile(Writer):
     """coco.json: a COCO file whose annotations are the detections, with their ``score``.
 
-    Category ids count from 1 in the order of the classes, ids of images and annotations from 1. ``file_name`` is the
-    path as it was given; for frames of a video, which has the path as ``video``, that of the frame's picture.
+    All ids count from 1, those of categories in the order of the classes. ``file_name`` is the path as the user gave
+    it; for frames of a video ``video`` is that path, and ``file_name`` is the frame's picture.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -53,18 +53,17 @@ class CocoFile(Writer):
         height, width = result.detections.image_size
         image: dict[str, Any] = {"id": self.images.count + 1, "file_name": result.frame.source}
         if result.frame.index is not None:
-            image |= {"file_name": f"{result.frame.stem}.jpg", "video": result.frame.source}
-            image["frame"] = result.frame.index
-        self.images.add(image | {"height": height, "width": width})
+            video = {"video": result.frame.source, "frame": result.frame.index}
+            image |= {"file_name": f"{result.frame.stem}.jpg"} | video
+        self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         for found in to_coco_results(result.detections, image["id"], ids):
             area = round(found["bbox"][2] * found["bbox"][3], 3)
-            self.annotations.add({"id": self.annotations.count + 1, **found, "area": area, "iscrowd": 0})
+            self.annotations.append({"id": self.annotations.count + 1, **found, "area": area, "iscrowd": 0})
 
     def finish(self) -> None:
-        _write_json(
-            self.target, {"images": self.images, "annotations": self.annotations, "categories": self.categories}
-        )
+        content = {"images": self.images, "annotations": self.annotations, "categories": self.categories}
+        _write_json(self.target, content)
 
 
 class CsvFile(Writer):
@@ -116,15 +115,14 @@ class YoloFiles(Writer):
         atomic_write(self.folder / "classes.txt", "".join(names).encode())
 
 
-class _JsonList:
-    """A list of a JSON file, each entry on a line of its own, kept on disk."""
+class _JsonList(Scratch):
+    """A list of a JSON file, each entry on its own line, kept on disk."""
 
-    def __init__(self, target: Path) -> None:
-        self.count, self.lines = 0, Scratch(target)
+    count = 0
 
-    def add(self, entry: dict[str, Any]) -> None:
+    def append(self, entry: dict[str, Any]) -> None:
         text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
-        self.lines.add(f",\n{text}" if self.count else f"\n{text}")
+        self.add(f",\n{text}" if self.count else f"\n{text}")
         self.count += 1
 
 
@@ -134,7 +132,7 @@ def _write_json(target: Path, content: dict[str, Any]) -> None:
             file.write(f"{', ' if number else '{'}{json.dumps(key)}: ".encode())
             if isinstance(value, _JsonList):
                 file.write(b"[")
-                value.lines.pour(file)
+                value.pour(file)
                 file.write(b"\n]")
             else:
                 file.write(json.dumps(value, ensure_ascii=False).encode())

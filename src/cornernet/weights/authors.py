@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ PREPROCESSING = Preprocessing(
     (0.28863828 * 255, 0.27408164 * 255, 0.27809835 * 255),
     "black",
 )
-_FIRE_RULES = [  # before all others: a fire module's names are those of a residual block, with another meaning
+_FIRE_RULES = [  # first: a fire module has the names of a residual block with other meanings
     (r"^hg\.(hgs\..*)\.conv1\.weight$", r"hg.\1.squeeze.conv.weight"),
     (r"^hg\.(hgs\..*)\.bn1\.(\w+)$", r"hg.\1.squeeze.bn.\2"),
     (r"^hg\.(hgs\..*)\.conv_1x1\.", r"hg.\1.expand1."),
@@ -54,12 +55,12 @@ _PLAIN, _SQUEEZE = Renaming(_RULES), Renaming([*_FIRE_RULES, *_RULES])
 
 
 def renaming(state: Mapping[str, Tensor]) -> Renaming:
-    """The rules for a state dict, by whether it has fire modules."""
+    """The rules for a state dict with or without fire modules."""
     return _SQUEEZE if any(".conv_1x1." in key for key in state) else _PLAIN
 
 
 def decoding(architecture: Architecture) -> Decoding:
-    """How the authors' code turns maps into boxes; CornerNet-Squeeze looks at fewer corners."""
-    if isinstance(architecture.backbone, SqueezeConfig):
-        return Decoding(num_corners=20, num_candidates=100, clip=True, plus_one=True)
-    return Decoding(clip=True, plus_one=True)
+    """The authors' decoding; CornerNet-Squeeze uses fewer corners."""
+    decoding = Decoding(clip=True, plus_one=True)
+    is_squeeze = isinstance(architecture.backbone, SqueezeConfig)
+    return replace(decoding, num_corners=20, num_candidates=100) if is_squeeze else decoding

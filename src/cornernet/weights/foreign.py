@@ -1,4 +1,4 @@
-"""Checkpoints of other CornerNets, read such that nothing in them can run, and made ours by renaming."""
+"""Read checkpoints of other CornerNets, without running anything in them, and rename their keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cornernet.weights.coco_classes import COCO_CLASSES
 from cornernet.weights.renaming import infer_architecture
 from cornernet.weights.store import Weights
 
-# what training logs inside OpenMMLab's checkpoints name; all become `_Inert`, so that not even they can run
+# names in the training logs of OpenMMLab's checkpoints; all become `_Inert`, so they cannot run
 _IGNORED = (
     "mmengine.logging.history_buffer.HistoryBuffer",
     "numpy.core.multiarray._reconstruct",
@@ -37,7 +37,7 @@ _IGNORED = (
     "__builtin__.getattr",
     "collections.deque",
 )
-# what plain tensors, dictionaries and numbers name; torch's own restricted reader knows all of them
+# names in plain tensors, dictionaries and numbers; torch's restricted reader knows all of them
 _HARMLESS = re.compile(
     r"(collections (OrderedDict|defaultdict|Counter)|(builtins|__builtin__) (set|frozenset|bytearray|complex|slice)"
     r"|torch \w+Storage|torch Size|torch device|torch dtype|torch float\d+|torch b?float16|torch u?int\d+|torch bool"
@@ -53,7 +53,7 @@ _OTHERS = [
 
 
 class _Inert:
-    """Stands for an object that is not needed: takes everything, does nothing."""
+    """Replaces an object that is not needed: it accepts everything and does nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
@@ -69,8 +69,8 @@ class _Inert:
 def load_foreign(path: Path, class_names: Sequence[str] | None = None) -> Weights:
     """Weights from a checkpoint of OpenMMLab (``.pth``) or of the authors (``.pkl``), with their preprocessing.
 
-    ``class_names`` replace those that the file names; a file that names none has COCO's where it has 80 classes and
-    numbered ones otherwise. Raises ``InputError`` where the file is damaged, holds code, or is another network.
+    ``class_names`` replace the file's. A file without names has COCO's if it has 80 classes, otherwise numbered ones.
+    Raises ``InputError`` if the file is damaged, has code in it, or is another network.
     """
     checkpoint = read_checkpoint(path)
     try:
@@ -80,25 +80,24 @@ def load_foreign(path: Path, class_names: Sequence[str] | None = None) -> Weight
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The dictionary that ``torch.save`` wrote, in its formats before and since 1.6; nothing in it runs.
+    """The dictionary that ``torch.save`` wrote, before or since version 1.6; nothing in it runs.
 
-    Objects of training logs come back empty. Raises ``InputError`` naming what else the file wants to import.
+    Objects of training logs come back empty. Raises ``InputError`` with the names of other imports in the file.
     """
     try:
         named = sorted(_imports(path))
         foreign = [name for name in named if not _HARMLESS.match(name) and name.replace(" ", ".") not in _IGNORED]
         if foreign:
             wanted = ", ".join(name.replace(" ", ".") for name in foreign[:3])
-            raise InputError(
-                f"wants to run {wanted}; a file of weights has no need to", path, "refused, and nothing was run"
-            )
+            what = f"wants to run {wanted}; a file of weights has no need to"
+            raise InputError(what, path, "refused, and nothing was run")
         with torch.serialization.safe_globals([(_Inert, name) for name in _IGNORED]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", path) from None
-    except Exception as error:  # a damaged file makes torch fail in many ways
+    except Exception as error:  # torch fails in many ways on a damaged file
         reason = str(error).split(". ")[0].split("\n")[0]
         raise InputError(f"not a whole checkpoint ({reason})", path, "fetch it anew") from None
     if not isinstance(content, dict):
@@ -109,7 +108,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def convert_checkpoint(
     checkpoint: Mapping[str, Any], class_names: Sequence[str] | None = None, source: str = ""
 ) -> Weights:
-    """``load_foreign`` of what was read: a state dict, or a dictionary with ``state_dict`` and ``meta``."""
+    """``Weights`` from a state dict, or from a dictionary with ``state_dict`` and ``meta``; see ``load_foreign``."""
     state = _state_dict(checkpoint)
     if any(key.startswith("bbox_head.tl_heat.") for key in state):
         dialect, names = "OpenMMLab", openmmlab.class_names(checkpoint)
@@ -135,7 +134,7 @@ def convert_checkpoint(
 
 
 def _state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors under plain keys: without ``module.``, running averages of weights and buffers of preprocessing."""
+    """The tensors without the prefix ``module.``, without moving averages of weights and preprocessing buffers."""
     content = checkpoint.get("state_dict", checkpoint)
     if not isinstance(content, Mapping):
         raise InputError(f"{type(content).__name__}, not a dictionary", "state_dict")
@@ -164,7 +163,7 @@ def _names(given: Sequence[str] | None, stored: Sequence[str] | None, classes: i
 
 
 def _imports(path: Path) -> set[str]:
-    """What a file's pickles would import, as "module name"; read as data, not executed."""
+    """The imports of a file's pickles, as "module name"; the pickles are read as data."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for entry in archive.namelist():
@@ -182,7 +181,7 @@ def _imports(path: Path) -> set[str]:
 
 
 def _globals(file: IO[bytes]) -> Iterator[str]:
-    """Every global of one pickle; one put together on the stack is named by the last two strings pushed."""
+    """Every global of one pickle; the name of one built on the stack is the last two strings pushed."""
     strings: list[str] = []
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name in ("GLOBAL", "INST"):

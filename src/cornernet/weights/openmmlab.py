@@ -37,16 +37,14 @@ RENAMING = Renaming(
 
 
 def class_names(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The classes that the checkpoint's ``meta`` names: ``CLASSES`` (2.x), ``dataset_meta`` (3.x); or ``None``."""
+    """The class names in the checkpoint's ``meta``: ``CLASSES`` (2.x), ``dataset_meta`` (3.x); or ``None``."""
     meta = checkpoint.get("meta")
     if not isinstance(meta, Mapping):
         return None
     newer = meta.get("dataset_meta")
-    places = [meta.get("CLASSES")]
-    if isinstance(newer, Mapping):
-        places += [newer.get("classes"), newer.get("CLASSES")]
-    for names in places:
-        if isinstance(names, str):  # a data set of one class, its comma forgotten
+    newer = newer if isinstance(newer, Mapping) else {}
+    for names in (meta.get("CLASSES"), newer.get("classes"), newer.get("CLASSES")):
+        if isinstance(names, str):  # one class, written without the comma of a tuple
             return (names,)
         if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
             return tuple(names)

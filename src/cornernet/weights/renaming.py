@@ -1,4 +1,4 @@
-"""What both foreign dialects share: renaming keys by rules, and reading the architecture off the shapes."""
+"""For both foreign dialects: rename keys by rules, and find the architecture from the shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cornernet.errors import InputError
 
 Rules = Sequence[tuple[str, str]]
 
-# hourglass levels and residual blocks are spelt alike by both; applied in this order, each on the result before
+# both dialects have the same names for hourglass levels and residual blocks; the rules are applied in this order
 HOURGLASS_RULES: Rules = [
     (r"\.up1(?=\.)", ".side"),
     (r"\.low1(?=\.)", ".down"),
@@ -21,7 +21,7 @@ HOURGLASS_RULES: Rules = [
     (r"^(backbone\..*)\.(conv[12])\.(weight)$", r"\1.\2.conv.\3"),
     (r"^(backbone\..*)\.bn([12])\.(\w+)$", r"\1.conv\2.bn.\3"),
 ]
-BRANCH_RULE = (r"^(heads\.\d+\.(?:(?:tl|br)_\w+|pairing\.\w+))\.0\.conv\.", r"\1.conv.")  # once the heads are renamed
+BRANCH_RULE = (r"^(heads\.\d+\.(?:(?:tl|br)_\w+|pairing\.\w+))\.0\.conv\.", r"\1.conv.")  # after the heads are renamed
 
 
 class Renaming:
@@ -45,7 +45,7 @@ class Renaming:
 
 
 def infer_architecture(state: Mapping[str, Tensor]) -> tuple[Architecture, int]:
-    """Architecture and number of classes, read off the shapes of a converted state dict."""
+    """Architecture and number of classes, from the shapes of a converted state dict."""
 
     def count(prefix: str) -> int:
         pattern = re.compile(re.escape(prefix) + r"(\d+)\.")

@@ -1,4 +1,4 @@
-"""Our weights files: safetensors whose header says everything that is needed to use them."""
+"""Our weights files: safetensors with everything that is needed to use them in the header."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ HEADER, VERSION = "cornernet", 2
 
 @dataclass
 class Weights:
-    """A trained network and what it needs: ``state`` float32 tensors under ``CornerNet``'s keys.
+    """A trained network and all its settings; ``state`` are float32 tensors by ``CornerNet``'s keys.
 
-    ``threshold`` is the score from which a detection is shown; ``info`` says where the weights come from.
+    ``threshold`` is the lowest score of a detection that is shown; ``info`` says where the weights come from.
     """
 
     state: Mapping[str, Tensor]
@@ -39,7 +39,7 @@ class Weights:
     info: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise ``InputError`` listing the keys or shapes that do not fit the network."""
+        """Raise ``InputError`` with the keys or shapes that do not fit the network."""
         with torch.device("meta"):
             expected = CornerNet(self.architecture, len(self.class_names)).state_dict()
         missing, surplus = sorted(expected.keys() - self.state.keys()), sorted(self.state.keys() - expected.keys())
@@ -58,23 +58,23 @@ class Weights:
 
 
 def save_weights(path: str | os.PathLike[str], weights: Weights, *, half: bool = False) -> Path:
-    """Write ``weights``, whole or not at all; ``half`` stores floats in 16 bits."""
+    """Write ``weights``, completely or not at all; ``half`` stores floats in 16 bits."""
     tensors = {
         key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in weights.state.items()
     }
     content = {"version": VERSION} | {name: plain(value) for name, value in vars(weights).items() if name != "state"}
-    header = {HEADER: json.dumps(content)}  # one entry: safetensors keeps several in no order
+    header = {HEADER: json.dumps(content)}  # one entry: safetensors does not keep the order of several
     return atomic_write(Path(path), save(tensors, metadata=header))
 
 
 def store_threshold(path: str | os.PathLike[str], threshold: float) -> None:
-    """Change the threshold in a weights file, whole or not at all; ``InputError`` as ``load_weights``."""
+    """Change the threshold in a weights file, completely or not at all; ``InputError`` as ``load_weights``."""
     save_weights(path, replace(load_weights(path), threshold=threshold))
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:
-    """Read a weights file; nothing in it can run. ``InputError`` where it is absent, damaged or something else."""
+    """Read a weights file; nothing in it can run. ``InputError`` if it is absent, damaged or something else."""
     path = Path(path)
     if not path.is_file():
         raise InputError("no such weights file", path)
@@ -108,7 +108,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def _from_version_1(flat: dict[str, Any]) -> dict[str, Any]:
-    """An architecture as the first files had it: the hourglass' settings beside all others."""
+    """An architecture from a file of version 1, where the hourglass' settings were among all others."""
     names = "num_stacks", "channels", "blocks", "feature_channels"
     backbone = {"name": flat.pop("backbone", "hourglass")} | {name: flat.pop(name) for name in names if name in flat}
     return {"backbone": backbone, "pool_window": flat.pop("pooling_reach", None)} | flat

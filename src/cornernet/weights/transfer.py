@@ -1,15 +1,13 @@
-"""Starting from other weights: what fits is taken, what does not is said."""
+"""Start from other weights: copy the tensors that fit, and report the others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 
 from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
-from cornernet.model.head import CornerHead
 from cornernet.weights.store import Weights
 
 _PARTS = "weight", "bias"
@@ -19,19 +17,19 @@ _PARTS = "weight", "bias"
 def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> list[str]:
     """Copy into ``model``, a network for ``class_names``, every tensor of ``source`` that fits.
 
-    The heatmaps' last layers go class by class: those of the same name keep what they know; the others begin with
-    weights of 0, a probability of 0.1 everywhere: random ones, on features already learnt, are wrong and sure of it.
-    Returns one line for each thing that was not taken. Raises ``InputError`` where nothing fits.
+    The heatmaps' last layers are copied class by class, by name. New classes begin with weights of 0, so a probability
+    of 0.1 everywhere: random weights on trained features give wrong heatmaps with high scores.
+    Returns a line for tensors and one for classes that were not copied. Raises ``InputError`` if nothing fits.
     """
     own = model.state_dict()
-    class_layers = {layer for head in model.heads for layer in cast(CornerHead, head).class_layers()}
+    class_layers = {layer for head in model.heads for layer in head.class_layers()}
     by_class = {f"{name}.{part}" for name, layer in model.named_modules() if layer in class_layers for part in _PARTS}
     rows = [(new, source.class_names.index(name)) for new, name in enumerate(class_names) if name in source.class_names]
     taken, left = 0, []
     for key, value in own.items():
         other = source.state.get(key)
         if other is not None and key in by_class and other.shape[1:] == value.shape[1:]:
-            if value.ndim > 1:  # weights; biases begin as they are
+            if value.ndim > 1:  # weights; biases keep their initial value
                 value.zero_()
             for new, old in rows:
                 value[new] = other[old]
@@ -42,15 +40,12 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> l
         else:
             left.append(key)
     if not taken:
-        raise InputError(
-            "none of its tensors fits this network", fix="choose the recipe that the weights were trained with"
-        )
+        fix = "choose the recipe that the weights were trained with"
+        raise InputError("none of its tensors fits this network", fix=fix)
     notes = []
     if left:
-        surplus = len(source.state.keys() - own.keys())
-        notes.append(
-            f"{taken} of {len(own)} tensors taken; not {left[0]} and {len(left) - 1} more; {surplus} left over"
-        )
+        others = f"{left[0]} and {len(left) - 1} more; {len(source.state.keys() - own.keys())} left over"
+        notes.append(f"{taken} of {len(own)} tensors taken; not {others}")
     new = [name for name in class_names if name not in source.class_names]
     if new:
         notes.append(f"{len(rows)} of {len(class_names)} classes known by name; new: {', '.join(new[:5])}")

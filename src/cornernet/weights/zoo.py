@@ -1,4 +1,4 @@
-"""The released networks by name: where they lie, what was published of them, and fetching them."""
+"""The released networks: names, published figures, and downloads."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Release:
-    """A released checkpoint and the row of the model zoo's table that it stands for (published figures).
+    """A released checkpoint with its published figures, a row of OpenMMLab's table.
 
-    ``memory`` in GB is training's, ``fps`` images a second at test, ``ap`` COCO box AP with flip, on val2017.
+    ``memory`` is that of training in GB, ``fps`` images a second at test, ``ap`` COCO box AP with flip on val2017.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Release:
 
     @property
     def folder(self) -> str:
-        """Where the file lies below a mirror's address: its name without date and hash."""
+        """The file's folder below a mirror's address: its name without date and hash."""
         return self.file.rsplit("_", 2)[0]
 
     @property
@@ -56,7 +56,7 @@ class Release:
 
     @property
     def log(self) -> str:
-        """Name of the training's log, beside the checkpoint."""
+        """Name of the training's log, in the same folder."""
         return self.file.rsplit("-", 1)[0] + ".log.json"
 
 
@@ -89,7 +89,7 @@ RELEASES = (
 
 
 def find_release(name: str) -> Release | None:
-    """The release of a full or short name, or of its file's name."""
+    """The release with this name, alias or file name."""
     return next((release for release in RELEASES if name in (release.name, release.alias, release.file)), None)
 
 
@@ -98,7 +98,7 @@ def open_weights(
 ) -> Weights:
     """Weights from a file of any dialect, ``shapes`` (bundled), or a release by name, which is fetched on first use.
 
-    ``class_names`` replace those of a foreign file. Raises ``InputError`` where nothing usable is there.
+    ``class_names`` replace those of a foreign file. Raises ``InputError`` if there are no usable weights.
     """
     path, name = Path(source), str(source)
     if not path.exists():
@@ -127,11 +127,11 @@ def fetch(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """The release's file (its training log with ``log``) in the cache, downloaded where it is not there yet.
+    """The path of the release's file (with ``log``: of its training log) in the cache; downloads it if it is absent.
 
-    ``mirror`` (or $CORNERNET_MIRROR) stands for OpenMMLab's address, ``folder`` for the cache. A download that was cut
-    goes on where it ended, also in a later call; a file takes its name only when it is whole and its SHA-256 begins as
-    it should. Raises ``InputError`` naming the file, its address and the place to put it.
+    ``mirror`` (or $CORNERNET_MIRROR) replaces OpenMMLab's address, ``folder`` the cache. An interrupted download
+    continues where it ended, also in a later call. A file gets its name when it is complete and its SHA-256 is correct.
+    Raises ``InputError`` with the file, its address and the folder where to put it.
     """
     name = release.log if log else release.file
     target = (folder or cache_folder()) / name
@@ -145,17 +145,13 @@ def fetch(
         _download(url, part, progress or (lambda done, total: None))
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise InputError(
-            f"cannot be fetched from {url} ({reason})", name, f"fetch it by other means and put it into {target.parent}"
-        ) from None
+        fix = f"fetch it by other means and put it into {target.parent}"
+        raise InputError(f"cannot be fetched from {url} ({reason})", name, fix) from None
     found = sha256(part)
     if not log and not found.startswith(release.sha256):
         part.unlink()
-        raise InputError(
-            (f"what {url} sent is another file (its SHA-256 begins {found[:8]}, not {release.sha256}); it was removed"),
-            name,
-            f"try --mirror, or put the right file into {target.parent}",
-        )
+        what = f"what {url} sent is another file (its SHA-256 begins {found[:8]}, not {release.sha256}); it was removed"
+        raise InputError(what, name, f"try --mirror, or put the right file into {target.parent}")
     part.replace(target)
     return target
 
@@ -167,7 +163,7 @@ def sha256(path: Path) -> str:
 
 
 def _download(url: str, part: Path, progress: Progress) -> None:
-    """Everything behind ``url`` into ``part``, going on after what is there; an error after attempts in vain."""
+    """Append the rest of ``url`` to ``part``; raise the error after ``_ATTEMPTS`` without progress."""
     failures = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
@@ -176,7 +172,7 @@ def _download(url: str, part: Path, progress: Progress) -> None:
                 return
             problem: Exception = ConnectionError("the connection ends before the file does")
         except urllib.error.HTTPError as error:
-            if error.code == 416 and before:  # nothing beyond what is here: whole, or longer than it should be
+            if error.code == 416 and before:  # no bytes after these
                 return
             if error.code < 500:
                 raise
@@ -190,7 +186,7 @@ def _download(url: str, part: Path, progress: Progress) -> None:
 
 
 def _append(url: str, part: Path, start: int, progress: Progress) -> bool:
-    """One request; whether the file is now as long as the server says, as far as it says."""
+    """One request; returns whether the file has the length that the server says."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(request, timeout=30) as answer:
         resumed = answer.status == 206
@@ -207,9 +203,9 @@ def _append(url: str, part: Path, start: int, progress: Progress) -> bool:
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether a file is what ``torch.save`` writes, or is named so; safetensors begin with a length and a brace."""
+    """Whether a file has the content or name of a ``torch.save`` file; safetensors begin with a length and a brace."""
     with path.open("rb") as file:
         head = file.read(9)
-    if head[8:] == b"{":
-        return False
-    return head[:1] == b"\x80" or head[:4] == b"PK\x03\x04" or path.suffix in (".pth", ".pkl", ".pt", ".ckpt")
+    return head[8:] != b"{" and (
+        head[:1] == b"\x80" or head[:4] == b"PK\x03\x04" or path.suffix in (".pth", ".pkl", ".pt", ".ckpt")
+    )

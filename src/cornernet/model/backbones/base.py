@@ -1,4 +1,4 @@
-"""What every backbone answers."""
+"""The contract of every backbone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cornernet.config import BackboneConfig
 class Backbone(nn.Module):
     """Images in, feature maps out.
 
-    ``class Toy(Backbone, config=ToyConfig)`` is the network of the settings ``ToyConfig``, a ``BackboneConfig``. Its
-    ``__init__`` takes the settings and sets ``channels``, the width of every map. ``num_outputs`` is the number of
-    maps: each gets a head and is supervised in training; at test only the last one is used.
+    ``class Toy(Backbone, config=ToyConfig)`` is built from the settings ``ToyConfig``, a ``BackboneConfig``. Its
+    ``__init__`` takes the settings and sets ``channels``, the number of channels of every map. ``num_outputs`` is the
+    number of maps. Each map gets a head and is supervised in training; only the last one is used at test.
     """
 
     channels: int
@@ -43,7 +43,7 @@ class Backbone(nn.Module):
     def recomputed_parts(self) -> Iterator[nn.Module]:
         """Modules that training may compute again for the gradient instead of keeping their activations.
 
-        None of them lies inside another. Without any, the backbone keeps all activations.
+        None of them contains another. If there are none, the backbone keeps all activations.
         """
         return iter(())
 

@@ -1,8 +1,9 @@
-"""Stacked hourglasses (paper, section 3.5), without pooling, with stride-2 blocks instead."""
+"""Stacked hourglasses (paper, section 3.5), with blocks of stride 2 instead of pooling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,7 +30,7 @@ class Hourglass(nn.Module):
         self.up = self._narrow_last(blocks[0], inner, outer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same; odd sizes are fine, the lower branch is brought to the side branch's size."""
+        """(B, C, H, W) to the same shape. Odd sizes are allowed: the lower branch gets the side branch's size."""
         side = self.side(x)
         lower = self.up(self.inner(self.down(x)))
         return side + self.enlarge(lower, side.shape[-2], side.shape[-1])
@@ -43,7 +44,7 @@ class Hourglass(nn.Module):
             yield self.inner
 
     def enlarge(self, lower: Tensor, height: int, width: int) -> Tensor:
-        """A map of half the size, rounded up, brought to ``height`` and ``width``: its nearest neighbours."""
+        """A map of half the size, rounded up, enlarged to ``height`` and ``width`` by nearest neighbours."""
         return F.interpolate(lower, size=(height, width), mode="nearest")
 
     def _widen_first(self, count: int, inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -72,14 +73,13 @@ class HourglassNet(Backbone, config=HourglassConfig):
 
     @property
     def bytes_per_pixel(self) -> float:
-        """What is alive at the widest places: two maps of the stem, of stride 2, and three of a residual block."""
+        """The largest tensors alive at one time: two maps of the stem, of stride 2, and three of a residual block."""
         return self.width + 4 * 3 * max(self.width, self.channels) / self.stride**2
 
     def recomputed_parts(self) -> Iterator[nn.Module]:
         """The side, down and up branches of each level of each hourglass, and the innermost blocks."""
         for hourglass in self.hourglasses:
-            assert isinstance(hourglass, Hourglass)
-            yield from hourglass.recomputed_parts()
+            yield from cast(Hourglass, hourglass).recomputed_parts()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Normalised images (B, 3, H, W) to a map (B, channels, H / stride, W / stride), rounded up, per hourglass."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,17 +14,17 @@ from cornernet.model.layers import Conv, ConvBN, Fusable, FuseConv, Residual
 
 
 class Fire(Fusable):
-    """Half as many channels, then a 1x1 and a depthwise 3x3 convolution side by side, and the input where it fits.
+    """Half as many channels, then a 1x1 and a depthwise 3x3 convolution side by side, plus the input if its shape fits.
 
-    Source: the authors' code; SqueezeNet's fire module with MobileNet's depthwise convolution, no ReLU in between.
+    Source: the authors' code; SqueezeNet's fire module with MobileNet's depthwise convolution, without ReLU between.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         half = outputs // 2
-        self.squeeze: nn.Module = ConvBN(inputs, half, 1, relu=False)
-        self.expand1: nn.Module = Conv(half, half, 1, stride, bias=False)
-        self.expand3: nn.Module = nn.Conv2d(half, half, 3, stride, 1, groups=half, bias=False)
+        self.squeeze: Any = ConvBN(inputs, half, 1, relu=False)  # Any: ``fused`` replaces them
+        self.expand1: Any = Conv(half, half, 1, stride, bias=False)
+        self.expand3: Any = nn.Conv2d(half, half, 3, stride, 1, groups=half, bias=False)
         self.bn: nn.Module = nn.BatchNorm2d(2 * half)
         self.adds_input = stride == 1 and inputs == outputs
 
@@ -32,21 +34,17 @@ class Fire(Fusable):
         return F.relu(out + x if self.adds_input else out, inplace=True)
 
     def fused(self, fuse: FuseConv) -> nn.Module:
-        """The batch normalisation, over the outputs of two convolutions, goes into both."""
-        squeeze, expand1, expand3, bn = self.squeeze, self.expand1, self.expand3, self.bn
-        assert isinstance(squeeze, ConvBN)
-        assert isinstance(expand1, nn.Conv2d)
-        assert isinstance(expand3, nn.Conv2d)
-        assert isinstance(bn, nn.BatchNorm2d)
-        self.squeeze = squeeze.fused(fuse)
-        self.expand1 = fuse(expand1, bn, relu=False, channels=slice(expand1.out_channels))
-        self.expand3 = fuse(expand3, bn, relu=False, channels=slice(expand1.out_channels, None))
+        """Fold the batch normalisation into both convolutions, whose outputs it normalises."""
+        half, bn = self.expand1.out_channels, cast(nn.BatchNorm2d, self.bn)
+        self.squeeze = self.squeeze.fused(fuse)
+        self.expand1 = fuse(self.expand1, bn, relu=False, channels=slice(half))
+        self.expand3 = fuse(self.expand3, bn, relu=False, channels=slice(half, None))
         self.bn = nn.Identity()
         return self
 
 
 class SqueezeHourglass(Hourglass):
-    """An hourglass of fire modules; its lower branch is enlarged by a transposed convolution."""
+    """An hourglass of fire modules; a transposed convolution enlarges its lower branch."""
 
     block = Fire
 
@@ -55,7 +53,7 @@ class SqueezeHourglass(Hourglass):
         self.upsample = nn.ConvTranspose2d(channels[0], channels[0], 4, 2, 1)
 
     def enlarge(self, lower: Tensor, height: int, width: int) -> Tensor:
-        """Twice the size, without the last row or column where the side branch's size is odd."""
+        """Twice the size, without the last row or column if the side branch's size is odd."""
         return self.upsample(lower)[..., :height, :width]
 
 

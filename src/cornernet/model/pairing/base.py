@@ -1,4 +1,4 @@
-"""What every pairing rule answers."""
+"""The contract of every pairing rule."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cornernet.structures import PairingWords
 
 
 class Pairing(nn.Module):
-    """What each corner predicts of its object, D values, and how far two corners are from being one object's.
+    """D values that each corner predicts of its object, and the distance between two corners that they give.
 
-    ``class Toy(Pairing, config=ToyConfig)`` is the rule of the settings ``ToyConfig``, a ``PairingConfig``, which names
-    its losses. ``outputs`` is D; ``words`` says how the values are told.
+    ``class Toy(Pairing, config=ToyConfig)`` is built from the settings ``ToyConfig``, a ``PairingConfig``, which names
+    its losses. ``outputs`` is D; ``words`` names and formats the values for people.
     """
 
     outputs: ClassVar[int]
@@ -35,29 +35,28 @@ class Pairing(nn.Module):
         self.br = Branch(channels, hidden, self.outputs, kernel)
 
     def distance(self, tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
-        """Distances (B, K, M), at least 0, of K top-left from M bottom-right corners; pairs up to
-        ``Decoding.max_distance`` stand.
+        """Distances (B, K, M), at least 0, of K top-left and M bottom-right corners.
 
-        ``tl`` (B, K, D) and ``br`` (B, M, D) are predicted values; ``tl_positions`` (B, K, 2) and ``br_positions``
-        (B, M, 2) are x, y in pixels of the network's input.
+        Pairs above ``Decoding.max_distance`` are rejected. ``tl`` (B, K, D) and ``br`` (B, M, D) are predicted values;
+        ``tl_positions`` (B, K, 2) and ``br_positions`` (B, M, 2) are x, y in pixels of the network's input.
         """
         raise NotImplementedError
 
     def target(self, boxes: Tensor) -> Tensor:
-        """Values (B, N, D) that both corners of boxes (B, N, 4) should predict; boxes in pixels of the input.
+        """Values (B, N, D) that both corners of boxes (B, N, 4) should predict; boxes are in pixels of the input.
 
-        With them the corners of one object have distance 0, and those of others more than the rule allows.
+        With these values, corners of one object have distance 0, and corners of two objects are rejected.
         """
         raise NotImplementedError
 
     def losses(self, tl: Tensor, br: Tensor, targets: Targets, counts: Counts) -> dict[str, Tensor]:
-        """The rule's losses, scalars under the names in ``PairingConfig.losses``, in float32 and without weights.
+        """The rule's losses by the names in ``PairingConfig.losses``: scalars in float32, without weights.
 
-        ``tl`` and ``br`` (B, N * K, D) are the values predicted at the cells of ``targets``, K of them for each object;
-        ``targets.at_cells`` repeats what objects have for their cells.
+        ``tl`` and ``br`` (B, N * K, D) are the values predicted at the cells of ``targets``, K cells for each object;
+        ``targets.at_cells`` repeats an object's values for its cells.
         """
         raise NotImplementedError
 
     def readable(self, values: Tensor, scale: float) -> Tensor:
-        """Predicted values (..., D) as people want to read them, where an image was seen ``scale`` times as large."""
+        """Predicted values (..., D) for people; the network's input was ``scale`` times as large as the image."""
         return values

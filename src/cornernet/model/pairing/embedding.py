@@ -12,7 +12,7 @@ from cornernet.model.targets import Targets
 from cornernet.structures import PairingWords
 
 MARGIN = 1.0  # how far the embeddings of two objects are pushed apart
-_FAR = 10.0  # between the embeddings that targets give two objects
+_FAR = 10.0  # between the target embeddings of two objects
 
 
 class AssociativeEmbedding(Pairing, config=EmbeddingConfig):
@@ -26,12 +26,12 @@ class AssociativeEmbedding(Pairing, config=EmbeddingConfig):
         return (tl.float() - br.float().transpose(1, 2)).abs()
 
     def target(self, boxes: Tensor) -> Tensor:
-        """Any number does that no other object has."""
+        """A different number for each object."""
         batch, objects, _ = boxes.shape
         return _FAR * torch.arange(objects, dtype=torch.float32, device=boxes.device).expand(batch, -1)[..., None]
 
     def losses(self, tl: Tensor, br: Tensor, targets: Targets, counts: Counts) -> dict[str, Tensor]:
-        """``pull`` and ``push``, divided by the images that are counted."""
+        """``pull`` and ``push``, divided by ``counts.images``."""
         pull, push = pull_push_loss(tl, br, targets.valid, targets.tl_is_owner, targets.br_is_owner)
         return {"pull": pull / counts.images, "push": push / counts.images}
 
@@ -39,12 +39,12 @@ class AssociativeEmbedding(Pairing, config=EmbeddingConfig):
 def pull_push_loss(
     tl: Tensor, br: Tensor, valid: Tensor, tl_is_owner: Tensor | None = None, br_is_owner: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Equations 4 and 5 for embeddings (B, N, 1) at the objects' own corners: pull and push, summed over images.
+    """Equations 4 and 5 for embeddings (B, N, 1) at the objects' corners: pull and push, summed over images.
 
-    Both are unweighted. An image without objects gives no pull, one with fewer than two gives no push. With embeddings
-    (B, N * K, 1) at K cells around each corner (``targets.expand_to_radius``), and ``tl_is_owner`` and ``br_is_owner``
-    (B, N * K), every cell that an object owns is pulled to the mean of the object's two corners; an object counts the
-    average of its cells.
+    Both have no weights. An image without objects gives no pull, an image with fewer than two gives no push. Embeddings
+    may be (B, N * K, 1), at K cells around each corner (``targets.expand_to_radius``), with ``tl_is_owner`` and
+    ``br_is_owner`` (B, N * K): each cell of an owner is pulled to the mean of the object's two corners, and the pull of
+    an object is the mean over its cells.
     """
     tl, br = (at_least_float32(side).view(*valid.shape, -1) for side in (tl, br))  # (B, N, K)
     middle = tl.shape[-1] // 2

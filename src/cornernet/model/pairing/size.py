@@ -11,7 +11,7 @@ from cornernet.model.targets import Targets
 from cornernet.structures import PairingWords
 
 SIZE_UNIT = 32.0  # pixels
-_BETA = 0.1  # a tenth of the size: larger errors count linearly
+_BETA = 0.1  # about a tenth of the size; larger errors count linearly
 
 
 def log_sizes(tl: Tensor, br: Tensor) -> Tensor:
@@ -23,16 +23,16 @@ def log_sizes(tl: Tensor, br: Tensor) -> Tensor:
 
 
 class PredictedSize(Pairing, config=SizeConfig):
-    """Each corner predicts the width and height of its object, and the other corner must lie there.
+    """Each corner predicts the width and height of its object; the other corner must be at that distance.
 
-    Two neighbours that look alike have one embedding, but a box across both of them has the wrong size.
+    Two neighbours that look alike have the same embedding, but a box around both has the wrong size.
     """
 
     outputs = 2
     words = PairingWords("size", "predicted size in pixels", "{:.0f}x{:.0f}", "predicted and real sizes differ")
 
     def distance(self, tl: Tensor, br: Tensor, tl_positions: Tensor, br_positions: Tensor) -> Tensor:
-        """How far the logarithms of predicted and real size differ: the mean of width and height, and both corners."""
+        """Difference of the logarithms of predicted and real size: mean of width and height, and of both corners."""
         sizes = log_sizes(tl_positions[:, :, None], br_positions[:, None])
         wrong = (tl.float()[:, :, None] - sizes).abs() + (br.float()[:, None] - sizes).abs()
         return wrong.mean(dim=-1) / 2
@@ -42,7 +42,7 @@ class PredictedSize(Pairing, config=SizeConfig):
         return log_sizes(boxes[..., :2], boxes[..., 2:])
 
     def losses(self, tl: Tensor, br: Tensor, targets: Targets, counts: Counts) -> dict[str, Tensor]:
-        """``size``: smooth L1 of the logarithms, for each corner divided by the cells that hold one."""
+        """``size``: smooth L1 of the logarithms, divided by the cells with a corner, mean of both corners."""
         sizes = targets.at_cells(self.target(targets.boxes))
         tl_loss = corner_loss(tl, sizes, targets.tl_is_owner, counts.tl_cells, beta=_BETA)
         br_loss = corner_loss(br, sizes, targets.br_is_owner, counts.br_cells, beta=_BETA)

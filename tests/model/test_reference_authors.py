@@ -12,7 +12,7 @@ from cornernet.media.images import read_image
 from cornernet.model.cornernet import channels_last
 from cornernet.weights.foreign import convert_checkpoint
 
-NAMES = {"heat": "heatmap", "emb": "embedding", "off": "offset"}
+NAMES = {"heat": "heatmap", "emb": "pairing", "off": "offset"}
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class OracleDetector(Detector):
         self.parts = frozenset(parts)
         self._record: ImageRecord | None = None
         if detector.flip or len(detector.scales) > 1 or detector.tiling:
-            raise InputError("it takes one view of an image: leave --tta and --tile out", "--oracle")
+            raise InputError("takes one view of an image: without --tta and --tile", "--oracle")
 
     def detect(self, record: ImageRecord) -> Detections:
         """Detections in an image, with its ground truth as parts of the output."""

@@ -100,11 +100,9 @@ class PairOutcomes:
         """Other pairs of a box's two corners, at most ``most`` for each corner: likely ones first, by score."""
         with_tl = [self.pair(box.tl, br) for br in range(len(self.br)) if br != box.br]
         with_br = [self.pair(tl, box.br) for tl in range(len(self.tl)) if tl != box.tl]
-        return [
-            pair
-            for side in (with_tl, with_br)
-            for pair in sorted(side, key=lambda p: (not p.could_be, -p.score))[:most]
-        ]
+        for side in (with_tl, with_br):
+            side.sort(key=lambda pair: (not pair.could_be, -pair.score))
+        return with_tl[:most] + with_br[:most]
 
     def around(self, x: float, y: float, most: int = 5) -> list[Pair]:
         """The nearest pairs around a point in pixels of the image, with a corner to its top left and its bottom right.

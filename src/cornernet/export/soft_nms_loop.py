@@ -10,14 +10,7 @@ from cornernet.model.soft_nms import MIN_SCORE, SIGMA
 
 
 def soft_nms_loop(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor,
-    *,
-    limit: int,
-    plus_one: float,
-    sigma: float = SIGMA,
-    min_score: float = MIN_SCORE,
+    boxes: Tensor, scores: Tensor, labels: Tensor, *, limit: int, plus_one: float
 ) -> tuple[Tensor, Tensor]:
     """Indices and scores, (B, limit) each, of the boxes that ``soft_nms`` keeps; fillers have a score of -1.
 
@@ -36,12 +29,12 @@ def soft_nms_loop(
         overlap = (high - low + plus_one).clamp_min(0).prod(dim=-1)
         iou = overlap / (area + area.gather(1, best) - overlap).clamp_min(1e-9)
         same = labels == labels.gather(1, best)
-        faded = torch.where(same, remaining * torch.exp(-(iou * iou) / sigma), remaining)
-        faded = torch.where((place == best) | (faded < min_score), -1.0, faded)
+        faded = torch.where(same, remaining * torch.exp(-(iou * iou) / SIGMA), remaining)
+        faded = torch.where((place == best) | (faded < MIN_SCORE), -1.0, faded)
         here = column == step
         return step + 1, faded, torch.where(here, best, chosen), torch.where(here, score, kept)
 
     nothing = scores.new_full((scores.shape[0], limit), -1.0)
-    first = torch.where(scores < min_score, -1.0, scores), torch.zeros_like(nothing, dtype=torch.int64), nothing
+    first = torch.where(scores < MIN_SCORE, -1.0, scores), torch.zeros_like(nothing, dtype=torch.int64), nothing
     _, _, chosen, kept = while_loop(goes_on, keep_best, (torch.zeros((), dtype=torch.int64), *first))
     return chosen, kept

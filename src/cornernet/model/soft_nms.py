@@ -31,7 +31,6 @@ def soft_nms(
     labels: Tensor,
     valid: Tensor | None = None,
     *,
-    sigma: float = SIGMA,
     min_score: float = MIN_SCORE,
     limit: int = 100,
     plus_one: float = 0.0,
@@ -39,7 +38,7 @@ def soft_nms(
 ) -> Kept:
     """Keep the best ``limit`` of boxes (B, N, 4), scores (B, N), labels (B, N); ``valid`` (B, N) masks fillers.
 
-    The best candidate is kept, and the scores of the others of its class are multiplied by exp(-IoU^2 / sigma). This is
+    The best candidate is kept, and the scores of the others of its class are multiplied by exp(-IoU^2 / SIGMA). This is
     repeated until ``limit`` are kept. Scores never rise, so boxes are kept in the order of their final scores.
     Candidates below ``min_score`` are dropped. ``plus_one`` is added to widths and heights, as the authors' code does
     (1 pixel). Of equal scores the earlier candidate comes first.
@@ -62,7 +61,7 @@ def soft_nms(
     images = zip(*(column.cpu().numpy() for column in columns), strict=True)
     rows = zip(*(column.numpy() for column in kept), strict=True)
     for image, row in zip(images, rows, strict=True):
-        _keep(*image, row=row, sigma=sigma, min_score=min_score, plus_one=plus_one)
+        _keep(*image, row=row, min_score=min_score, plus_one=plus_one)
     return kept
 
 
@@ -72,7 +71,6 @@ def _keep(
     labels: np.ndarray,
     *corner_scores: np.ndarray,
     row: tuple[np.ndarray, ...],
-    sigma: float,
     min_score: float,
     plus_one: float,
 ) -> None:
@@ -91,7 +89,7 @@ def _keep(
         overlap = np.prod(sides.clip(0), axis=0) * (labels == labels[best])
         # Boxes without area must not become NaN.
         iou = overlap / (area + area[best] - overlap).clip(1e-9)
-        decay = np.exp(-(iou * iou) / sigma)
+        decay = np.exp(-(iou * iou) / SIGMA)
         chosen[step], final[step], valid[step] = candidates[best], remaining[best], True
         kept[step] = corners[:, best]
         if tl is not None and br is not None:

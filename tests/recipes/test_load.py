@@ -100,6 +100,23 @@ def test_fields_that_exclude_each_other_are_refused_in_one_file(text, weak, fix,
     assert f"leave {weak} out, or choose {fix}" in str(error.value)
 
 
+def test_what_an_earlier_version_printed_in_full_is_read(write):
+    """It had every field, also those without effect."""
+    printed = """
+model: {num_stacks: 1, channels: [8, 8], blocks: [1, 1], feature_channels: 8, corner_channels: 8, branch_channels: 8,
+  branch_kernel: 3, backbone: squeeze, corner_pooling: true, pooling_reach: 7, pairing: size}
+preprocessing: {pad_mask: 127, pad_multiple: 64}
+augmentation: {border: 128, at_objects: true}
+loss: {heatmap: 1.0, offset: 1.0, pull: 0.1, push: 0.1, size: 2.0, around: 1}
+optimization: {schedule: cosine, milestones: [180]}
+"""
+    recipe = load_recipe(write(printed))
+    assert recipe.model.backbone == SqueezeConfig(1, (8, 8), (1, 1), 8)
+    assert recipe.model.pool_window == 7
+    assert recipe.loss.pairing_weights == {"size": 2.0}
+    assert load_recipe(write(recipe_yaml(recipe))) == recipe
+
+
 def test_fields_that_exclude_each_other_are_refused_in_flags():
     with pytest.raises(InputError, match=r"flags: augmentation\.border has no effect with augmentation"):
         load_recipe("cornernet_hourglass52", {"augmentation.at_objects": "true", "augmentation.border": "3"})

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cornernet.config import Architecture, Recipe
+from cornernet.config import Architecture, PairingConfig, Recipe
 from cornernet.errors import InputError
 from cornernet.typed import build, plain
 
@@ -74,7 +74,13 @@ def load_recipe(name: str, flags: Mapping[str, str] | None = None) -> Recipe:
         raise InputError(" ".join(str(error).split()), where) from None
     if not isinstance(values, dict):
         raise InputError("it has no fields", where, "write them as FIELD: VALUE, one a line")
-    fields = _with_new_names(_flat(values), where)
+    fields = _flat(values)
+    is_earlier = not fields.keys().isdisjoint(_RENAMED)
+    fields = _with_new_names(fields, where)
+    if is_earlier:  # earlier versions printed every field, also those without effect
+        pairing = PairingConfig.kind(fields.get("model.pairing", _KINDS["model.pairing"]))
+        removed = _without_effect(fields, pairing.losses)
+        fields = {name: value for name, value in fields.items() if name not in removed}
     _refuse_exclusive(fields, fields, where)
     return _with_flags(fields, flags or {}, where)
 
@@ -151,9 +157,14 @@ def _refuse_exclusive(fields: dict[str, Any], given: dict[str, Any], where: str)
 def _fields_of(recipe: Recipe) -> dict[str, Any]:
     """The recipe's fields that have an effect."""
     fields = _flat(plain(recipe))
-    removed = [weak for weak, strong, harmless in _WITHOUT_EFFECT if fields[strong] not in (None, harmless)]
-    removed += [f"loss.{name}" for name in _PAIRING_LOSSES if name not in recipe.model.pairing.losses]
+    removed = _without_effect(fields, recipe.model.pairing.losses)
     return {name: value for name, value in fields.items() if name not in removed}
+
+
+def _without_effect(fields: Mapping[str, Any], losses: Collection[str]) -> set[str]:
+    """The fields that others take the effect from, and the weights of losses that are none of the pairing rule's."""
+    weak = {weak for weak, strong, harmless in _WITHOUT_EFFECT[:3] if fields.get(strong) not in (None, harmless)}
+    return weak | {f"loss.{name}" for name in _PAIRING_LOSSES if name not in losses}
 
 
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from cornernet.errors import InputError
@@ -183,15 +186,22 @@ class Kind:
                 if error.name != module:
                     raise
         if name not in cls.kinds:
-            family = cls.package.rpartition(".")[2]
-            raise InputError(f"{name!r} is none of the {family}", fix=f"choose from {', '.join(cls.kinds)}")
+            files = Path(__file__).parent.joinpath(*cls.package.split(".")[1:]).glob("*.py")
+            known = sorted({*cls.kinds, *(file.stem for file in files)} - {"__init__", "base"})
+            near = get_close_matches(name, known, n=1)
+            fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+            raise InputError(f"{name!r} is none of the {cls.package.rpartition('.')[2]}", fix=fix)
         return cls.kinds[name]
 
     def make(self, *arguments: Any) -> Any:
         """The part of the network that these settings describe."""
         own = type(self)
         if "module" not in vars(own):
-            import_module(f"{own.package}.{own.name}")
+            with suppress(ModuleNotFoundError):
+                import_module(f"{own.package}.{own.name}")
+        if "module" not in vars(own):
+            fix = f"write its class as class NAME(..., config={own.__name__})"
+            raise InputError(f"no class says that it is the module of {own.__name__}", own.name, fix)
         return own.module(self, *arguments)
 
 
@@ -432,6 +442,7 @@ class Recipe:
             ),
             (all(s > 0 for s in self.augmentation.scales), "augmentation.scales", "all above 0"),
             (0 <= self.augmentation.flip <= 1, "augmentation.flip", "a probability"),
+            (self.freeze == "none" or self.weights is not None, "freeze", "none without weights to begin with"),
             (not (self.compile and self.activation_checkpointing), "compile", "false with activation_checkpointing"),
         ]
         for holds, name, expected in rules:
@@ -441,7 +452,7 @@ class Recipe:
             if name not in self.model.pairing.losses:
                 raise InputError(
                     f"has no effect: corners are paired by {self.model.pairing.name}",
-                    f"recipe: loss.{name}",
+                    f"recipe: loss.{'others.' * (name in self.loss.others)}{name}",
                     f"leave it out; this rule's losses are {', '.join(self.model.pairing.losses)}",
                 )
 

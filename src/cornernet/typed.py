@@ -42,7 +42,7 @@ def build(cls: type[T], values: object, where: str, prefix: str = "") -> T:
     for name in values:
         if name not in known:
             near = get_close_matches(str(name), known, n=1)
-            fix = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(known)}"
+            fix = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
             raise InputError(f"{prefix}{name} is no field", where, fix)
     for name, field in known.items():
         if name not in values and default_of(field) is MISSING:

@@ -70,6 +70,14 @@ def test_weights_of_which_nothing_fits_are_refused():
         transfer(CornerNet(TINY, 1), ("bee",), source)
 
 
+def test_a_backbone_to_freeze_must_be_in_the_weights():
+    source = drawn(TINY, ("ape",))
+    source.state = {key: value for key, value in source.state.items() if not key.startswith("backbone.")}
+    assert transfer(CornerNet(TINY, 1), ("ape",), source)
+    with pytest.raises(InputError, match="tensors of the backbone to freeze are not in it, backbone"):
+        transfer(CornerNet(TINY, 1), ("ape",), source, is_frozen=True)
+
+
 def test_a_frozen_backbone_keeps_its_weights_and_averages(tmp_path):
     data = write_data(tmp_path / "data", train=8, val=1)
     start = drawn(TINY, ("red", "green"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from cornernet.config import LossSettings
+from cornernet.errors import InputError
 from cornernet.model.cornernet import CornerNet
 from cornernet.model.head import CornerValues
 from cornernet.model.losses import Counts, corner_loss, device_counts, focal_loss, world_counts
@@ -58,7 +59,15 @@ def corner_losses(
     tl_offset = corner_loss(values.tl_offsets, targets.tl_offsets, targets.tl_is_owner, counts.tl_cells)
     br_offset = corner_loss(values.br_offsets, targets.br_offsets, targets.br_is_owner, counts.br_cells)
     losses = {"heatmap": (tl_focal + br_focal) / 2, "offset": (tl_offset + br_offset) / 2}
-    losses |= pairing.losses(values.tl_pairing, values.br_pairing, targets, counts)
+    own = pairing.losses(values.tl_pairing, values.br_pairing, targets, counts)
+    if own.keys() != pairing.config.losses.keys() or own.keys() & losses.keys():
+        named, given = (", ".join(names) for names in (pairing.config.losses, own))
+        raise InputError(
+            f"its settings name the losses {named}, and losses() gives {given}",
+            f"pairing rule {type(pairing).__name__}",
+            "give the same names, and neither heatmap nor offset",
+        )
+    losses |= own
     weights = {"heatmap": settings.heatmap, "offset": settings.offset}
     weights |= pairing.config.losses | settings.pairing_weights
     return {name: weights[name] * loss for name, loss in losses.items()}

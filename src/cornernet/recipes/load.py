@@ -36,6 +36,10 @@ _WITHOUT_EFFECT = [  # a field, the field that takes its effect away, and the va
     ("loss.push", "loss.size", None),
 ]
 _PAIRING_LOSSES = "pull", "push", "size"
+_OF_KIND = {  # beginnings of the names of fields that another kind does not keep
+    "model.backbone": [f"preprocessing.{name}" for name in ("color_order", "mean", "std")],
+    "model.pairing": [f"loss.{name}" for name in (*_PAIRING_LOSSES, "others")],
+}
 
 
 def recipe_names() -> list[str]:
@@ -110,8 +114,8 @@ def _with_flags(fields: dict[str, Any], flags: Mapping[str, str], where: str) ->
     for kind, default in _KINDS.items():
         old = fields.get(kind, default)
         if given.get(kind, old) != old:
-            removed += [name for name in fields if name.startswith(f"{kind}.")]
-            removed += [f"loss.{name}" for name in _PAIRING_LOSSES if kind == "model.pairing"]
+            depending = (f"{kind}.", *_OF_KIND[kind])
+            removed += [name for name in fields if name.startswith(depending)]
     merged = {name: value for name, value in fields.items() if name not in removed} | given
     if flags:
         where += f" with {', '.join(f'--{name}' for name in flags)}"

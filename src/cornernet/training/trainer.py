@@ -151,7 +151,8 @@ def _fit(
         _warn_of_scaled_rate(recipe, world)
     pl.seed_everything(recipe.seed, verbose=False)
     model = training_network(recipe, len(training.class_names))
-    notes = transfer(model, training.class_names, start) if start else []
+    is_frozen = recipe.freeze == "backbone"
+    notes = transfer(model, training.class_names, start, is_frozen) if start else []
     for note in notes if world.is_first else []:
         print(f"weights: {note}", file=sys.stderr)
     loader = TrainingLoader(training, recipe, world.rank, world.size)

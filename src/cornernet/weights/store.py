@@ -93,13 +93,13 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
         if version > VERSION:
             raise InputError(f"weights of format {version}, newer than this program", path, "upgrade it")
         architecture = content["architecture"] if version > 1 else _from_version_1(content["architecture"])
-        damaged = f"{path}: its header is damaged"
+        place = f"{path}: its header"
         return Weights(
             {key: value.float() if value.is_floating_point() else value for key, value in state.items()},
-            build(Architecture, architecture, damaged, "architecture."),
+            build(Architecture, architecture, place, "architecture."),
             _names(content["class_names"]),
-            build(Preprocessing, content["preprocessing"], damaged, "preprocessing."),
-            build(Decoding, content.get("decoding", {}), damaged, "decoding."),  # the first files had none: the paper's
+            build(Preprocessing, content["preprocessing"], place, "preprocessing."),
+            build(Decoding, content.get("decoding", {}), place, "decoding."),  # the first files had none: the paper's
             float(content["threshold"]),
             dict(content["info"]),
         )

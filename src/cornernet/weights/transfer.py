@@ -14,12 +14,13 @@ _PARTS = "weight", "bias"
 
 
 @torch.no_grad()
-def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> list[str]:
+def transfer(model: CornerNet, class_names: Sequence[str], source: Weights, is_frozen: bool = False) -> list[str]:
     """Copy into ``model``, a network for ``class_names``, every tensor of ``source`` that fits.
 
     The heatmaps' last layers are copied class by class, by name. New classes begin with weights of 0, so a probability
     of 0.1 everywhere: random weights on trained features give wrong heatmaps with high scores.
-    Returns a line for tensors and one for classes that were not copied. Raises ``InputError`` if nothing fits.
+    Returns a line for tensors and one for classes that were not copied. Raises ``InputError`` if nothing fits, or,
+    with ``is_frozen``, if a tensor of the backbone does not: it would stay random.
     """
     own = model.state_dict()
     class_layers = {layer for head in model.heads for layer in head.class_layers()}
@@ -42,6 +43,10 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights) -> l
     if not taken:
         fix = "choose the recipe that the weights were trained with"
         raise InputError("none of its tensors fits this network", fix=fix)
+    random = [key for key in left if is_frozen and key.startswith("backbone.")]
+    if random:
+        what = f"{len(random)} tensors of the backbone to freeze are not in it, {random[0]} first"
+        raise InputError(what, fix="choose freeze none, or weights of the same backbone")
     notes = []
     if left:
         others = f"{left[0]} and {len(left) - 1} more; {len(source.state.keys() - own.keys())} left over"

@@ -48,5 +48,8 @@ class Backbone(nn.Module):
         return iter(())
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Normalised images (B, 3, H, W) to ``num_outputs`` maps (B, channels, H / stride, W / stride), rounded up."""
+        """Normalised images (B, 3, H, W) to ``num_outputs`` maps (B, channels, H / stride, W / stride), rounded up.
+
+        Any H and W must work: training crops are not padded to ``size_multiple``.
+        """
         raise NotImplementedError

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from cornernet.config import PairingConfig
+from cornernet.errors import InputError
 from cornernet.model.layers import Branch
 from cornernet.model.losses import Counts
 from cornernet.model.targets import Targets
@@ -30,6 +32,14 @@ class Pairing(nn.Module):
 
     def __init__(self, config: PairingConfig, channels: int, hidden: int, kernel: int = 3) -> None:
         super().__init__()
+        words, outputs = getattr(self, "words", None), getattr(self, "outputs", 0)
+        places = sum(field is not None for _, field, _, _ in Formatter().parse(words.form)) if words else 0
+        if not words or places != outputs:
+            raise InputError(
+                f"{outputs} values for each corner, and words for {places}",
+                f"pairing rule {type(self).__name__}",
+                "give outputs, and words with a form that has one place for each value",
+            )
         self.config = config
         self.tl = Branch(channels, hidden, self.outputs, kernel)
         self.br = Branch(channels, hidden, self.outputs, kernel)

@@ -6,10 +6,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
-from cornernet.errors import CornerNetError, InputError
+from cornernet.errors import CornerNetError, InputError, nearest
 
 # name: module, function, one line for the overview
 COMMANDS = {
@@ -98,9 +97,7 @@ def _dispatch(words: list[str]) -> int:
     group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if group:
         raise InputError(f"say which: {', '.join(group)}", words[0])
-    near = get_close_matches(words[0], COMMANDS, n=1)
-    fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
-    raise InputError("no such command", words[0], fix)
+    raise InputError("no such command", words[0], nearest(words[0], COMMANDS, f"there are {', '.join(COMMANDS)}"))
 
 
 def find_command(name: str) -> Callable[..., int | None]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from cornernet.errors import InputError
+from cornernet.errors import InputError, nearest
 
 # the parts of the loss: our names, and those in OpenMMLab's logs
 OPENMMLAB_LOSSES = {"heatmap": "det_loss", "offset": "off_loss", "pull": "pull_loss", "push": "push_loss"}
@@ -179,17 +177,11 @@ class Kind:
     def kind(cls, name: str) -> type[Self]:
         """The kind of that name. Raises ``InputError`` with the known names if there is none."""
         if name not in cls.kinds and name.isidentifier():
-            module = f"{cls.package}.{name}"
-            try:
-                import_module(module)
-            except ModuleNotFoundError as error:
-                if error.name != module:
-                    raise
+            cls._import(name)
         if name not in cls.kinds:
             files = Path(__file__).parent.joinpath(*cls.package.split(".")[1:]).glob("*.py")
             known = sorted({*cls.kinds, *(file.stem for file in files)} - {"__init__", "base"})
-            near = get_close_matches(name, known, n=1)
-            fix = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+            fix = nearest(name, known, f"choose from {', '.join(known)}")
             raise InputError(f"{name!r} is none of the {cls.package.rpartition('.')[2]}", fix=fix)
         return cls.kinds[name]
 
@@ -197,12 +189,21 @@ class Kind:
         """The part of the network that these settings describe."""
         own = type(self)
         if "module" not in vars(own):
-            with suppress(ModuleNotFoundError):
-                import_module(f"{own.package}.{own.name}")
+            own._import(own.name)
         if "module" not in vars(own):
             fix = f"write its class as class NAME(..., config={own.__name__})"
             raise InputError(f"no class says that it is the module of {own.__name__}", own.name, fix)
         return own.module(self, *arguments)
+
+    @classmethod
+    def _import(cls, name: str) -> None:
+        """Import the file of that name, if there is one; what is missing inside it is an error."""
+        module = f"{cls.package}.{name}"
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
 
 
 @dataclass(frozen=True)

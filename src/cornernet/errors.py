@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class CornerNetError(Exception):
     """A failure whose message is one line on the terminal."""
@@ -28,6 +31,12 @@ class InputError(CornerNetError):
     def at(self, where: object) -> InputError:
         """The same error with another place, for a caller that knows it better: a file's name instead of "image"."""
         return InputError(self.what, where, self.fix)
+
+
+def nearest(given: str, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
+    """How to mend an unknown name: the nearest of the ``known`` ones, after ``prefix``, or ``otherwise``."""
+    near = get_close_matches(given, list(known), n=1)
+    return f"did you mean {prefix}{near[0]}?" if near else otherwise
 
 
 class DivergedError(CornerNetError):

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from cornernet.errors import InputError
+from cornernet.errors import InputError, nearest
 
 T = TypeVar("T")
 
@@ -41,8 +40,7 @@ def build(cls: type[T], values: object, where: str, prefix: str = "") -> T:
     hints, known = get_type_hints(cls), {field.name: field for field in fields(cls) if field.init}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            near = get_close_matches(str(name), known, n=1)
-            fix = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+            fix = nearest(str(name), known, f"there are {', '.join(known) or 'none'}", prefix)
             raise InputError(f"{prefix}{name} is no field", where, fix)
     for name, field in known.items():
         if name not in values and default_of(field) is MISSING:

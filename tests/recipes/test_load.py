@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import toys
-from cornernet.config import HourglassConfig, Preprocessing, Recipe, SizeConfig, SqueezeConfig
+from cornernet.config import HourglassConfig, Kind, Preprocessing, Recipe, SizeConfig, SqueezeConfig
 from cornernet.errors import InputError
 from cornernet.recipes.fields import field_groups
 from cornernet.recipes.load import load_recipe, override, plain_recipe, recipe_names, recipe_yaml
@@ -184,3 +184,30 @@ def test_a_backbone_of_the_users_own_is_named_in_a_recipe(write):
     assert load_recipe(write("epochs: 3")).preprocessing == Preprocessing()
     with pytest.raises(InputError, match=r"'tou' is none of the backbones; did you mean toy"):
         load_recipe(write("model: {backbone: tou}"))
+
+
+def test_a_kind_whose_file_needs_an_absent_package_says_so(tmp_path, monkeypatch):
+    """Found by name, or made from settings that stand elsewhere: the package is named, not the kind's own file."""
+    folder = tmp_path / "lonely_kinds"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "one.py").write_text("import a_package_that_nobody_has\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Family(Kind, package="lonely_kinds"):
+        pass
+
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_nobody_has"):
+        Family.kind("one")
+
+    class One(Family, name="one"):
+        pass
+
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_nobody_has"):
+        One().make()
+
+    class Two(Family, name="two"):
+        pass
+
+    with pytest.raises(InputError, match="no class says that it is the module of Two"):
+        Two().make()

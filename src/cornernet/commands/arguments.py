@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from cornernet.errors import InputError
+from cornernet.errors import InputError, nearest
 from cornernet.typed import convert
 
 RecipeFlags = dict[str, str]
@@ -41,9 +40,9 @@ def parse_arguments(function: Callable[..., Any], command: str, words: Sequence[
         known += _recipe_fields()
     found, others = parser.parse_known_args(words)
     if others:
-        near = get_close_matches(others[0].partition("=")[0], [f"--{name}" for name in known], n=1)
         what = "is no option" if others[0].startswith("-") else "is one word too many"
-        fix = f"did you mean {near[0]}?" if near else f"see {parser.prog} --help"
+        options = [f"--{name}" for name in known]
+        fix = nearest(others[0].partition("=")[0], options, f"see {parser.prog} --help")
         raise InputError(f"{others[0]} {what}", command, fix)
     return vars(found) | ({_RECIPE_FLAGS: flags} if takes_recipe else {})
 

@@ -83,8 +83,7 @@ def load_recipe(name: str, flags: Mapping[str, str] | None = None) -> Recipe:
     fields = _with_new_names(fields, where)
     if is_earlier:  # earlier versions printed every field, also those without effect
         pairing = PairingConfig.kind(fields.get("model.pairing", _KINDS["model.pairing"]))
-        removed = _without_effect(fields, pairing.losses)
-        fields = {name: value for name, value in fields.items() if name not in removed}
+        fields = _with_effect(fields, pairing.losses)
     _refuse_exclusive(fields, fields, where)
     return _with_flags(fields, flags or {}, where)
 
@@ -110,7 +109,7 @@ def _with_flags(fields: dict[str, Any], flags: Mapping[str, str], where: str) ->
     """The recipe of ``fields`` and ``flags``. A flag removes the fields that have no effect with it."""
     given = _with_new_names(_flat({name: _parsed(text) for name, text in flags.items()}), "flags")
     _refuse_exclusive(given, given, "flags")
-    removed = [weak for weak, strong, harmless in _WITHOUT_EFFECT if given.get(strong) not in (None, harmless)]
+    removed = [weak for weak, *_ in _rules_in_force(given)]
     for kind, default in _KINDS.items():
         old = fields.get(kind, default)
         if given.get(kind, old) != old:
@@ -150,25 +149,29 @@ def _with_new_names(fields: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _refuse_exclusive(fields: dict[str, Any], given: dict[str, Any], where: str) -> None:
     """``InputError`` for a field of ``given`` that has no effect among ``fields``."""
-    for weak, strong, harmless in _WITHOUT_EFFECT:
-        value = fields.get(strong)
-        if value not in (None, harmless) and given.get(weak) is not None:
-            now, then = (json.dumps(side).strip('"') for side in (value, harmless))
+    for weak, strong, harmless in _rules_in_force(fields):
+        if given.get(weak) is not None:
+            now, then = (json.dumps(side).strip('"') for side in (fields[strong], harmless))
             what = f"{weak} has no effect with {strong} {now}"
             raise InputError(what, where, f"leave {weak} out, or choose {strong} {then}")
 
 
 def _fields_of(recipe: Recipe) -> dict[str, Any]:
     """The recipe's fields that have an effect."""
-    fields = _flat(plain(recipe))
-    removed = _without_effect(fields, recipe.model.pairing.losses)
-    return {name: value for name, value in fields.items() if name not in removed}
+    return _with_effect(_flat(plain(recipe)), recipe.model.pairing.losses)
 
 
-def _without_effect(fields: Mapping[str, Any], losses: Collection[str]) -> set[str]:
-    """The fields that others take the effect from, and the weights of losses that are none of the pairing rule's."""
-    weak = {weak for weak, strong, harmless in _WITHOUT_EFFECT[:3] if fields.get(strong) not in (None, harmless)}
-    return weak | {f"loss.{name}" for name in _PAIRING_LOSSES if name not in losses}
+def _with_effect(fields: dict[str, Any], losses: Collection[str]) -> dict[str, Any]:
+    """Without weights of losses that are none of the pairing rule's, and fields that others take the effect from."""
+    other = {f"loss.{name}" for name in _PAIRING_LOSSES if name not in losses}
+    fields = {name: value for name, value in fields.items() if name not in other}
+    weak = {weak for weak, *_ in _rules_in_force(fields)}
+    return {name: value for name, value in fields.items() if name not in weak}
+
+
+def _rules_in_force(fields: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """The rules of ``_WITHOUT_EFFECT`` whose second field has another value than the harmless one."""
+    return [rule for rule in _WITHOUT_EFFECT if fields.get(rule[1]) not in (None, rule[2])]
 
 
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ import toys
 from cornernet.config import (
     Architecture,
     Decoding,
+    EfficientNetLiteConfig,
     EmbeddingConfig,
     HourglassConfig,
     Preprocessing,
@@ -23,6 +24,7 @@ from cornernet.weights.store import Weights
 BACKBONES = (
     HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 2, 1), feature_channels=8),
     SqueezeConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
+    EfficientNetLiteConfig(output_stride=8, channels=8),
     toys.ToyConfig(),
 )
 PAIRINGS = EmbeddingConfig(), SizeConfig(), toys.DiagonalConfig()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
@@ -18,8 +18,10 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 def _check_choices(settings: Any) -> None:
     """Raise ``ValueError`` for a field that has none of its type's choices."""
-    for name, hint in get_type_hints(type(settings)).items():
-        choices, value = get_args(hint), getattr(settings, name)
+    hints = get_type_hints(type(settings))
+    for name in (entry.name for entry in fields(settings)):
+        hint, value = hints[name], getattr(settings, name)
+        choices = get_args(hint)
         if get_origin(hint) is Literal and value not in choices:
             raise ValueError(f"{name} must be {' or '.join(map(str, choices))}, not {value!r}")
 
@@ -210,10 +212,13 @@ class Kind:
 class BackboneConfig(Kind, package="cornernet.model.backbones"):
     """Settings of a backbone. Each kind of backbone has a subclass, with its ``stride``."""
 
-    stride: ClassVar[int]
-    """Pixels of the input for each cell of the maps, in height and width."""
     normalization: ClassVar[dict[str, Any]] = {"color_order": "RGB", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     """The fields of ``Preprocessing`` that the backbone was trained with: a recipe's defaults."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input for each cell of the maps, in height and width."""
+        raise NotImplementedError
 
     @property
     def size_multiple(self) -> int:
@@ -234,8 +239,6 @@ class HourglassConfig(BackboneConfig, name="hourglass"):
     ``feature_channels`` is the number of channels of the features that the heads get.
     """
 
-    stride: ClassVar[int] = 4
-
     num_stacks: int = 2
     channels: tuple[int, ...] = (256, 256, 384, 384, 384, 512)
     blocks: tuple[int, ...] = (2, 2, 2, 2, 2, 4)
@@ -250,6 +253,11 @@ class HourglassConfig(BackboneConfig, name="hourglass"):
             )
         if min(*self.channels, *self.blocks, self.num_stacks, self.feature_channels) < 1 or self.channels[0] % 2:
             raise ValueError(f"every number must be at least 1 and the first channel count even: {self}")
+
+    @property
+    def stride(self) -> int:
+        """The stem's."""
+        return 4
 
     @property
     def depth(self) -> int:
@@ -271,10 +279,44 @@ class HourglassConfig(BackboneConfig, name="hourglass"):
 class SqueezeConfig(HourglassConfig, name="squeeze"):
     """CornerNet-Squeeze (Law et al., CornerNet-Lite, 2019): fire modules, stride 8."""
 
-    stride: ClassVar[int] = 8
-
     channels: tuple[int, ...] = (256, 256, 384, 384, 512)
     blocks: tuple[int, ...] = (2, 2, 2, 2, 4)
+
+    @property
+    def stride(self) -> int:
+        """The stem's, which halves once more than that of CornerNet."""
+        return 8
+
+
+@dataclass(frozen=True)
+class EfficientNetLiteConfig(BackboneConfig, name="efficientnet_lite"):
+    """An ImageNet trunk and a top-down path of ``channels`` to stride ``output_stride``."""
+
+    normalization: ClassVar[dict[str, Any]] = {"color_order": "RGB", "mean": (127.0,) * 3, "std": (128.0,) * 3}
+
+    variant: Literal["lite0", "lite1", "lite2"] = "lite0"
+    output_stride: Literal[4, 8] = 4
+    channels: int = 32
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        if self.channels < 1:
+            raise ValueError(f"channels must be at least 1, not {self.channels}")
+
+    @property
+    def stride(self) -> int:
+        """``output_stride``."""
+        return self.output_stride
+
+    @property
+    def size_multiple(self) -> int:
+        """A cell of the coarsest map, in pixels."""
+        return 32
+
+    @property
+    def smallest_input(self) -> int:
+        """More than one cell of the coarsest map: batch normalisation cannot learn from a single value."""
+        return 33
 
 
 @dataclass(frozen=True)
@@ -408,8 +450,9 @@ class Recipe:
     weights: str | None = None
     """What to begin with: a weights file of any dialect, shapes (bundled), a release's name, or none. Tensors that fit
     are used; classes of the same name keep their weights."""
-    freeze: Literal["none", "backbone"] = "none"
-    """What does not learn: with backbone, only the corner modules and branches learn."""
+    freeze: Literal["none", "statistics", "early", "backbone"] = "none"
+    """What of the backbone's pretrained part does not learn: its batch statistics; also its early layers and depthwise
+    filters; or all of it. Each includes what stands before it."""
     seed: int = 0
     """Decides initial weights, order of images and every crop."""
     workers: int = 2

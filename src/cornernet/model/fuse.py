@@ -88,6 +88,7 @@ class _Fuser:
         bn: nn.BatchNorm2d | None = None,
         *,
         relu: bool,
+        limit: float | None = None,
         channels: slice = slice(None),
         exact: bool = False,
     ) -> nn.Module:
@@ -106,13 +107,13 @@ class _Fuser:
             weight, bias = weight * scale[channels, None, None, None].float(), bias * scale[channels] + shift[channels]
         dtype = torch.float32 if exact else self.dtype
         if self.portable or weight.device.type != "cpu" or not _packable(dtype):
-            return FusedConv(conv, weight.to(dtype), bias.to(dtype), relu)
+            return FusedConv(conv, weight.to(dtype), bias.to(dtype), relu, limit)
         map_size = self.map_sizes[conv]
         wide = min(conv.in_channels, conv.out_channels) >= _WINOGRAD_CHANNELS
         plain = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.groups == 1
-        if wide and plain and map_size >= _WINOGRAD_MAP and dtype == torch.float32:
+        if wide and plain and limit is None and map_size >= _WINOGRAD_MAP and dtype == torch.float32:
             return WinogradConv(weight, bias, relu)
-        return PackedConv(conv, weight.to(dtype), bias.to(dtype), relu, map_size)
+        return PackedConv(conv, weight.to(dtype), bias.to(dtype), relu, map_size, limit)
 
 
 def _packable(dtype: torch.dtype) -> bool:
@@ -125,10 +126,10 @@ def _packable(dtype: torch.dtype) -> bool:
 class FusedConv(nn.Module):
     """A convolution with bias, an optional sum and ReLU, in PyTorch's own operators, on any device."""
 
-    def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool) -> None:
+    def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool, limit: float | None) -> None:
         super().__init__()
         self.weight = nn.Buffer(weight.contiguous(memory_format=torch.channels_last))
-        self.bias, self.relu = nn.Buffer(bias), relu
+        self.bias, self.relu, self.limit = nn.Buffer(bias), relu, limit
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
@@ -137,13 +138,17 @@ class FusedConv(nn.Module):
         y = F.conv2d(x.to(self.weight.dtype), self.weight, self.bias, *geometry)  # type: ignore[call-overload]
         if add is not None:
             y += add
-        return F.relu_(y) if self.relu else y
+        if not self.relu:
+            return y
+        return F.relu_(y) if self.limit is None else F.hardtanh_(y, 0.0, self.limit)
 
 
 class PackedConv(nn.Module):
     """``FusedConv`` as one oneDNN operator; its weights are in the order in which oneDNN reads them."""
 
-    def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool, map_size: int) -> None:
+    def __init__(
+        self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, relu: bool, map_size: int, limit: float | None
+    ) -> None:
         super().__init__()
         padding, stride, dilation = ([*n] for n in (conv.padding, conv.stride, conv.dilation))
         shape = [1, conv.in_channels, map_size * stride[0], map_size * stride[1]]
@@ -152,13 +157,16 @@ class PackedConv(nn.Module):
         )
         self.bias, self.dtype, self.relu = bias, weight.dtype, relu
         self.geometry = padding, stride, dilation, conv.groups
+        self.activation: tuple[str, list[float], str] = ("relu" if relu else "none", [], "")
+        if relu and limit is not None:
+            self.activation = "hardtanh", [0.0, limit], ""
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to (B, outputs, ...), as ``ConvBN``."""
         convolve = torch.ops.mkldnn._convolution_pointwise
         x = x.to(self.dtype)
         if add is None:
-            return convolve(x, self.weight, self.bias, *self.geometry, "relu" if self.relu else "none", [], "")
+            return convolve(x, self.weight, self.bias, *self.geometry, *self.activation)
         relu = "relu" if self.relu else None
         return convolve.binary(x, add, self.weight, self.bias, *self.geometry, "add", 1.0, relu, [], None)
 

@@ -23,7 +23,8 @@ class Conv(nn.Conv2d):
 class FuseConv(Protocol):
     """Makes one operator of a convolution, the batch normalisation after it and its ReLU: ``model.fuse``.
 
-    ``channels`` are the channels of ``bn`` that normalise the convolution's outputs. ``exact`` keeps it in float32.
+    ``limit`` is the ReLU's largest value, if it has one. ``channels`` are the channels of ``bn`` that normalise the
+    convolution's outputs. ``exact`` keeps it in float32.
     """
 
     def __call__(
@@ -32,6 +33,7 @@ class FuseConv(Protocol):
         bn: nn.BatchNorm2d | None = None,
         *,
         relu: bool,
+        limit: float | None = None,
         channels: slice = slice(None),
         exact: bool = False,
     ) -> nn.Module: ...

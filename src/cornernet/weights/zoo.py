@@ -15,6 +15,7 @@ from cornernet.errors import InputError
 from cornernet.files import make_folder
 from cornernet.weights import BUNDLED, cache_folder
 from cornernet.weights.foreign import load_foreign
+from cornernet.weights.imagenet import load_trunk, trunk_name
 from cornernet.weights.store import Weights, load_weights
 
 MIRROR = "https://download.openmmlab.com/mmdetection/v2.0/cornernet"
@@ -107,6 +108,8 @@ def open_weights(
             path = fetch(release, progress=progress)
         elif name == BUNDLED.stem:
             path = BUNDLED
+        elif variant := trunk_name(name):
+            return load_trunk(variant)
         else:
             names = ", ".join([BUNDLED.stem, *(r.alias for r in RELEASES)])
             raise InputError(f"no such weights file, and none of the names {names}", source)

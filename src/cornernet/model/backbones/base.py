@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -39,6 +39,18 @@ class Backbone(nn.Module):
     def bytes_per_pixel(self) -> float:
         """About how much memory a pixel of input takes inside the backbone at test, in float32."""
         return 4 * 6 * self.channels / self.stride**2
+
+    def pretrained(self) -> nn.Module:
+        """The part that begins from pretrained weights, learns at ``optimization.backbone_lr`` and can be frozen."""
+        return self
+
+    def renamed(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of the published classifier under the names of this backbone, without those of its last layers."""
+        raise NotImplementedError
+
+    def early(self) -> Iterator[nn.Module]:
+        """Parts of ``pretrained`` that know what all images have in common: ``freeze early`` keeps them as they are."""
+        return iter(())
 
     def recomputed_parts(self) -> Iterator[nn.Module]:
         """Modules that training may compute again for the gradient instead of keeping their activations.

@@ -71,6 +71,10 @@ class HourglassNet(Backbone, config=HourglassConfig):
         self.from_feature = nn.ModuleList(ConvBN(features, width, 1, relu=False) for _ in range(stacks - 1))
         self.between = nn.ModuleList(Residual(width, width) for _ in range(stacks - 1))
 
+    def early(self) -> Iterator[nn.Module]:
+        """The stem."""
+        yield self.stem
+
     @property
     def bytes_per_pixel(self) -> float:
         """The largest tensors alive at one time: two maps of the stem, of stride 2, and three of a residual block."""

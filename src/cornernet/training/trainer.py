@@ -151,7 +151,7 @@ def _fit(
         _warn_of_scaled_rate(recipe, world)
     pl.seed_everything(recipe.seed, verbose=False)
     model = training_network(recipe, len(training.class_names))
-    is_frozen = recipe.freeze == "backbone"
+    is_frozen = recipe.freeze != "none"
     notes = transfer(model, training.class_names, start, is_frozen) if start else []
     for note in notes if world.is_first else []:
         print(f"weights: {note}", file=sys.stderr)

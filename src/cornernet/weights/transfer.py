@@ -20,7 +20,7 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights, is_f
     The heatmaps' last layers are copied class by class, by name. New classes begin with weights of 0, so a probability
     of 0.1 everywhere: random weights on trained features give wrong heatmaps with high scores.
     Returns a line for tensors and one for classes that were not copied. Raises ``InputError`` if nothing fits, or,
-    with ``is_frozen``, if a tensor of the backbone does not: it would stay random.
+    with ``is_frozen``, if a tensor of the backbone's pretrained part does not: it would stay random.
     """
     own = model.state_dict()
     class_layers = {layer for head in model.heads for layer in head.class_layers()}
@@ -43,9 +43,11 @@ def transfer(model: CornerNet, class_names: Sequence[str], source: Weights, is_f
     if not taken:
         fix = "choose the recipe that the weights were trained with"
         raise InputError("none of its tensors fits this network", fix=fix)
-    random = [key for key in left if is_frozen and key.startswith("backbone.")]
+    frozen = model.backbone.pretrained()
+    part = next(name for name, module in model.named_modules() if module is frozen)
+    random = [key for key in left if is_frozen and key.startswith(f"{part}.")]
     if random:
-        what = f"{len(random)} tensors of the backbone to freeze are not in it, {random[0]} first"
+        what = f"{len(random)} tensors of the {part} to freeze are not in it, {random[0]} first"
         raise InputError(what, fix="choose freeze none, or weights of the same backbone")
     notes = []
     if left:

@@ -33,9 +33,10 @@ _MODULES = {
 }
 
 
-def load(weights: str | os.PathLike[str], **options: Any) -> Detector | ExportedDetector:
-    """A detector from a weights file of any dialect, a release's name, or a file that ``cornernet export`` wrote.
+def load(weights: str | os.PathLike[str] = "photos", **options: Any) -> Detector | ExportedDetector:
+    """A detector from a weights file of any dialect, a name, or a file that ``cornernet export`` wrote.
 
+    Names: ``photos`` and ``shapes`` are bundled, a release is fetched on first use.
     ``options`` are those of ``inference.detector.load_detector``. An exported file (.onnx, .xml) runs without torch
     and takes those of ``inference.exported.load_exported``. Raises ``InputError`` if the file is absent, damaged or
     something else.

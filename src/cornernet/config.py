@@ -16,6 +16,9 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
+Freeze = Literal["none", "statistics", "early", "backbone"]
+
+
 def _check_choices(settings: Any) -> None:
     """Raise ``ValueError`` for a field that has none of its type's choices."""
     hints = get_type_hints(type(settings))
@@ -450,7 +453,7 @@ class Recipe:
     weights: str | None = None
     """What to begin with: a weights file of any dialect, shapes (bundled), a release's name, or none. Tensors that fit
     are used; classes of the same name keep their weights."""
-    freeze: Literal["none", "statistics", "early", "backbone"] = "none"
+    freeze: Freeze = "none"
     """What of the backbone's pretrained part does not learn: its batch statistics; also its early layers and depthwise
     filters; or all of it. Each includes what stands before it."""
     seed: int = 0
@@ -501,21 +504,27 @@ class Recipe:
                 )
 
 
-Size = Literal["nano", "small", "base", "hourglass104"]
+Size = Literal["nano", "small", "base", "hourglass-nano", "hourglass-small", "hourglass-base", "hourglass104"]
 
-# GFLOP of one 511x511 image with 10 classes at test: 6, 13, 43, 608
 SIZES: dict[Size, Architecture] = {
-    "nano": Architecture(
+    "nano": Architecture(  # that of the bundled weights photos
+        EfficientNetLiteConfig(output_stride=8, channels=64), corner_channels=64, branch_channels=64
+    ),
+    "small": Architecture(EfficientNetLiteConfig(output_stride=4, channels=48), corner_channels=48, branch_channels=48),
+    "base": Architecture(
+        EfficientNetLiteConfig(variant="lite2", output_stride=4, channels=96), corner_channels=96, branch_channels=96
+    ),
+    "hourglass-nano": Architecture(
         HourglassConfig(num_stacks=1, channels=(32, 48, 64, 96), blocks=(1, 1, 1, 2), feature_channels=32),
         corner_channels=32,
         branch_channels=32,
     ),
-    "small": Architecture(  # that of the bundled weights
+    "hourglass-small": Architecture(  # that of the bundled weights shapes
         HourglassConfig(num_stacks=1, channels=(32, 64, 96, 128, 160), blocks=(1, 1, 1, 1, 2), feature_channels=48),
         corner_channels=64,
         branch_channels=64,
     ),
-    "base": Architecture(
+    "hourglass-base": Architecture(
         HourglassConfig(num_stacks=1, channels=(64, 96, 128, 192, 256), blocks=(1, 1, 2, 2, 2), feature_channels=96),
         corner_channels=96,
         branch_channels=96,

@@ -25,7 +25,7 @@ def test_list_names_the_releases_and_the_cache(cache, capsys):
 
 
 def test_info_says_what_a_file_holds(capsys):
-    assert main(["weights", "info", str(BUNDLED)]) == 0
+    assert main(["weights", "info", str(BUNDLED["shapes"])]) == 0
     printed = capsys.readouterr().out
     assert "hourglass, num stacks 1, channels 32 64 96 128 160" in printed
     assert "10: " in printed
@@ -45,7 +45,7 @@ def test_a_foreign_file_is_converted_and_verified(tmp_path, capsys, shared):
 def test_threshold_and_pairing_distance_can_be_changed(tmp_path, capsys):
     out = str(tmp_path / "other.safetensors")
     assert main(["weights", "convert", "shapes", out, "--max-distance", "0.35", "--threshold", "0.6", "--half"]) == 0
-    changed, shipped = load_weights(out), load_weights(BUNDLED)
+    changed, shipped = load_weights(out), load_weights(BUNDLED["shapes"])
     assert (changed.threshold, changed.decoding.max_distance) == (0.6, 0.35)
     assert all(torch.equal(changed.state[key], value) for key, value in shipped.state.items())
     assert main(["weights", "convert", "shapes", out, "--max-distance", "-1"]) == 2
@@ -62,7 +62,7 @@ def test_the_reach_of_corner_pooling_can_be_changed(tmp_path, capsys):
     assert main(["weights", "info", near]) == 0
     assert "pools over 16 cells" in capsys.readouterr().out
     assert main(["weights", "convert", near, far, "--pooling-reach", "0"]) == 0
-    assert load_weights(far).architecture == load_weights(BUNDLED).architecture
+    assert load_weights(far).architecture == load_weights(BUNDLED["shapes"]).architecture
     assert main(["weights", "convert", "shapes", near, "--pooling-reach", "-1"]) == 2
 
 

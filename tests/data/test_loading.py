@@ -18,7 +18,7 @@ from cornernet.errors import InputError
 
 COUNT = 7
 RECIPE = Recipe(
-    model=SIZES["nano"], augmentation=Augmentation(crop_size=64, border=16), batch_size=2, seed=3, workers=0
+    model=SIZES["hourglass-nano"], augmentation=Augmentation(crop_size=64, border=16), batch_size=2, seed=3, workers=0
 )
 
 

@@ -67,7 +67,7 @@ def files(tmp_path_factory) -> Path:
     for seed in range(2):
         film.write(image(seed, 64, 64))
     film.release()
-    shutil.copyfile(BUNDLED, run / "best.safetensors")
+    shutil.copyfile(BUNDLED["shapes"], run / "best.safetensors")
     entry = {"kind": "train", "epoch": 0, "step": 2, "lr": 1e-3, "loss": 3, "heatmap": 2, "offset": 1, "pull": 0.1}
     (run / "log.jsonl").write_text(json.dumps(entry | {"push": 0.2}) + "\n")
     write_recipe(folder).rename(folder / "mine.yaml")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cornernet.commands.train import train as train_command
-from cornernet.config import SIZES, EmbeddingConfig, SizeConfig
+from cornernet.config import SIZES, EmbeddingConfig, HourglassConfig, SizeConfig
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.loading import TrainingImages
 from cornernet.data.source import DataSource
@@ -36,17 +36,18 @@ def test_every_size_halves_evenly_what_is_padded_for_it(size):
     with torch.device("meta"):
         model = CornerNet(architecture, 3).eval()
         heatmap = model(torch.empty(1, 3, side, side), last_only=True)[0].tl_heatmap
-    assert heatmap.shape[-1] == side // 4
-    assert side // 4 % 2**architecture.backbone.depth == 0
+    assert heatmap.shape[-1] == side // architecture.backbone.stride
+    innermost = 2**architecture.backbone.depth if isinstance(architecture.backbone, HourglassConfig) else 1
+    assert heatmap.shape[-1] % innermost == 0
 
 
-def test_small_objects_get_the_small_network_and_large_ones_a_deeper():
+def test_small_objects_get_the_fine_map_and_large_ones_the_fast_network():
     large = replace(CPU, box_side=(20.0, 90.0, 200.0))
     for facts, wanted, size in (
-        (CPU, None, "nano"),
-        (large, None, "small"),
+        (CPU, None, "small"),
+        (large, None, "nano"),
         (GPU, None, "base"),
-        (CPU, "small", "small"),
+        (CPU, "hourglass-small", "hourglass-small"),
     ):
         assert replace(make_recipe(facts, wanted)[0].model, pool_window=None, pairing=EmbeddingConfig()) == SIZES[size]
     assert (
@@ -84,8 +85,9 @@ def test_small_images_are_seen_whole():
 
 
 def test_corner_pools_reach_across_objects_and_crops_lie_at_them():
-    recipe, _ = make_recipe(CPU)
-    assert recipe.model.pool_window == 24  # cells of 4 pixels: 1.6 x 60
+    assert make_recipe(CPU, "nano")[0].model.pool_window == 12  # cells of 8 pixels: 1.6 x 60
+    recipe, _ = make_recipe(CPU, "small")
+    assert recipe.model.pool_window == 24  # of 4 pixels
     assert recipe.augmentation.at_objects
     whole, _ = make_recipe(replace(CPU, image_side=320))
     assert whole.model.pool_window is None  # in training as at test they see the whole image
@@ -150,22 +152,39 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
-def test_a_small_network_for_large_objects_begins_with_the_bundled_weights():
+def test_what_a_training_begins_with():
     large = replace(CPU, box_side=(20.0, 90.0, 200.0))
     for facts, size, expected in (
-        (large, None, "shapes"),
-        (large, "nano", None),  # they are not a nano's
-        (CPU, "small", None),  # small objects: measured to harm
-        (replace(GPU, box_side=large.box_side), None, None),
+        (large, None, "photos"),
+        (CPU, None, "photos"),
+        (GPU, None, "lite2"),
+        (large, "hourglass-small", "shapes"),
+        (CPU, "hourglass-small", None),  # small objects: measured to harm
+        (large, "hourglass-nano", None),  # the bundled ones are not of this size
     ):
         recipe, reasons = make_recipe(facts, size)
         assert recipe.weights == expected
-        assert any(reason.startswith("weights shapes: ") for reason in reasons) == (expected is not None)
+        assert any(reason.startswith(f"weights {expected}: ") for reason in reasons) == (expected is not None)
+        is_trunk = expected in ("photos", "lite2")
+        assert (recipe.freeze, recipe.optimization.backbone_lr) == (("early", 0.1) if is_trunk else ("none", 1.0))
 
 
-def test_images_of_one_innermost_cell_are_trained_on_twice_as_large():
-    recipe, _ = make_recipe(replace(CPU, image_side=60, box_side=(10.0, 20.0, 40.0)), "small")
-    assert recipe.augmentation.crop_size == 128
+def test_without_weights_everything_learns():
+    recipe, _ = make_recipe(CPU, pretrained=False)
+    assert (recipe.weights, recipe.freeze, recipe.optimization.backbone_lr) == (None, "none", 1.0)
+
+
+def test_a_short_time_makes_images_smaller_as_far_as_objects_allow():
+    large = replace(CPU, images=150, image_side=640, box_side=(60.0, 150.0, 300.0))
+
+    def seconds(recipe, classes):  # for each image
+        return 0.2 * (recipe.augmentation.crop_size / 480) ** 2
+
+    for minutes, low, sides in ((12, 60.0, (640, 480)), (6, 60.0, (410, 320)), (6, 16.0, (512, 384))):
+        facts = replace(large, box_side=(low, 150.0, 300.0))
+        recipe, reasons = make_recipe(facts, "nano", minutes, seconds)
+        assert (recipe.preprocessing.max_size or 640, recipe.augmentation.crop_size) == sides
+        assert any("else fewer than 3,000 images" in reason for reason in reasons) == (sides[0] < 640)
 
 
 @pytest.mark.parametrize("words", [(), ("--weights", "none")])

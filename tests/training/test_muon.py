@@ -54,7 +54,7 @@ def test_what_is_no_hidden_convolution_moves_as_by_adam():
 
 def test_hidden_convolutions_are_all_but_the_first_and_the_branches_last():
     with torch.device("meta"):
-        model = CornerNet(SIZES["nano"], 3)
+        model = CornerNet(SIZES["hourglass-nano"], 3)
     hidden = hidden_convolutions(model)
     kept = sorted(n for n, weight in model.named_parameters() if weight.ndim == 4 and weight not in hidden)
     branches = [f"heads.0.{corner}_{what}.out.weight" for corner in ("br", "tl") for what in ("heatmap", "offset")]

@@ -36,7 +36,7 @@ def demo(*, out: str = "demo", train: bool = False, minutes: float = 8.0, pictur
     from cornernet.weights import BUNDLED
 
     folder = make_folder(Path(out))
-    detectors = {"bundled weights": load_detector(BUNDLED)}
+    detectors = {"bundled weights": load_detector(BUNDLED["shapes"])}
     with tempfile.TemporaryDirectory(prefix="cornernet-demo-") as scratch:
         if train:
             trained = _train(Path(scratch) / "training", minutes, seed)

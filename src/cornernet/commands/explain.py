@@ -13,7 +13,7 @@ from cornernet.errors import InputError
 def explain(
     image: str,
     *,
-    weights: options.Weights,
+    weights: options.Weights = "photos",
     out: str = "explanation",
     threshold: options.Threshold = None,
     at: str | None = None,

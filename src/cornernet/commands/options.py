@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from cornernet.data import formats
 
 Weights = Annotated[
-    str, "Weights file of any dialect, shapes (bundled), or the name of a release, fetched on first use."
+    str, "Weights file of any dialect, photos or shapes (bundled), or the name of a release, fetched on first use."
 ]
 WeightsOrExported = Annotated[
     str,
-    "Weights file of any dialect, a file that export wrote, shapes (bundled), or the name of a release, fetched on"
-    " first use.",
+    "Weights file of any dialect, a file that export wrote, photos or shapes (bundled), or the name of a release,"
+    " fetched on first use.",
 ]
 Device = Annotated[str | None, "cpu, cuda, cuda:1 ... Default: the GPU where there is one."]
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], "Arithmetic of the network; pairing is always in fp32."]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def predict(
     sources: list[str],
     *,
-    weights: options.WeightsOrExported,
+    weights: options.WeightsOrExported = "photos",
     out: str = "predictions",
     save: str | None = None,
     threshold: options.Threshold = None,
@@ -81,7 +81,7 @@ def predict(
             bar.close()
     for failure in failures:
         print(f"cornernet: {failure}", file=sys.stderr)
-    print(f"{boxes} objects in {images} images, score {lowest:g} or more: {folder}")
+    print(f"{boxes} objects in {images} images, score {lowest:g} or more, by {weights}: {folder}")
     return 2 if failures else 0
 
 

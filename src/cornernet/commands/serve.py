@@ -14,7 +14,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def serve(
     *,
-    weights: options.WeightsOrExported,
+    weights: options.WeightsOrExported = "photos",
     host: str = "127.0.0.1",
     port: int = 8000,
     device: options.Device = None,

@@ -144,7 +144,8 @@ def _recipe_for(
     from cornernet.training.timing import seconds_per_image
 
     timed = partial(seconds_per_image, processes=processes)
-    recipe, reasons = make_recipe(dataset_stats(source.load_training()), size, minutes, timed, processes)
+    begins = flags.get("weights", "") not in ("none", None)
+    recipe, reasons = make_recipe(dataset_stats(source.load_training()), size, minutes, timed, processes, begins)
     for reason in reasons:
         print(reason, file=sys.stderr)
     return override(recipe, flags)

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, Freeze
 from cornernet.errors import InputError
 from cornernet.hardware import available_memory
 from cornernet.inference.api import BaseDetector
 from cornernet.media.images import read_image
 from cornernet.model.checkpointing import checkpoint_activations
-from cornernet.model.cornernet import CornerNet
+from cornernet.model.cornernet import CornerNet, freeze
 
 GIB = 1 << 30
 
@@ -56,32 +56,44 @@ def cpu_model() -> str:
 
 
 def training_bytes(
-    architecture: Architecture, num_classes: int, batch_size: int, crop_size: int, *, checkpointing: bool = False
+    architecture: Architecture,
+    num_classes: int,
+    batch_size: int,
+    crop_size: int,
+    *,
+    checkpointing: bool = False,
+    frozen: Freeze = "none",
 ) -> int:
     """An estimate of a training step's memory in float32: kept activations, weights, gradients, Adam's averages.
 
+    What is ``frozen`` (``Recipe.freeze``) keeps no activations, and has weights only.
     With ``checkpointing`` (``model.checkpointing``) the kept activations are the inputs of the recomputed parts, and
     all of the largest part.
     """
-    needs = _training_needs(architecture, num_classes, crop_size, checkpointing=False)
+    needs = _training_needs(architecture, num_classes, crop_size, checkpointing=False, frozen=frozen)
     activations = needs.activations
     if checkpointing:
-        inputs = _training_needs(architecture, num_classes, crop_size, checkpointing=True).activations
+        inputs = _training_needs(architecture, num_classes, crop_size, checkpointing=True, frozen=frozen).activations
         activations = inputs + needs.largest_part
-    return batch_size * (activations + needs.heatmaps) + 4 * needs.weights  # heatmaps: their gradient
+    moving = needs.weights + 3 * needs.learning
+    return batch_size * (activations + needs.heatmaps) + moving  # heatmaps: their gradient
 
 
 class _Needs(NamedTuple):
-    """Bytes: activations of one image kept for backward, the largest recomputed part of them, heatmaps, weights."""
+    """Bytes: activations of one image kept for backward, the largest recomputed part of them, heatmaps, weights, and
+    those of them that learn."""
 
     activations: int
     largest_part: int
     heatmaps: int
     weights: int
+    learning: int
 
 
 @functools.lru_cache(maxsize=32)
-def _training_needs(architecture: Architecture, num_classes: int, side: int, *, checkpointing: bool) -> _Needs:
+def _training_needs(
+    architecture: Architecture, num_classes: int, side: int, *, checkpointing: bool, frozen: Freeze
+) -> _Needs:
     """Count from shapes; nothing is computed."""
     kept: dict[int, int] = {}
     alive: list[torch.UntypedStorage] = []  # ids are only unique while their objects live
@@ -96,6 +108,7 @@ def _training_needs(architecture: Architecture, num_classes: int, side: int, *, 
 
     with torch.device("meta"):
         model = CornerNet(architecture, num_classes).train()
+        freeze(model, frozen)
         own = {id(p.untyped_storage()): p.untyped_storage() for p in model.parameters()}
         for part in model.recomputed_parts():
             part.register_forward_pre_hook(lambda *_: before.append(sum(kept.values())))
@@ -105,7 +118,9 @@ def _training_needs(architecture: Architecture, num_classes: int, side: int, *, 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             outputs = model(torch.empty(1, 3, side, side))
     heatmaps = sum(o.tl_heatmap.numel() + o.br_heatmap.numel() for o in outputs) * 4
-    return _Needs(sum(kept.values()), max(parts), heatmaps, 4 * sum(p.numel() for p in model.parameters()))
+    weights = [(4 * p.numel(), p.requires_grad) for p in model.parameters()]
+    learning = sum(size for size, learns in weights if learns)
+    return _Needs(sum(kept.values()), max(parts), heatmaps, sum(size for size, _ in weights), learning)
 
 
 def require_training_memory(need: int, device: torch.device) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from cornernet.config import Architecture
+from cornernet.config import Architecture, Freeze
 from cornernet.model.backbones.base import Backbone
 from cornernet.model.head import CornerFeatures, CornerHead
 
@@ -84,6 +84,16 @@ class CornerNet(nn.Module):
             pairing, offsets = (head.pairing.tl(tl), head.pairing.br(br)), (head.tl_offset(tl), head.br_offset(br))
             maps.append(DenseMaps(tl_heatmap, br_heatmap, *pairing, *offsets))
         return maps
+
+
+def freeze(model: CornerNet, what: Freeze) -> None:
+    """Say what of the backbone's pretrained part does not learn (``config.Recipe.freeze``); for a network in training
+    mode, whose batch statistics it sets to eval mode."""
+    part = model.backbone.pretrained()
+    if what != "none":
+        part.eval()
+    for module in {"early": model.backbone.early(), "backbone": (part,)}.get(what, ()):
+        module.requires_grad_(False)
 
 
 def channels_last(model: CornerNet) -> CornerNet:

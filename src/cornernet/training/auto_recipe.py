@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +36,30 @@ _SMALL_SIDE = 384  # images up to this side are not cropped
 _AROUND = 1.6  # a crop's side, and the window of corner pooling, in units of the 90th percentile of objects' sides
 _SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)  # of crops
 _MOST_CORNERS = 500  # that are paired; images with more objects need tiles
-_RATES: dict[Size, float] = {"nano": 2e-3, "small": 2e-3, "base": 1e-3, "hourglass104": 2.5e-4}  # for two images
+_COARSE_OBJECTS = 48  # pixels, of half of the objects: six cells of stride 8
+_TRUNK_RATE = 0.1  # of the rate of all else: docs/pretrained.md
+_FEWEST_SEEN = 3000  # images that a training within --minutes should see, if need be smaller ones
+_SMALLER = (1.0, 0.8, 0.64, 0.5)  # such images, in units of their size
+
+
+class _Start(NamedTuple):
+    """What a size begins with, its learning rate for two images, and whether it has a trunk that is fine-tuned."""
+
+    weights: str | None
+    rate: float
+    has_trunk: bool = False
+
+
+_STARTS: dict[Size, _Start] = {
+    "nano": _Start("photos", 2e-3, has_trunk=True),
+    "small": _Start("photos", 2e-3, has_trunk=True),
+    "base": _Start("lite2", 1e-3, has_trunk=True),
+    "hourglass-nano": _Start(None, 2e-3),
+    "hourglass-small": _Start("shapes", 2e-3),
+    "hourglass-base": _Start(None, 1e-3),
+    "hourglass104": _Start(None, 2.5e-4),
+}
+_KNOWN = {"photos": "what photographs show", "lite2": "what photographs show", "shapes": "corners of such objects"}
 _ROOM = 0.8  # the share of free memory that a training step may take
 
 
@@ -85,16 +109,42 @@ def make_recipe(
     minutes: float | None = None,
     seconds_per_image: Callable[[Recipe, int], float] | None = None,
     processes: int = 1,
+    pretrained: bool = True,
 ) -> tuple[Recipe, list[str]]:
     """A recipe for the data set, and the reasons, a line for each choice.
 
     ``size`` and ``minutes`` are the user's wishes; ``seconds_per_image`` measures a recipe for a number of classes, and
-    is needed for ``minutes``; ``processes`` is how many train. Raises ``InputError`` if nothing fits into memory.
+    is needed for ``minutes``; ``processes`` is how many train. Without ``pretrained`` it begins from random weights.
+    With ``minutes``, images are scaled down if otherwise fewer than 3,000 would be seen, and their objects allow it.
+    Raises ``InputError`` if nothing fits into memory.
     """
-    reasons: list[str] = []
-    scale, max_size = _scale(stats, reasons)
+    if minutes is not None and (not seconds_per_image or minutes <= 0):
+        raise InputError("give a time above 0", f"--minutes {minutes:g}")
+    crop = math.inf
+    best: tuple[Recipe, list[str], float | None] | None = None
+    for smaller in _SMALLER:
+        reasons: list[str] = []
+        recipe = _recipe(stats, size, smaller, reasons, processes, pretrained)
+        if recipe.augmentation.crop_size >= crop:
+            break  # nothing is gained
+        crop = recipe.augmentation.crop_size
+        seconds = seconds_per_image(recipe, stats.classes) if seconds_per_image else None
+        best = recipe, reasons, seconds
+        low = stats.box_side[0] * (recipe.preprocessing.max_size or stats.image_side) / stats.image_side
+        if not (minutes and seconds) or 60 * minutes / seconds >= _FEWEST_SEEN or low * _SMALLER[1] < _SMALLEST_OBJECT:
+            break
+    assert best is not None
+    recipe, reasons, seconds = best
+    return _schedule(recipe, stats, minutes, seconds, reasons, processes), reasons
+
+
+def _recipe(
+    stats: DatasetStats, size: Size | None, smaller: float, reasons: list[str], processes: int, pretrained: bool
+) -> Recipe:
+    """The recipe but for its epochs, for images scaled down by ``smaller`` more than their objects demand."""
+    scale, max_size = _scale(stats, smaller, reasons)
     crop_for = partial(_crop, stats, scale)
-    chosen, batch, accumulate = _fit_memory(stats, size, crop_for, reasons, processes)
+    chosen, batch, accumulate = _fit_memory(stats, size, scale, crop_for, reasons, processes)
     model = replace(SIZES[chosen], pairing=SizeConfig())
     crop, whole = crop_for(model.backbone.size_multiple)
     if not whole:
@@ -104,16 +154,17 @@ def make_recipe(
     reasons.append(
         f"input {crop}x{crop}, {how}: nine in ten objects are at most {stats.box_side[2] * scale:.0f} pixels"
     )
-    weights = None
-    if chosen == "small" and stats.has_large_objects:
-        weights = "shapes"
-        reasons.append("weights shapes: corners of such objects need not be learnt anew (--weights none)")
+    start = _STARTS[chosen]
+    weights = start.weights if pretrained and (start.has_trunk or stats.has_large_objects) else None
+    if weights:
+        reasons.append(f"weights {weights}: {_KNOWN[weights]} need not be learnt anew (--weights none)")
     corners = min(_MOST_CORNERS, max(Decoding.num_corners, 2 * stats.most_boxes))
     if corners > Decoding.num_corners:
         reasons.append(f"{corners} corners of each kind are paired: images have up to {stats.most_boxes} objects")
     images = batch * accumulate * processes
-    rate = Optimization("muon", lr=_RATES[chosen] * (images / 2) ** 0.5, base_batch_size=images, schedule="cosine")
-    recipe = Recipe(
+    rate = Optimization("muon", lr=start.rate * (images / 2) ** 0.5, base_batch_size=images, schedule="cosine")
+    fine_tunes = weights is not None and start.has_trunk
+    return Recipe(
         model=model,
         preprocessing=Preprocessing(
             **model.backbone.normalization, pad_multiple=model.backbone.size_multiple, max_size=max_size
@@ -121,28 +172,29 @@ def make_recipe(
         decoding=Decoding(num_corners=corners, max_distance=0.6, pair_score="harmonic"),  # docs/modern.md
         augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
         loss=LossSettings(supervision_radius=1),
-        optimization=rate,
+        optimization=replace(rate, backbone_lr=_TRUNK_RATE) if fine_tunes else rate,
         batch_size=batch,
         accumulate=accumulate,
         precision=stats.precision,  # type: ignore[arg-type]
         weights=weights,
+        freeze="early" if fine_tunes else "none",
         workers=8,  # loading takes no more than there are cores
     )
-    return _schedule(recipe, stats, minutes, seconds_per_image, reasons, processes), reasons
 
 
-def _scale(stats: DatasetStats, reasons: list[str]) -> tuple[float, int | None]:
+def _scale(stats: DatasetStats, smaller: float, reasons: list[str]) -> tuple[float, int | None]:
     """The factor that images are scaled down by, and their largest side then; ``None`` if they are not scaled."""
     small, _, large = stats.box_side
     scale = min(1.0, _LARGEST_OBJECT / large)
     scale = min(1.0, max(scale, _SMALLEST_OBJECT / max(small, 1.0)))
-    if scale > 0.9:
+    scale = smaller * (1.0 if scale > 0.9 else scale)
+    if scale == 1:
         return 1.0, None
     side = max(64, round(stats.image_side * scale))
-    reasons.append(
-        f"images scaled down to {side} pixels a side: nine in ten objects are up to {large:.0f} pixels, a crop holds"
-        f" {_LARGEST_OBJECT}"
-    )
+    why = f"nine in ten objects are up to {large:.0f} pixels, a crop holds {_LARGEST_OBJECT}"
+    if smaller < 1:
+        why = f"else fewer than {_FEWEST_SEEN:,} images can be seen in the time"
+    reasons.append(f"images scaled down to {side} pixels a side: {why}")
     return scale, side
 
 
@@ -157,6 +209,7 @@ def _crop(stats: DatasetStats, scale: float, multiple: int) -> tuple[int, bool]:
 def _fit_memory(
     stats: DatasetStats,
     size: Size | None,
+    scale: float,
     crop_for: Callable[[int], tuple[int, bool]],
     reasons: list[str],
     processes: int,
@@ -164,14 +217,17 @@ def _fit_memory(
     """Size, images in a step of a process, and accumulated steps, such that a step fits into memory."""
     on_gpu = stats.device == "cuda"
     sharing = 1 if on_gpu else processes  # processes that share one memory
-    wanted: Size = size or ("base" if on_gpu else "small" if stats.has_large_objects else "nano")
+    is_coarse = stats.box_side[1] * scale >= _COARSE_OBJECTS
+    wanted: Size = size or ("base" if on_gpu else "nano" if is_coarse else "small")
     sizes: list[Size] = ["base", "small", "nano"]
     smaller: list[Size] = [wanted] if size else sizes[sizes.index(wanted) :]
     for name in smaller:
         model = SIZES[name]
         full = batch = (6 if name == "hourglass104" else 8) if on_gpu else 2
         while batch >= 1:
-            need = training_bytes(model, stats.classes, batch, crop_for(model.backbone.size_multiple)[0])
+            frozen = "early" if _STARTS[name].has_trunk else "none"
+            crop = crop_for(model.backbone.size_multiple)[0]
+            need = training_bytes(model, stats.classes, batch, crop, frozen=frozen)
             if stats.memory is None or need * sharing <= _ROOM * stats.memory:
                 why = f"{stats.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
                 reasons.append(f"size {name}: {why} (--size {', '.join(SIZES)})")
@@ -193,18 +249,15 @@ def _schedule(
     recipe: Recipe,
     stats: DatasetStats,
     minutes: float | None,
-    seconds_per_image: Callable[[Recipe, int], float] | None,
+    seconds: float | None,
     reasons: list[str],
     processes: int,
 ) -> Recipe:
     """The recipe with its epochs, and a moving average for so many steps."""
-    seconds = seconds_per_image(recipe, stats.classes) if seconds_per_image else None
-    if minutes is not None:
-        if not seconds or minutes <= 0:
-            raise InputError("give a time above 0", f"--minutes {minutes:g}")
+    if minutes and seconds:
         seen = 60 * minutes / seconds
     else:
-        seen = 60_000 if stats.device == "cuda" else 20_000
+        seen = (60_000 if stats.device == "cuda" else 20_000) // (2 if recipe.freeze != "none" else 1)
     epochs = min(300, max(1 if minutes else 12, round(seen / stats.images)))
     steps = epochs * (stats.images // (recipe.batch_size * processes)) // recipe.accumulate
     took = f", about {epochs * stats.images * seconds / 60:.0f} minutes" if seconds else ""

@@ -14,7 +14,7 @@ from cornernet.data.loading import Batch
 from cornernet.errors import DivergedError
 from cornernet.inference.preprocess import normalize
 from cornernet.model.checkpointing import checkpoint_activations, compile_parts
-from cornernet.model.cornernet import CornerNet, channels_last
+from cornernet.model.cornernet import CornerNet, channels_last, freeze
 from cornernet.model.criterion import batch_losses
 from cornernet.training.muon import Muon, hidden_convolutions
 
@@ -49,17 +49,12 @@ class TrainingModule(pl.LightningModule):
         self.unchecked: list[tuple[str, Tensor, int, list[str]]] = []
         self.names: list[str] = []  # of the current batch
         self.grad_norm = torch.zeros(())
-        if recipe.freeze == "backbone":
-            model.backbone.pretrained().requires_grad_(False)
-        for part in model.backbone.early() if recipe.freeze == "early" else ():
-            part.requires_grad_(False)
         self.train()
 
     def train(self, mode: bool = True) -> TrainingModule:
         """Training mode; frozen batch statistics stay as they are."""
         super().train(mode)
-        if self.recipe.freeze != "none":
-            self.model.backbone.pretrained().eval()
+        freeze(self.model, self.recipe.freeze)
         return self
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

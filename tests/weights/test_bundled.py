@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 
+import cornernet
+from cornernet.config import SIZES
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.shapes import CLASS_NAMES, write_shapes
 from cornernet.evaluation.predict import evaluate_dataset
 from cornernet.inference.detector import load_detector
 from cornernet.weights import BUNDLED
+from cornernet.weights.coco_classes import COCO_CLASSES
+from cornernet.weights.store import load_weights
+
+PHOTOS = Path(os.environ.get("CORNERNET_SHARED", Path(__file__).parents[3] / "shared")) / "data/coco_photos"
 
 
 def test_size_and_classes():
@@ -21,3 +31,26 @@ def test_average_precision_on_held_back_scenes(seed, tmp_path):
     write_shapes(tmp_path / "scenes", 0, 100, seed)
     metrics, _ = evaluate_dataset(load_detector(BUNDLED["shapes"]), load_coco(*find_split(tmp_path / "scenes", "val")))
     assert metrics.figures["AP"] >= 0.86  # 0.894 and 0.895 on 200 scenes; 100 scenes scatter by about 0.02
+
+
+def test_photos_are_a_nano_that_knows_cocos_classes_and_tells_its_data():
+    assert BUNDLED["photos"].stat().st_size <= 10 * 10**6
+    assert cornernet.load().class_names == COCO_CLASSES
+    weights = load_weights(BUNDLED["photos"])
+    nano = SIZES["nano"]
+    assert (weights.architecture.backbone, weights.architecture.corner_channels) == (
+        nano.backbone,
+        nano.corner_channels,
+    )
+    assert "1,943 photographs" in weights.info["trained on"]
+    assert "val2017" in weights.info["mind"]
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no {PHOTOS}")
+def test_photos_find_what_photographs_show(tmp_path):
+    content = json.loads((PHOTOS / "annotations/instances_val.json").read_text())
+    for category, name in zip(content["categories"], COCO_CLASSES, strict=True):
+        category["name"] = name  # four have other names there
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    metrics, _ = evaluate_dataset(load_detector(BUNDLED["photos"]), load_coco(tmp_path / "val.json", PHOTOS / "val"))
+    assert metrics.figures["AP50"] >= PHOTOS_AP50

@@ -70,7 +70,7 @@ def benchmark(
     cost = count_cost(recipe.model, classes)
     row |= {"parameters (M)": round(cost.parameters, 2), "GFLOPs at 511x511": round(cost.gflops, 1)}
     crop, checkpointing = recipe.augmentation.crop_size, recipe.activation_checkpointing
-    need = training_bytes(recipe.model, classes, batch, crop, checkpointing=checkpointing)
+    need = training_bytes(recipe.model, classes, batch, crop, checkpointing=checkpointing, frozen=recipe.freeze)
     row |= {"images per device": batch, "training memory, estimated (GB)": round(need / 1e9, 1)}
     if not no_training:
         require_training_memory(need, place)

@@ -118,7 +118,9 @@ def time_cell(worker: subprocess.Popen[str], count: int, seconds: float, patienc
     return best
 
 
-def measure(job: dict[str, Any], environment: dict[str, str], seconds: float, patience: float) -> list[dict[str, float]]:
+def measure(
+    job: dict[str, Any], environment: dict[str, str], seconds: float, patience: float
+) -> list[dict[str, float]]:
     """A side's cells, in a process of its own."""
     own = {name: value for name, value in os.environ.items() if name not in (*USER_SETTINGS, "OMP_NUM_THREADS")}
     command = [sys.executable, str(HERE / "busy_worker.py"), json.dumps(job)]
@@ -144,7 +146,7 @@ def table(results: dict[str, dict[str, list[list[dict[str, float]]]]]) -> str:
 
 
 def median_cells(rounds: list[list[dict[str, float]]]) -> list[float]:
-    """Milliseconds quiet, beside one and beside two, each from the rounds in which nothing else ran, or the quietest."""
+    """Milliseconds quiet, beside one and beside two, from the rounds in which nothing else ran, or the quietest."""
     found = []
     for cells in zip(*rounds, strict=True):
         undisturbed = [cell for cell in cells if cell["foreign"] <= _FOREIGN]

@@ -56,7 +56,7 @@ def adapt_waiting() -> None:
     thread, without libgomp, and where the system does not say how busy its cores are.
     """
     global _watch
-    if chosen_by_user() or (_watch and _watch.is_alive()) or busy_seconds() is None or not (library := _libgomp()):
+    if chosen_by_user() or (_watch and _watch.is_alive()) or busy_seconds() is None or not (library := find_libgomp()):
         return
     from threading import Thread
 
@@ -112,8 +112,8 @@ def _hold_threads(library: CDLL, end: Event) -> None:
     end.wait()
 
 
-def _libgomp(maps: Path = Path("/proc/self/maps")) -> CDLL | None:
-    """The libgomp that torch has loaded; another package may have brought its own."""
+def find_libgomp(maps: Path = Path("/proc/self/maps")) -> CDLL | None:
+    """The libgomp that this process has loaded; torch's, if other packages have brought theirs."""
     from ctypes import CDLL
 
     try:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cornernet.errors import CornerNetError, DivergedError, InputError, InterruptedRun
+from cornernet.waiting import limit_spinning
 
 if TYPE_CHECKING:
     from cornernet.inference.detector import Detector
@@ -31,6 +32,8 @@ _MODULES = {
     "Detector": "inference.detector",
     "ExportedDetector": "inference.exported",
 }
+
+limit_spinning()  # before torch is loaded
 
 
 def load(weights: str | os.PathLike[str] = "photos", **options: Any) -> Detector | ExportedDetector:

@@ -19,6 +19,21 @@ def usable_cores(cgroup: Path = _CGROUP) -> float:
     return cores
 
 
+def busy_seconds(stat: Path = Path("/proc/stat")) -> float | None:
+    """Seconds for which the cores that this process may use have worked since the system started, for any program.
+
+    Time that a virtual machine's core waited for other machines counts too. ``None`` if unknown.
+    """
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    lines = [line.split() for line in _text(stat).splitlines()]
+    ticks = [
+        int(user) + int(nice) + int(system) + sum(map(int, rest[:3]))  # rest: irq, softirq, steal
+        for name, user, nice, system, _, _, *rest in (line for line in lines if line[0].startswith("cpu"))
+        if name[3:].isdigit() and int(name[3:]) in cores
+    ]
+    return sum(ticks) / os.sysconf("SC_CLK_TCK") if any(ticks) else None
+
+
 def usable_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> tuple[int, int] | None:
     """Bytes of memory (available, total), within the container's limit; ``None`` if unknown."""
     lines = (line.split() for line in _text(meminfo).splitlines())

@@ -6,9 +6,16 @@ import shutil
 import pytest
 
 from cornernet.doctor.finding import Finding, examine
-from cornernet.doctor.machine import check_cores, check_folder, check_memory, check_shared_memory, graphics_cards
+from cornernet.doctor.machine import (
+    check_cores,
+    check_folder,
+    check_memory,
+    check_shared_memory,
+    check_waiting,
+    graphics_cards,
+)
 from cornernet.doctor.packages import check_gpu, check_torch
-from cornernet.hardware import usable_cores, usable_memory
+from cornernet.hardware import busy_seconds, usable_cores, usable_memory
 
 CPU_BUILD = {"version": "2.13.0+cpu", "cuda": None, "threads": 2, "devices": [], "warnings": []}
 CUDA_BUILD = CPU_BUILD | {"version": "2.13.0", "cuda": "13.0"}
@@ -61,6 +68,46 @@ def test_a_container_limits_the_cores(tmp_path, monkeypatch):
 )
 def test_threads_beside_cores(facts, cores, mark, said):
     found = only(check_cores(facts, cores))
+    assert found[0] == mark
+    assert said in found[1]
+
+
+STAT = """cpu  9 9 9 9 9 9 9 9 0 0
+cpu0 100 20 30 5000 40 1 2 3 0 0
+cpu1 200 0 0 5000 0 0 0 44 0 0
+cpu2 900 0 0 0 0 0 0 0 0 0
+intr 5
+"""
+
+
+def test_seconds_of_work_on_our_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda _: 100)
+    (tmp_path / "stat").write_text(STAT)
+    assert busy_seconds(tmp_path / "stat") == 4.0  # stolen time, too; no idle time, and no other core's
+    (tmp_path / "zeros").write_text("cpu 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0\n")  # a sandbox that does not say
+    assert busy_seconds(tmp_path / "zeros") is None
+    assert busy_seconds(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("chosen", "others", "facts", "mark", "said"),
+    [
+        ("", 0.1, {}, "ok", "others use 0.1 cores now; torch's threads spin for a short time"),
+        ("", 1.0, {}, "warn", "others use 1.0 cores now; torch's threads sleep while they wait"),
+        ("", 1.0, {"libgomp": False}, "warn", "wait as its OpenMP does"),
+        ("", None, {}, "ok", "the system does not say how busy the cores are"),
+        ("", 1.0, {"threads": 1}, "ok", "spin for a short time"),
+        ("OMP_WAIT_POLICY=ACTIVE", 1.0, {}, "warn", "unset OMP_WAIT_POLICY"),
+        ("OMP_WAIT_POLICY=ACTIVE", 0.0, {}, "ok", "wait by your OMP_WAIT_POLICY=ACTIVE; others use 0.0 cores"),
+        ("OMP_WAIT_POLICY=PASSIVE", 1.0, {}, "ok", "wait by your OMP_WAIT_POLICY=PASSIVE"),
+        ("OMP_WAIT_POLICY=ACTIVE GOMP_SPINCOUNT=9", 1.0, {}, "warn", "unset OMP_WAIT_POLICY GOMP_SPINCOUNT"),
+    ],
+)
+def test_threads_that_wait_beside_other_programs(chosen, others, facts, mark, said, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr("cornernet.waiting.usable_cores", lambda: 2.0)
+    found = only(check_waiting(CPU_BUILD | {"libgomp": True} | facts, chosen, others))
     assert found[0] == mark
     assert said in found[1]
 

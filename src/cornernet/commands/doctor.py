@@ -25,6 +25,7 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
     from cornernet.doctor.finding import examine
     from cornernet.doctor.probe import ask
     from cornernet.hardware import usable_cores, usable_memory
+    from cornernet.waiting import chosen_by_user, cores_used_by_others
     from cornernet.weights import cache_folder
 
     if not json:
@@ -39,6 +40,7 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
         ("imports", packages.check_imports),
         ("gpu", lambda: packages.check_gpu(facts, machine.graphics_cards(), os.environ.get("CUDA_VISIBLE_DEVICES"))),
         ("cores", lambda: machine.check_cores(facts, usable_cores())),
+        ("waiting", lambda: machine.check_waiting(facts, chosen_by_user(), cores_used_by_others(0.5))),
         ("memory", lambda: machine.check_memory(usable_memory())),
         ("shared memory", machine.check_shared_memory),
         ("cache", lambda: machine.check_folder("cache", cache_folder(), "set CORNERNET_CACHE to another folder")),

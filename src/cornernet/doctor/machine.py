@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cornernet.doctor.finding import Finding
+from cornernet.waiting import should_sleep
 
 _GIB = 1 << 30
 _LITTLE_SHARED = 256 << 20  # bytes; four workers with batches of fourteen images of 511 pixels need a third of it
@@ -44,6 +45,25 @@ def check_cores(facts: dict[str, Any], cores: float) -> list[Finding]:
         elif threads == 1 and cores >= 4 and not facts["devices"]:
             fix = "unset OMP_NUM_THREADS: training on the CPU uses one core only"
     return [Finding("warn" if fix else "ok", "cores", said, fix)]
+
+
+def check_waiting(facts: dict[str, Any], chosen: str, others: float | None) -> list[Finding]:
+    """How torch's threads wait for each other, and whether other programs use the cores now.
+
+    ``chosen`` is the answer of `chosen_by_user`, ``others`` that of `cores_used_by_others`.
+    """
+    busy = others is not None and should_sleep(facts.get("threads", 1), others)
+    use = "the system does not say how busy the cores are" if others is None else f"others use {others:.1f} cores now"
+    if chosen:
+        said = f"torch's threads wait by your {chosen}; {use}"
+        names = " ".join(setting.partition("=")[0] for setting in chosen.split())
+        fix = "" if chosen.upper() == "OMP_WAIT_POLICY=PASSIVE" else f"unset {names}: then they sleep while they wait"
+    elif facts.get("libgomp") and others is not None:
+        said = f"{use}; torch's threads {'sleep' if busy else 'spin for a short time'} while they wait for each other"
+        fix = "end other programs for full speed"
+    else:
+        said, fix = f"torch's threads wait as its OpenMP does; {use}", "end other programs for full speed"
+    return [Finding("warn", "waiting", said, fix) if busy and fix else Finding("ok", "waiting", said)]
 
 
 def check_memory(memory: tuple[int, int] | None) -> list[Finding]:

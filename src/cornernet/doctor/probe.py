@@ -39,12 +39,15 @@ def _torch() -> dict[str, Any]:
         warnings.simplefilter("always")
         import torch
 
+        from cornernet.waiting import find_libgomp
+
         available = torch.cuda.is_available()
         devices = [_gpu(torch, i) for i in range(torch.cuda.device_count())] if available else []
     return {
         "version": torch.__version__,
         "cuda": torch.version.cuda or torch.version.hip,
         "threads": torch.get_num_threads(),
+        "libgomp": find_libgomp() is not None,
         "devices": devices,
         "warnings": [" ".join(str(warning.message).split()) for warning in caught if "CUDA" in str(warning.message)],
     }

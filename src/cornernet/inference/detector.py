@@ -24,6 +24,7 @@ from cornernet.model.decode import DecodedMaps, Pairs, decode, pixels_per_cell
 from cornernet.model.fuse import fuse
 from cornernet.model.soft_nms import MIN_SCORE, soft_nms
 from cornernet.structures import Detections, Explanation
+from cornernet.waiting import adapt_waiting
 from cornernet.weights.zoo import open_weights
 
 
@@ -73,6 +74,7 @@ class Detector(BaseDetector):
         self.max_size = preprocessing.max_size if max_size is None else max_size
         self.tiling = None if tile is None else make_tiling(tile, tile_overlap)
         self.can_explain = self.tiling is None  # tiles have no view of the whole image
+        adapt_waiting()
 
     def stream(
         self, images: Iterable[AnyImage], batch_size: int = 1, *, min_score: float = 0.0

@@ -17,10 +17,12 @@ from cornernet.model.checkpointing import checkpoint_activations, compile_parts
 from cornernet.model.cornernet import CornerNet, channels_last, freeze
 from cornernet.model.criterion import batch_losses
 from cornernet.training.muon import Muon, hidden_convolutions
+from cornernet.waiting import adapt_waiting
 
 
 def training_network(recipe: Recipe, num_classes: int, device: torch.device | str = "cpu") -> CornerNet:
     """The recipe's network with random weights, ready for training: memory layout, recomputation, compilation."""
+    adapt_waiting()
     model = channels_last(CornerNet(recipe.model, num_classes).to(device))
     if recipe.activation_checkpointing:
         checkpoint_activations(model)

@@ -217,7 +217,8 @@ def test_many_processes_share_steps_memory_and_time():
     assert recipe.optimization.lr == pytest.approx(2**0.5 * alone.optimization.lr)
     assert recipe.epochs == alone.epochs
     assert any(reason.startswith("batch 2 x 2 (2 processes: --devices)") for reason in reasons)
-    one = training_bytes(alone.model, CPU.classes, 1, alone.augmentation.crop_size)
+    nano, _ = make_recipe(CPU, "nano")
+    one = training_bytes(nano.model, CPU.classes, 1, nano.augmentation.crop_size, frozen="early")
     enough = replace(CPU, memory=int(2 * one / 0.8) + 2)
     assert [make_recipe(enough, "nano", processes=n)[0].batch_size for n in (1, 2)] == [2, 1]
 

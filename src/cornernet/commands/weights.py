@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def list_releases() -> None:
     """List the released networks, their published figures, and whether they are in the cache."""
-    from cornernet.weights.imagenet import installed
+    from cornernet.weights.imagenet import installed_trunks
     from cornernet.weights.zoo import RELEASES, cache_folder
 
     folder = cache_folder()
@@ -25,7 +25,7 @@ def list_releases() -> None:
         print(f"{release.alias:{width}}  {release.setting:40}  {release.ap:<18}  {here}")
     for name, content in (("photos", "1,943 photographs, 80 classes, bundled"), ("shapes", "drawn scenes, bundled")):
         print(f"{name:{width}}  {content:40}  {'':18}  yes")
-    for name, here in installed().items():
+    for name, here in installed_trunks().items():
         print(f"{name:{width}}  {'ImageNet trunk, to begin trainings with':40}  {'':18}  {'yes' if here else 'no'}")
     print(f"cache: {folder}")
 

@@ -24,7 +24,7 @@ def trunk_name(name: str) -> str | None:
     return variant if variant in PACKAGES else None
 
 
-def installed() -> dict[str, bool]:
+def installed_trunks() -> dict[str, bool]:
     """Whether each variant's package is installed, by variant."""
     return {variant: find_spec(_package(variant)) is not None for variant in PACKAGES}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,7 @@ from cornernet.config import (
     EfficientNetLiteConfig,
     EmbeddingConfig,
     HourglassConfig,
+    HuggingFaceConfig,
     Preprocessing,
     SizeConfig,
     SqueezeConfig,
@@ -21,10 +23,19 @@ from cornernet.config import (
 from cornernet.model.cornernet import CornerNet, channels_last
 from cornernet.weights.store import Weights
 
+RESNET = {
+    "model_type": "resnet",
+    "embedding_size": 8,
+    "hidden_sizes": [8, 16],
+    "depths": [1, 1],
+    "layer_type": "basic",
+    "out_features": ["stage1", "stage2"],
+}
 BACKBONES = (
     HourglassConfig(num_stacks=2, channels=(8, 8, 12), blocks=(1, 2, 1), feature_channels=8),
     SqueezeConfig(num_stacks=1, channels=(8, 8), blocks=(1, 1), feature_channels=8),
     EfficientNetLiteConfig(output_stride=8, channels=8),
+    *([HuggingFaceConfig(RESNET, (4, 8), channels=8)] if find_spec("transformers") else []),
     toys.ToyConfig(),
 )
 PAIRINGS = EmbeddingConfig(), SizeConfig(), toys.DiagonalConfig()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
@@ -323,6 +325,48 @@ class EfficientNetLiteConfig(BackboneConfig, name="efficientnet_lite"):
 
 
 @dataclass(frozen=True)
+class HuggingFaceConfig(BackboneConfig, name="huggingface"):
+    """A trunk of the package transformers, and a top-down path of ``channels`` to stride ``output_stride``.
+
+    ``trunk`` is its transformers configuration: ``model_type``, ``out_features`` (the maps that are used, the finest
+    first) and the fields of that type. ``strides`` are those of the maps. ``source`` and ``licence`` say where its
+    weights come from. ``cornernet train --backbone NAME`` writes them all.
+    """
+
+    trunk: dict[str, Any] = field(default_factory=dict, hash=False)
+    strides: tuple[int, ...] = (4, 8, 16, 32)
+    output_stride: Literal[4, 8] = 4
+    channels: int = 64
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        object.__setattr__(self, "trunk", json.loads(json.dumps(self.trunk)))  # as a file gives it back
+        object.__setattr__(self, "strides", tuple(self.strides))
+        names = self.trunk.get("out_features")
+        if not isinstance(names, list) or not len(names) == len(self.strides) > 0:
+            raise ValueError("trunk needs a model_type, and out_features with a stride for each: train --backbone NAME")
+        if min(*self.strides, self.channels) < 1 or sorted(self.strides) != [*self.strides]:
+            raise ValueError(f"channels and strides must be at least 1, the smallest stride first: {self.strides}")
+
+    @property
+    def stride(self) -> int:
+        """``output_stride``."""
+        return self.output_stride
+
+    @property
+    def size_multiple(self) -> int:
+        """Whole cells of every map, the trunk's and the result, in pixels: 32, or 28 for patches of 14."""
+        return math.lcm(self.output_stride, *self.strides)
+
+    @property
+    def smallest_input(self) -> int:
+        """More than one cell of the coarsest map: batch normalisation cannot learn from a single value."""
+        return self.strides[-1] + 1
+
+
+@dataclass(frozen=True)
 class PairingConfig(Kind, package="cornernet.model.pairing"):
     """Settings of a pairing rule, which decides that two corners belong to one object."""
 
@@ -451,8 +495,8 @@ class Recipe:
     compile: bool = False
     """Whether torch.compile translates the network first: minutes, then faster steps; needs a C++ compiler."""
     weights: str | None = None
-    """What to begin with: a weights file of any dialect, shapes (bundled), a release's name, or none. Tensors that fit
-    are used; classes of the same name keep their weights."""
+    """What to begin with: a weights file of any dialect, shapes (bundled), a release's name, hf:NAME (a trunk of the
+    Hugging Face hub), or none. Tensors that fit are used; classes of the same name keep their weights."""
     freeze: Freeze = "none"
     """What of the backbone's pretrained part does not learn: its batch statistics; also its early layers and depthwise
     filters; or all of it. Each includes what stands before it."""

@@ -61,6 +61,8 @@ def convert(hint: Any, value: object, where: str, name: str, default: object = M
     Numbers may be texts: YAML reads 1e-3 as a text. Raises ``InputError`` that begins with ``where`` and ``name``.
     """
     origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
     if origin in (Union, UnionType):
         options = [option for option in inner if option is not NoneType]
         return None if value is None and NoneType in inner else convert(options[0], value, where, name, default)

@@ -198,7 +198,7 @@ def test_weights_to_begin_with_are_a_field_of_the_recipe(words, tmp_path):
 
 
 def test_what_does_not_go_together_is_said():
-    with pytest.raises(InputError, match="--size and --minutes"):
+    with pytest.raises(InputError, match="--size, --backbone and --minutes"):
         train_command("shapes", data="anywhere", size="nano")
     with pytest.raises(InputError, match="--devices 0"):
         train_command(data="anywhere", devices=0)

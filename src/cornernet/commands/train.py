@@ -28,6 +28,7 @@ def train(
     *,
     data: str | None = None,
     size: Size | None = None,
+    backbone: str | None = None,
     minutes: float | None = None,
     out: str | None = None,
     resume: str | None = None,
@@ -51,6 +52,7 @@ def train(
         data: Data set in COCO's, YOLO's or Pascal VOC's format: its folder, or its JSON or YAML file. With --resume
             only where it has moved.
         size: The network's size, for a run without RECIPE. Default: by the data and the machine.
+        backbone: A pretrained trunk instead of a size: a model's name on the Hugging Face hub, or its folder.
         minutes: About how long to train on this machine, without RECIPE. Default: by the number of images.
         out: Run folder for weights, log and checkpoints. Default: runs/RECIPE-DATE.
         resume: Run folder to go on with, exactly from its last checkpoint.
@@ -70,8 +72,11 @@ def train(
         raise InputError(f"a resumed run keeps its recipe; leave --{next(iter(flags))} out, or --resume", "train")
     if recipe_name and resume:
         raise InputError("a resumed run keeps its recipe; leave the recipe out, or --resume", "train")
-    if recipe_name and (size or minutes is not None):
-        raise InputError("--size and --minutes are for a run without a recipe; leave them out, or the recipe", "train")
+    if recipe_name and (size or backbone or minutes is not None):
+        what = "--size, --backbone and --minutes are for a run without a recipe"
+        raise InputError(what, "train", "leave them out, or the recipe")
+    if size and backbone:
+        raise InputError("--size and --backbone both choose the network", "train", "leave one out")
     recipe = load_recipe(recipe_name, flags) if recipe_name else None
     if not resume and not data and not print_config:
         raise InputError("say what to learn from with --data FOLDER", "train")
@@ -95,7 +100,7 @@ def train(
     processes = _processes(devices, resume) if world.size == 1 else 1
     source = None if resume else _source(str(data), train_split, val_split, val_share, format, bool(recipe))
     if source and not recipe:
-        recipe = _recipe_for(source, size, minutes, processes, flags)
+        recipe = _recipe_for(source, size, backbone, minutes, processes, flags)
     if recipe and print_config:
         print(recipe_yaml(recipe), end="")
         return
@@ -137,15 +142,23 @@ def train(
 
 
 def _recipe_for(
-    source: DataSource, size: Size | None, minutes: float | None, processes: int, flags: RecipeFlags
+    source: DataSource,
+    size: Size | None,
+    backbone: str | None,
+    minutes: float | None,
+    processes: int,
+    flags: RecipeFlags,
 ) -> Recipe:
     """A recipe made for the data set, with ``flags``; prints its reasons."""
     from cornernet.training.auto_recipe import dataset_stats, make_recipe
     from cornernet.training.timing import seconds_per_image
+    from cornernet.weights.hub import load_hub_trunk
 
+    trunk = load_hub_trunk(backbone, with_tensors=False) if backbone else None
     timed = partial(seconds_per_image, processes=processes)
     begins = flags.get("weights", "") not in ("none", None)
-    recipe, reasons = make_recipe(dataset_stats(source.load_training()), size, minutes, timed, processes, begins)
+    stats = dataset_stats(source.load_training())
+    recipe, reasons = make_recipe(stats, size, minutes, timed, processes, begins, trunk)
     for reason in reasons:
         print(reason, file=sys.stderr)
     return override(recipe, flags)

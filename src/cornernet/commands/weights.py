@@ -34,7 +34,7 @@ def info(weights: str) -> None:
     """Show the content of a weights file: network, classes, preprocessing, decoding, source.
 
     Args:
-        weights: Weights file of any dialect, or the name of a release.
+        weights: Weights file of any dialect, the name of a release, or hf:NAME of the Hugging Face hub.
     """
     from cornernet.weights.zoo import open_weights
 
@@ -187,4 +187,5 @@ def _kind(settings: Any) -> str:
 
     values = {field.name.replace("_", " "): getattr(settings, field.name) for field in fields(settings)}
     texts = {name: " ".join(map(str, value)) if isinstance(value, tuple) else value for name, value in values.items()}
-    return ", ".join([settings.name, *(f"{name} {text}" for name, text in texts.items())])
+    texts |= {name: value["model_type"] for name, value in values.items() if isinstance(value, dict)}
+    return ", ".join([settings.name, *(f"{name} {text}" for name, text in texts.items() if text != "")])

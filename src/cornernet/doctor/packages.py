@@ -27,6 +27,7 @@ _PURPOSES = {
     "export": "ONNX and OpenVINO files",
     "int8": "export in int8",
     "serve": "boxes over HTTP",
+    "backbones": "trunks of the Hugging Face hub",
 }
 
 

@@ -13,8 +13,10 @@ import torch
 
 from cornernet.config import (
     SIZES,
+    Architecture,
     Augmentation,
     Decoding,
+    Freeze,
     LossSettings,
     Optimization,
     Preprocessing,
@@ -26,6 +28,7 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import training_bytes
 from cornernet.hardware import available_memory
+from cornernet.weights.store import Weights
 
 _LARGEST_OBJECT = 320  # pixels: what a crop of 511 holds with room around it
 _SMALLEST_OBJECT = 12  # pixels: three cells of the heatmap
@@ -43,17 +46,22 @@ _SMALLER = (1.0, 0.8, 0.64, 0.5)  # such images, in units of their size
 
 
 class _Start(NamedTuple):
-    """What a size begins with, its learning rate for two images, and whether it has a trunk that is fine-tuned."""
+    """What a size begins with, its learning rate for two images, and what its trunk, if that is fine-tuned, freezes."""
 
     weights: str | None
     rate: float
-    has_trunk: bool = False
+    freeze: Freeze = "none"
+
+    @property
+    def has_trunk(self) -> bool:
+        """Whether a trunk is fine-tuned."""
+        return self.freeze != "none"
 
 
-_STARTS: dict[Size, _Start] = {
-    "nano": _Start("photos", 2e-3, has_trunk=True),
-    "small": _Start("photos", 2e-3, has_trunk=True),
-    "base": _Start("lite2", 1e-3, has_trunk=True),
+_STARTS: dict[str, _Start] = {
+    "nano": _Start("photos", 2e-3, "early"),
+    "small": _Start("photos", 2e-3, "early"),
+    "base": _Start("lite2", 1e-3, "early"),
     "hourglass-nano": _Start(None, 2e-3),
     "hourglass-small": _Start("shapes", 2e-3),
     "hourglass-base": _Start(None, 1e-3),
@@ -110,13 +118,15 @@ def make_recipe(
     seconds_per_image: Callable[[Recipe, int], float] | None = None,
     processes: int = 1,
     pretrained: bool = True,
+    trunk: Weights | None = None,
 ) -> tuple[Recipe, list[str]]:
     """A recipe for the data set, and the reasons, a line for each choice.
 
-    ``size`` and ``minutes`` are the user's wishes; ``seconds_per_image`` measures a recipe for a number of classes, and
-    is needed for ``minutes``; ``processes`` is how many train. Without ``pretrained`` it begins from random weights.
-    With ``minutes``, images are scaled down if otherwise fewer than 3,000 would be seen, and their objects allow it.
-    Raises ``InputError`` if nothing fits into memory.
+    ``size`` and ``minutes`` are the user's wishes, and so is ``trunk``, whose architecture stands in place of a size;
+    ``seconds_per_image`` measures a recipe for a number of classes, and is needed for ``minutes``; ``processes`` is how
+    many train. Without ``pretrained`` it begins from random weights. With ``minutes``, images are scaled down if
+    otherwise fewer than 3,000 would be seen, and their objects allow it. Raises ``InputError`` if nothing fits into
+    memory.
     """
     if minutes is not None and (not seconds_per_image or minutes <= 0):
         raise InputError("give a time above 0", f"--minutes {minutes:g}")
@@ -124,7 +134,7 @@ def make_recipe(
     best: tuple[Recipe, list[str], float | None] | None = None
     for smaller in _SMALLER:
         reasons: list[str] = []
-        recipe = _recipe(stats, size, smaller, reasons, processes, pretrained)
+        recipe = _recipe(stats, size, smaller, reasons, processes, pretrained, trunk)
         if recipe.augmentation.crop_size >= crop:
             break  # nothing is gained
         crop = recipe.augmentation.crop_size
@@ -139,13 +149,19 @@ def make_recipe(
 
 
 def _recipe(
-    stats: DatasetStats, size: Size | None, smaller: float, reasons: list[str], processes: int, pretrained: bool
+    stats: DatasetStats,
+    size: Size | None,
+    smaller: float,
+    reasons: list[str],
+    processes: int,
+    pretrained: bool,
+    trunk: Weights | None,
 ) -> Recipe:
     """The recipe but for its epochs, for images scaled down by ``smaller`` more than their objects demand."""
     scale, max_size = _scale(stats, smaller, reasons)
     crop_for = partial(_crop, stats, scale)
-    chosen, batch, accumulate = _fit_memory(stats, size, scale, crop_for, reasons, processes)
-    model = replace(SIZES[chosen], pairing=SizeConfig())
+    chosen, batch, accumulate = _fit_memory(stats, size, scale, crop_for, reasons, processes, trunk)
+    model = replace(_networks(trunk)[chosen], pairing=SizeConfig())
     crop, whole = crop_for(model.backbone.size_multiple)
     if not whole:
         window = math.ceil(_AROUND * stats.box_side[2] * scale / model.backbone.stride)  # an object and room around it
@@ -154,21 +170,21 @@ def _recipe(
     reasons.append(
         f"input {crop}x{crop}, {how}: nine in ten objects are at most {stats.box_side[2] * scale:.0f} pixels"
     )
-    start = _STARTS[chosen]
+    start = _start_of(chosen)
     weights = start.weights if pretrained and (start.has_trunk or stats.has_large_objects) else None
     if weights:
-        reasons.append(f"weights {weights}: {_KNOWN[weights]} need not be learnt anew (--weights none)")
+        known = _KNOWN.get(weights, "what its images show")
+        reasons.append(f"weights {weights}: {known} need not be learnt anew (--weights none)")
     corners = min(_MOST_CORNERS, max(Decoding.num_corners, 2 * stats.most_boxes))
     if corners > Decoding.num_corners:
         reasons.append(f"{corners} corners of each kind are paired: images have up to {stats.most_boxes} objects")
     images = batch * accumulate * processes
     rate = Optimization("muon", lr=start.rate * (images / 2) ** 0.5, base_batch_size=images, schedule="cosine")
     fine_tunes = weights is not None and start.has_trunk
+    pixels = trunk.preprocessing if trunk else Preprocessing(**model.backbone.normalization)
     return Recipe(
         model=model,
-        preprocessing=Preprocessing(
-            **model.backbone.normalization, pad_multiple=model.backbone.size_multiple, max_size=max_size
-        ),
+        preprocessing=replace(pixels, pad_multiple=model.backbone.size_multiple, max_size=max_size),
         decoding=Decoding(num_corners=corners, max_distance=0.6, pair_score="harmonic"),  # docs/modern.md
         augmentation=Augmentation(crop_size=crop, scales=() if whole else _SCALES, at_objects=not whole),
         loss=LossSettings(supervision_radius=1),
@@ -177,9 +193,19 @@ def _recipe(
         accumulate=accumulate,
         precision=stats.precision,  # type: ignore[arg-type]
         weights=weights,
-        freeze="early" if fine_tunes else "none",
+        freeze=start.freeze if fine_tunes else "none",
         workers=8,  # loading takes no more than there are cores
     )
+
+
+def _networks(trunk: Weights | None) -> dict[str, Architecture]:
+    """What can be chosen, by name: the sizes, or the user's trunk alone."""
+    return {trunk.info["source"]: trunk.architecture} if trunk else {**SIZES}
+
+
+def _start_of(name: str) -> _Start:
+    """What a size begins with; a trunk by its own weights."""
+    return _STARTS.get(name) or _Start(name, 2e-3, "statistics")
 
 
 def _scale(stats: DatasetStats, smaller: float, reasons: list[str]) -> tuple[float, int | None]:
@@ -213,24 +239,26 @@ def _fit_memory(
     crop_for: Callable[[int], tuple[int, bool]],
     reasons: list[str],
     processes: int,
-) -> tuple[Size, int, int]:
-    """Size, images in a step of a process, and accumulated steps, such that a step fits into memory."""
+    trunk: Weights | None,
+) -> tuple[str, int, int]:
+    """Size or trunk, images in a step of a process, and accumulated steps, such that a step fits into memory."""
     on_gpu = stats.device == "cuda"
     sharing = 1 if on_gpu else processes  # processes that share one memory
     is_coarse = stats.box_side[1] * scale >= _COARSE_OBJECTS
     wanted: Size = size or ("base" if on_gpu else "nano" if is_coarse else "small")
     sizes: list[Size] = ["base", "small", "nano"]
-    smaller: list[Size] = [wanted] if size else sizes[sizes.index(wanted) :]
+    networks = _networks(trunk)
+    smaller: list[str] = [*networks] if trunk else [wanted] if size else [*sizes[sizes.index(wanted) :]]
+    option, others = ("backbone", "NAME") if trunk else ("size", ", ".join(SIZES))
     for name in smaller:
-        model = SIZES[name]
+        model = networks[name]
         full = batch = (6 if name == "hourglass104" else 8) if on_gpu else 2
         while batch >= 1:
-            frozen = "early" if _STARTS[name].has_trunk else "none"
             crop = crop_for(model.backbone.size_multiple)[0]
-            need = training_bytes(model, stats.classes, batch, crop, frozen=frozen)
+            need = training_bytes(model, stats.classes, batch, crop, frozen=_start_of(name).freeze)
             if stats.memory is None or need * sharing <= _ROOM * stats.memory:
-                why = f"{stats.images:,} images on a {'GPU' if on_gpu else 'CPU'}" if not size else "as asked"
-                reasons.append(f"size {name}: {why} (--size {', '.join(SIZES)})")
+                why = "as asked" if size or trunk else f"{stats.images:,} images on a {'GPU' if on_gpu else 'CPU'}"
+                reasons.append(f"{option} {name}: {why} (--{option} {others})")
                 many = "many small steps learn most from few images" if batch == full else "what memory holds"
                 factors = [processes] * (processes > 1) + [batch] + [full // batch] * (batch < full)
                 each = f" ({processes} processes: --devices)" if processes > 1 else ""
@@ -240,8 +268,8 @@ def _fit_memory(
     free = (stats.memory or 0) / 2**30
     raise InputError(
         f"a training step of one image does not fit into {free:.1f} GiB of free memory",
-        f"--size {smaller[-1]}",
-        "choose a smaller size, or free some",
+        f"--{option} {smaller[-1]}",
+        f"choose a smaller {option}, or free some",
     )
 
 

@@ -77,6 +77,8 @@ def train(
     if world.is_first:
         for dataset in filter(None, data):
             report(dataset)
+        if start and "licence" in start.info:
+            print(f"weights {recipe.weights}: licence {start.info['licence']}", file=sys.stderr)
         make_folder(folder)
         _clear_false_start(folder)
         if any(folder.iterdir()):

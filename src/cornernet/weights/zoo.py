@@ -15,6 +15,7 @@ from cornernet.errors import InputError
 from cornernet.files import make_folder
 from cornernet.weights import BUNDLED, cache_folder
 from cornernet.weights.foreign import load_foreign
+from cornernet.weights.hub import PREFIX, load_hub_trunk
 from cornernet.weights.imagenet import PACKAGES, load_trunk, trunk_name
 from cornernet.weights.store import Weights, load_weights
 
@@ -98,7 +99,8 @@ def open_weights(
     source: str | os.PathLike[str], *, class_names: Sequence[str] | None = None, progress: Progress | None = None
 ) -> Weights:
     """Weights from a file of any dialect, ``photos`` or ``shapes`` (bundled), or a release by name, which is fetched on
-    first use. ``lite0``, ``lite1`` and ``lite2`` are trunks with ImageNet weights, to begin a training with.
+    first use. ``lite0``, ``lite1`` and ``lite2`` are trunks with ImageNet weights, ``hf:NAME`` is one of the Hugging
+    Face hub: to begin a training with.
 
     ``class_names`` replace those of a foreign file. Raises ``InputError`` if there are no usable weights.
     """
@@ -111,6 +113,8 @@ def open_weights(
             path = BUNDLED[name]
         elif variant := trunk_name(name):
             return load_trunk(variant)
+        elif name.startswith(PREFIX):
+            return load_hub_trunk(name)
         else:
             names = ", ".join([*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)])
             raise InputError(f"no such weights file, and none of the names {names}", source)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from cornernet.config import Architecture, EfficientNetLiteConfig
 from cornernet.model.backbones.efficientnet_lite import EfficientNetLite, scaled_stages
 from cornernet.model.cornernet import CornerNet
+from cornernet.model.fuse import fuse
 
 # https://github.com/tensorflow/tpu: blocks, kernel, stride, expansion, output channels of lite0, lite1 and lite2
 DEFINITION = {
@@ -124,3 +125,23 @@ def test_gradients_stop_at_early_layers_and_skip_depthwise_filters():
     learns = {name for name, weight in backbone.named_parameters() if weight.grad is not None}
     assert not any("stem" in name or "depthwise" in name or ".stages.1." in name for name in learns)
     assert {"trunk.stages.2.0.expand.conv.weight", "trunk.stages.6.0.project.bn.weight"} <= learns
+
+
+@pytest.mark.parametrize("size", [(96, 64), (75, 61)])
+@pytest.mark.parametrize("strip_bytes", [12 * 2**20, 2**15])
+def test_fused_blocks_give_the_same_maps_in_any_strips(size, strip_bytes, monkeypatch):
+    monkeypatch.setattr("cornernet.model.backbones.efficientnet_lite._STRIP_ROWS", 2)
+    monkeypatch.setattr("cornernet.model.backbones.efficientnet_lite._STRIP_BYTES", strip_bytes)
+    torch.manual_seed(0)
+    architecture = Architecture(EfficientNetLiteConfig(channels=8), corner_channels=8, branch_channels=8)
+    network = CornerNet(architecture, 1).eval()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.2)
+            layer.running_var.uniform_(0.3, 2)
+    images = torch.randn(2, 3, *size).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = network.backbone.trunk(images)
+        found = fuse(network).backbone.trunk(images)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)

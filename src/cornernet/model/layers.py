@@ -24,8 +24,10 @@ class FuseConv(Protocol):
     """Makes one operator of a convolution, the batch normalisation after it and its ReLU: ``model.fuse``.
 
     ``limit`` is the ReLU's largest value, if it has one. ``channels`` are the channels of ``bn`` that normalise the
-    convolution's outputs. ``exact`` keeps it in float32.
+    convolution's outputs. ``exact`` keeps it in float32. ``packs`` says that the operators are oneDNN's.
     """
+
+    packs: bool
 
     def __call__(
         self,

@@ -27,6 +27,7 @@ _PUBLISHED = {  # layers of a block
     "_project_conv": "project.conv",
     "_bn2": "project.bn",
 }
+_STRIP_ROWS, _STRIP_BYTES = 8, 12 * 2**20  # fewest rows; memory of an expanded strip: fits a last-level cache
 _EPSILON, _MOMENTUM = 1e-3, 0.01  # of TensorFlow's batch normalisation
 
 
@@ -45,20 +46,26 @@ class ConvBN6(Fusable):
         self.conv: Any = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         self.bn: Any = nn.BatchNorm2d(outputs, eps=_EPSILON, momentum=_MOMENTUM)
         self.kernel, self.stride, self.relu = kernel, stride, relu
+        self.margins = (kernel // 2 - 1, kernel // 2) if stride == 2 else (0, 0)  # before and after, of even sizes
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, outputs, H / stride, W / stride), rounded up."""
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, outputs, H / stride, W / stride), rounded up; ``add`` has the output's shape."""
         if self.stride == 2:  # the last row and column are at the centre of a kernel if their number is odd
-            after, before = self.kernel // 2, self.kernel // 2 - 1
-            x = F.pad(x, (before + x.shape[-1] % 2, after, before + x.shape[-2] % 2, after))
+            before, after = self.margins
+            margins = before + x.shape[-1] % 2, after, before + x.shape[-2] % 2, after
+            x = F.pad(x, margins) if after or any(margins) else x
         if self.bn is None:
-            return self.conv(x)  # fused
-        if self.stride == 2 and x.device.type == "cpu" and x.requires_grad:
-            with torch.autocast("cpu", enabled=False):  # in bfloat16 oneDNN takes fifty times as long for the gradient
-                return self._normalized(x.float())
-        return self._normalized(x)
+            return self.conv(x, add)  # fused
+        y = self._normalized(x)
+        return y if add is None else y + add
 
     def _normalized(self, x: Tensor) -> Tensor:
+        if self.stride == 2 and x.device.type == "cpu" and x.requires_grad:
+            with torch.autocast("cpu", enabled=False):  # in bfloat16 oneDNN takes fifty times as long for the gradient
+                return self._activated(x.float())
+        return self._activated(x)
+
+    def _activated(self, x: Tensor) -> Tensor:
         is_fine_tuned = torch.is_grad_enabled() and not self.bn.training
         y = self._folded(x) if is_fine_tuned else self.bn(self.conv(x))
         return F.relu6(y, inplace=True) if self.relu else y
@@ -70,25 +77,57 @@ class ConvBN6(Fusable):
         return F.conv2d(x, weight, bias, conv.stride, conv.padding, 1, conv.groups)
 
     def fused(self, fuse: FuseConv) -> nn.Module:
+        if self.stride == 2 and self.conv.groups > 1 and fuse.packs:
+            # A row and a column of zeros before the kernel: oneDNN pads both sides alike, without a copy of the map.
+            self.conv.weight.data = F.pad(self.conv.weight.data, (1, 0, 1, 0))
+            self.conv.kernel_size, self.conv.padding = (self.kernel + 1,) * 2, (self.kernel // 2,) * 2
+            self.margins = 0, 0
         self.conv, self.bn = fuse(self.conv, self.bn, relu=self.relu, limit=6.0), None
         return self
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(Fusable):
     """1x1 convolution to ``expansion`` times the channels, depthwise convolution, 1x1 convolution without ReLU, and
     the input added if its shape fits (Sandler et al., MobileNetV2, 2018)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
-        middle = inputs * expansion
+        self.middle = middle = inputs * expansion
         self.expand = ConvBN6(inputs, middle, 1) if expansion > 1 else nn.Identity()
         self.depthwise = ConvBN6(middle, middle, kernel, stride, middle)
         self.project = ConvBN6(middle, outputs, 1, relu=False)
         self.adds_input = stride == 1 and inputs == outputs
+        self.in_strips = False
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.project(self.depthwise(self.expand(x)))
-        return x + y if self.adds_input else y
+        """(B, inputs, H, W) to (B, outputs, H / stride, W / stride), rounded up."""
+        stride, rows = self.depthwise.stride, self._strip_rows(x) if self.in_strips else 0
+        if not rows:
+            return self._outputs(x, x)
+        halo = -(-(self.depthwise.kernel // 2) // stride)  # rows of outputs that a strip's edge makes wrong
+        strips = []
+        for top in range(0, x.shape[-2] // stride, rows):
+            above, strip = min(top, halo), x[:, :, stride * max(top - halo, 0) : stride * (top + rows + halo)]
+            strips.append(self._outputs(strip, x[:, :, top : top + rows], slice(above, above + rows)))
+        return torch.cat(strips, dim=2)
+
+    def _strip_rows(self, x: Tensor) -> int:
+        """Rows of the output that are computed at once, from the memory that their expanded map takes; 0 for all."""
+        batch, _, height, width = x.shape
+        stride = self.depthwise.stride
+        rows = _STRIP_BYTES // (batch * self.middle * width * stride * x.element_size())
+        return rows if _STRIP_ROWS <= rows < height // stride and height % stride == 0 else 0
+
+    def _outputs(self, x: Tensor, shortcut: Tensor, rows: slice = slice(None)) -> Tensor:
+        y = self.depthwise(self.expand(x))[:, :, rows]
+        return self.project(y, add=shortcut if self.adds_input else None)
+
+    def fused(self, fuse: FuseConv) -> nn.Module:
+        for layer in (self.expand, self.depthwise, self.project):
+            if isinstance(layer, ConvBN6):
+                layer.fused(fuse)
+        self.in_strips = fuse.packs
+        return self
 
 
 class Stage(NamedTuple):

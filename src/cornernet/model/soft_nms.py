@@ -10,6 +10,7 @@ from torch import Tensor
 
 SIGMA = 0.5  # of the Gaussian that lowers the score of overlapping boxes
 MIN_SCORE = 0.001  # a box below it is dropped
+_FEW = 320  # candidates whose overlaps are faster to compute all at once
 MERGE_POWER = 10  # a larger one gives boxes of small overlap a smaller share in a merged box
 
 
@@ -81,15 +82,20 @@ def _keep(
     tl, br = [column[candidates] for column in corner_scores] or (None, None)
     low, high = corners[:2], corners[2:]
     area = np.prod(high - low + plus_one, axis=0)
+
+    def decays_of(rows: slice) -> np.ndarray:
+        sides = np.minimum(high[:, None], high[:, rows, None]) - np.maximum(low[:, None], low[:, rows, None]) + plus_one
+        overlap = np.prod(sides.clip(0), axis=0) * (labels == labels[rows, None])
+        # Boxes without area must not become NaN.
+        iou = overlap / (area + area[rows, None] - overlap).clip(1e-9)
+        return np.exp(-(iou * iou) / SIGMA)
+
+    decays = decays_of(slice(None)) if len(candidates) <= _FEW else None
     for step in range(min(len(valid), len(candidates))):
         best = int(remaining.argmax())
         if remaining[best] < min_score:  # scores never rise
             break
-        sides = np.minimum(high, high[:, best, None]) - np.maximum(low, low[:, best, None]) + plus_one
-        overlap = np.prod(sides.clip(0), axis=0) * (labels == labels[best])
-        # Boxes without area must not become NaN.
-        iou = overlap / (area + area[best] - overlap).clip(1e-9)
-        decay = np.exp(-(iou * iou) / SIGMA)
+        decay = decays[best] if decays is not None else decays_of(slice(best, best + 1))[0]
         chosen[step], final[step], valid[step] = candidates[best], remaining[best], True
         kept[step] = corners[:, best]
         if tl is not None and br is not None:

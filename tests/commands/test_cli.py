@@ -96,7 +96,7 @@ def test_every_command_has_help(name, capsys):
         (["predcit"], "did you mean predict?"),
         (["train", "shapes", "--rate", "3"], "--rate"),
         (["train", "--resume", "/nowhere"], "/nowhere"),
-        (["predict", "x.jpg"], "weights"),
+        (["evaluate", "--data", "."], "weights"),
         (["predict", "/nowhere/x.jpg", "--weights", "w"], "/nowhere/x.jpg"),
         (["evaluate", "--weights", "/nowhere/w", "--data", "."], "/nowhere/w"),
         (["evaluate", "--weights", "w", "--data", ".", "--tta", "rotate"], "tta"),

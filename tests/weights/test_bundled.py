@@ -46,6 +46,12 @@ def test_photos_are_a_nano_that_knows_cocos_classes_and_tells_its_data():
     assert "val2017" in weights.info["mind"]
 
 
+def test_a_folder_of_photos_does_not_hide_the_weights(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cornernet.load("photos").class_names == COCO_CLASSES
+
+
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no {PHOTOS}")
 def test_photos_find_what_photographs_show(tmp_path):
     content = json.loads((PHOTOS / "annotations/instances_val.json").read_text())

@@ -169,6 +169,13 @@ def test_only_whole_safetensors_are_read(folder, capsys):
     assert "1 tensors of the trunk are not in its weights, encoder.stages.0" in one_line(folder, capsys)
 
 
+@pytest.mark.parametrize("words", ["weights convert {} out.safetensors", "weights verify {}", "predict . --weights {}"])
+def test_a_trunk_alone_detects_nothing(words, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.format(f"hf:{folder}").split()) == 2
+    assert "a pretrained trunk without classes, which detects nothing; begin a training" in capsys.readouterr().err
+
+
 def test_code_of_the_models_owner_is_never_run(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     evil = {"auto_map": {"AutoConfig": "evil.Evil", "AutoBackbone": "evil.Evil"}, "attn_implementation": "evil/kernel"}

@@ -169,7 +169,7 @@ def test_weights_by_name(monkeypatch, tmp_path, shared):
         monkeypatch.setenv("CORNERNET_MIRROR", server.url)
         assert open_weights("tiny").info["dialect"] == "OpenMMLab"
     assert open_weights("shapes").class_names
-    with pytest.raises(InputError, match="none of the names shapes, tiny"):
+    with pytest.raises(InputError, match="none of the names photos, shapes, lite0, lite1, lite2, tiny"):
         open_weights("huge")
     with pytest.raises(InputError, match="not a file"):
         open_weights(tmp_path)

@@ -26,8 +26,8 @@ def open_onnx(path: Path, device: str | None, threads: int | None) -> tuple[Expo
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only
     options.intra_op_num_threads = threads or 0
-    for key, value in _onnx_waiting(os.environ.get("OMP_WAIT_POLICY", "")).items():
-        options.add_session_config_entry(key, value)
+    if os.environ.get("OMP_WAIT_POLICY", "").upper() != "ACTIVE":
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # docs/benchmarks.md
     providers = ["CUDAExecutionProvider"] if gpu and device != "cpu" else []
     try:
         session = ort.InferenceSession(path, options, providers=[*providers, "CPUExecutionProvider"])
@@ -65,18 +65,6 @@ def open_openvino(path: Path, device: str | None, threads: int | None) -> tuple[
         return [found[output] for output in compiled.outputs]
 
     return facts, run
-
-
-def _onnx_waiting(policy: str) -> dict[str, str]:
-    """How ONNX Runtime's threads wait for each other: they spin for a short time, or as the user chose for OpenMP's.
-
-    By default they spin for long, and beside other programs take the cores from each other (docs/benchmarks.md).
-    """
-    if policy.upper() == "ACTIVE":
-        return {}
-    if policy.upper() == "PASSIVE":
-        return {"session.intra_op.allow_spinning": "0"}
-    return {"session.intra_op.spin_duration_us": "100"}
 
 
 def _import(package: str, path: Path) -> Any:

@@ -38,8 +38,15 @@ class Weights:
     threshold: float = 0.3
     info: dict[str, Any] = field(default_factory=dict)
 
+    def require_classes(self) -> None:
+        """Raise ``InputError`` if this is a trunk alone, which detects nothing."""
+        if not self.class_names:
+            what = "a pretrained trunk without classes, which detects nothing"
+            raise InputError(what, str(self.info.get("source", "")), "begin a training with it: cornernet train")
+
     def check(self) -> None:
-        """Raise ``InputError`` with the keys or shapes that do not fit the network."""
+        """Raise ``InputError`` with the keys or shapes that do not fit the network, or if it has no classes."""
+        self.require_classes()
         with torch.device("meta"):
             expected = CornerNet(self.architecture, len(self.class_names)).state_dict()
         missing, surplus = sorted(expected.keys() - self.state.keys()), sorted(self.state.keys() - expected.keys())
@@ -58,7 +65,9 @@ class Weights:
 
 
 def save_weights(path: str | os.PathLike[str], weights: Weights, *, half: bool = False) -> Path:
-    """Write ``weights``, completely or not at all; ``half`` stores floats in 16 bits."""
+    """Write ``weights``, completely or not at all; ``half`` stores floats in 16 bits. Raises ``InputError`` if they
+    have no classes."""
+    weights.require_classes()
     tensors = {
         key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in weights.state.items()

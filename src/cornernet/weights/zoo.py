@@ -105,7 +105,7 @@ def open_weights(
     ``class_names`` replace those of a foreign file. Raises ``InputError`` if there are no usable weights.
     """
     path, name = Path(source), str(source)
-    if not path.exists():
+    if not path.is_file():  # a folder may have the name of weights: photos
         release = find_release(name)
         if release:
             path = fetch(release, progress=progress)
@@ -115,11 +115,11 @@ def open_weights(
             return load_trunk(variant)
         elif name.startswith(PREFIX):
             return load_hub_trunk(name)
+        elif path.exists():
+            raise InputError("not a file", path, "name the weights file itself")
         else:
             names = ", ".join([*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)])
             raise InputError(f"no such weights file, and none of the names {names}", source)
-    if not path.is_file():
-        raise InputError("not a file", path, "name the weights file itself")
     if path.suffix.lower() == ".pt2":
         raise InputError("is a program, which torch.export.load runs", path, "give the weights it was made from")
     if _is_pickle(path):

@@ -60,7 +60,7 @@ class ConvBN6(Fusable):
         return y if add is None else y + add
 
     def _normalized(self, x: Tensor) -> Tensor:
-        if self.stride == 2 and x.device.type == "cpu" and x.requires_grad:
+        if self.stride == 2 and x.device.type == "cpu" and x.requires_grad and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):  # in bfloat16 oneDNN takes fifty times as long for the gradient
                 return self._activated(x.float())
         return self._activated(x)

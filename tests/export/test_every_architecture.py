@@ -43,12 +43,17 @@ def test_raw_maps_have_the_pairing_rules_own_names(architecture):
     assert maps[2].shape[1] == stored.build().heads[-1].pairing.outputs
 
 
-@pytest.mark.parametrize("name", ["toy-diagonal", "squeeze-size"])
-def test_an_onnx_file_finds_what_the_weights_find(name, tmp_path):
+@pytest.mark.parametrize("name", ["toy-diagonal", "squeeze-size", "efficientnet_lite-size"])
+def test_exported_files_find_what_the_weights_find(name, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cornernet[export]'")
-    from cornernet.export.write import to_onnx, write_onnx
+    pytest.importorskip("openvino", reason="needs openvino: pip install 'cornernet[export]'")
+    from cornernet.export.write import to_onnx, write_onnx, write_openvino
 
-    architecture = ARCHITECTURES[name]
-    write_onnx(tmp_path / "model.onnx", to_onnx(weights_of(architecture)))
-    image = np.ascontiguousarray(picture()[:70])
-    assert_same(cornernet.load(tmp_path / "model.onnx")(image), expected(architecture, image))
+    architecture, proto = ARCHITECTURES[name], to_onnx(weights_of(ARCHITECTURES[name]))
+    write_onnx(tmp_path / "model.onnx", proto)
+    write_openvino(tmp_path / "model.xml", proto)
+    for file in ("model.onnx", "model.xml"):
+        exported = cornernet.load(tmp_path / file, threads=1)
+        for size in ((70, 120), (33, 97)):
+            image = picture(*size)
+            assert_same(exported(image), expected(architecture, image))

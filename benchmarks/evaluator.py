@@ -17,9 +17,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from peer import cpu_model, find_python, positive, run
+from peer import cpu_model, find_python, one_line_errors, positive, run
 
-from cornernet.errors import InputError
 from cornernet.evaluation.ap import METRIC_NAMES
 from cornernet.files import atomic_write_json
 
@@ -105,10 +104,7 @@ def main() -> None:
     parser.add_argument("--classes", type=positive, default=80)
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    try:
-        sys.exit(compare(parser.parse_args()))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(one_line_errors(compare, parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from peer import cpu_model, find_python, positive, run, versions
+from peer import cpu_model, find_python, one_line_errors, positive, run, versions
 
 from cornernet.data.coco import find_split, load_coco
 from cornernet.errors import InputError
@@ -123,10 +123,7 @@ def main() -> None:
     parser.add_argument("--passes", type=positive, default=20, help="timed passes over the images in each process")
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    try:
-        compare(parser.parse_args())
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    one_line_errors(compare, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from cornernet.data.coco import find_split
 from cornernet.errors import InputError
@@ -26,6 +26,7 @@ from cornernet.evaluation.cost import cpu_model
 from cornernet.files import atomic_write_json
 from cornernet.recipes.load import load_recipe
 
+T = TypeVar("T")
 TASKS, WARMUP = ("train", "infer"), 3
 HERE = Path(__file__).parent
 OWN, PEER = ("32-true", "bf16-mixed"), ("contiguous", "channels_last")
@@ -183,6 +184,14 @@ def positive(text: str) -> int:
     return value
 
 
+def one_line_errors(compare: Callable[[argparse.Namespace], T], options: argparse.Namespace) -> T:
+    """Compare; an ``InputError`` ends the program with one line."""
+    try:
+        return compare(options)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -196,10 +205,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    try:
-        compare(parser.parse_args())
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    one_line_errors(compare, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -116,12 +116,9 @@ def main() -> None:
     if options.side:
         print(json.dumps(work(options.side, options.repeats)))
         return
-    from cornernet.errors import InputError
+    from peer import one_line_errors
 
-    try:
-        compare(options)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    one_line_errors(compare, options)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peer import find_python, positive, run, versions
+from peer import find_python, one_line_errors, positive, run, versions
 
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import find_data, load_split
-from cornernet.errors import InputError
 from cornernet.evaluation.cost import cpu_model
 from cornernet.files import atomic_write_json
 
@@ -159,10 +158,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--threads", type=positive, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    try:
-        compare(parser.parse_args())
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    one_line_errors(compare, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from cornernet.config import Architecture, HourglassConfig, SqueezeConfig
 from cornernet.model.cornernet import CornerNet, channels_last
-from cornernet.model.fuse import WinogradConv, fuse
+from cornernet.model.fuse import FusedConv, PackedConv, WinogradConv, fuse
 
 NETWORKS = {
     "narrow": Architecture(
@@ -117,3 +117,16 @@ def test_winograd_is_a_convolution(shape, relu, strip_bytes, monkeypatch):
     ):
         wanted = sum_of.relu() if relu else sum_of
         np.testing.assert_allclose(found.double(), wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("limit", [None, 6.0])
+def test_a_packed_convolution_clips_after_the_sum(limit):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(8, 8, 3, padding=1)
+    x, add = (torch.randn(1, 8, 9, 11).mul(6).contiguous(memory_format=torch.channels_last) for _ in range(2))
+    weight, bias = conv.weight.detach(), conv.bias.detach()
+    with torch.inference_mode():
+        plain = FusedConv(conv, weight, bias, True, limit)(x, add)
+        packed = PackedConv(conv, weight, bias, True, 16, limit)(x, add)
+    assert (plain == 6).any() == (limit is not None)
+    torch.testing.assert_close(packed, plain)

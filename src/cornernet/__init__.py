@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cornernet.errors import CornerNetError, DivergedError, InputError, InterruptedRun
+from cornernet.telemetry import disable_telemetry
 from cornernet.waiting import limit_spinning
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _MODULES = {
 }
 
 limit_spinning()  # before torch is loaded
+disable_telemetry()  # before OpenVINO is loaded
 
 
 def load(weights: str | os.PathLike[str] = "photos", **options: Any) -> Detector | ExportedDetector:

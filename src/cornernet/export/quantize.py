@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+import nncf
 import numpy as np
 import openvino
 
 from cornernet.data.dataset import CocoDataset
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, shrink
-
-os.environ.setdefault("NNCF_CI", "1")  # otherwise nncf sends telemetry
-import nncf
 
 MOST_IMAGES = 300  # more images hardly change the ranges
 _IN_INT8 = {"Convolution", "Add", "Interpolate"}  # not Maximum: corner pooling would round in each step

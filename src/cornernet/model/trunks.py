@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from types import ModuleType
@@ -20,7 +19,6 @@ _SIDE = 224  # pixels: every trunk takes images of this size
 _LARGEST_MULTIPLE = 128  # pixels that inputs may be padded to multiples of
 _FINEST = 4  # stride that maps are enlarged to
 _MAPS = 4  # of a trunk whose maps have all one stride
-_SILENT = ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DISABLE_SAFETENSORS_CONVERSION")
 
 T = TypeVar("T")
 
@@ -36,9 +34,7 @@ class TrunkMaps(NamedTuple):
 
 
 def import_transformers() -> ModuleType:
-    """The package, without its telemetry; ``InputError`` if it is not installed."""
-    for variable in _SILENT:
-        os.environ.setdefault(variable, "1")
+    """The package; ``InputError`` if it is not installed."""
     try:
         import transformers
     except ImportError as error:

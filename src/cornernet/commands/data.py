@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands import options
-from cornernet.commands.common import ProgressBar, report_dataset
+from cornernet.commands.common import ProgressBar, report_dataset, report_notes
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -83,6 +83,7 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
         print(problem.with_fix())
     for dataset in found.datasets.values():
         print(dataset)
+        report_notes(dataset)
     if found.datasets:
         shown = histograms(found.datasets.values())
         for histogram in shown:
@@ -106,15 +107,17 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
 
 
 def _mosaic(datasets: Collection[CocoDataset]) -> Image:
-    """Some images of all splits, evenly spaced, with their boxes."""
+    """Some images of all splits, evenly spaced, with their boxes; first those whose boxes may lie wrong."""
     from cornernet.drawing.draw import draw_boxes, side_by_side
     from cornernet.media.images import shrink
 
     images = [(dataset, image) for dataset in datasets for image in dataset.images]
     images = [entry for entry in images if len(entry[1].boxes)] or images
-    count = min(PICTURES, len(images))
+    unsure = [(dataset, image) for dataset, image in images if image.id in dataset.unsure][: PICTURES // 2]
+    others = [entry for entry in images if entry not in unsure]
+    count = min(PICTURES - len(unsure), len(others))
     pictures, titles = [], []
-    for dataset, image in (images[i * len(images) // count] for i in range(count)):
+    for dataset, image in [*unsure, *(others[i * len(others) // count] for i in range(count))]:
         pixels, scale = shrink(image.read(), PICTURE_SIDE)
         pictures.append(draw_boxes(pixels, image.boxes * scale, image.labels, dataset.class_names))
         titles.append(f"{dataset.name}: {image.path.name}")

@@ -138,7 +138,7 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
         boxes = boxes_of(dataset, names)
         images, annotations = [], []
         for record, name in zip(dataset.images, free_names(dataset.images, set()), strict=True):
-            place(record.path, out / split / name)
+            place(record, out / split / name)
             images.append({"id": record.id, "file_name": name, "width": record.width, "height": record.height})
             for box in boxes.get(record.id, ()):
                 annotation = {"id": box.id, "image_id": record.id, "category_id": ids[box.label]}

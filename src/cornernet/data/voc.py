@@ -162,7 +162,7 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
         boxes = boxes_of(dataset, names)
         stems = []
         for record, name in zip(dataset.images, free_names(dataset.images, taken, by_stem=True), strict=True):
-            place(record.path, out / _IMAGES[0] / name)
+            place(record, out / _IMAGES[0] / name)
             stem = os.path.splitext(name)[0]
             stems.append(stem)
             renamed += name != record.file_name

@@ -10,7 +10,7 @@ from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.errors import InputError
 from cornernet.media.images import IMAGE_SUFFIXES
 
-Placer = Callable[[Path, Path], None]  # copies or links an image to a new place
+Placer = Callable[[ImageRecord, Path], None]  # copies or links an image to a new place
 _DIGITS = 9  # decimals of a pixel: rounding removes the errors of floating-point sums
 
 

@@ -20,7 +20,7 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
-from cornernet.media.images import find_images, image_size
+from cornernet.media.images import find_images, read_header
 
 _NO_SPLITS = ("path", "names", "nc", "download")
 _DIGITS = 12  # decimals of a part of the image's side
@@ -108,12 +108,14 @@ class YoloFolder:
         """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
         label = label_file(path)
         try:
-            height, width = image_size(path)
+            (height, width), orientation = read_header(path)
             lines = _lines(label) if os.path.isfile(label) else []
         except InputError as error:
             tables.problems.append(unusable_image(path, error))
             return
         image_id = len(tables.images) + 1
+        if orientation > 1:
+            tables.rotated.add(image_id)
         name = path.relative_to(tables.folder).as_posix()
         tables.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
         assert tables.places is not None
@@ -190,7 +192,7 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
         boxes = boxes_of(dataset, names)
         for record, name in zip(dataset.images, free_names(dataset.images, set(), by_stem=True), strict=True):
             image = out / "images" / split / name
-            place(record.path, image)
+            place(record, image)
             lines = []
             for box in boxes.get(record.id, ()):
                 centre = (box.x + box.width / 2) / record.width, (box.y + box.height / 2) / record.height

@@ -51,10 +51,18 @@ def convert(
         link: Make hard links to the images instead of copies.
     """
     from cornernet.data.convert import write_data
-    from cornernet.data.find import find_data, load_split, split_names
+    from cornernet.data.find import find_data, load_split, plain_name, split_names
+    from cornernet.data.places import MissingSplit
 
     labels = find_data(source, format)
-    datasets = {split: load_split(labels, split, strict=strict) for split in split_names(labels)}
+    datasets = {}
+    for split in (names := split_names(labels)):
+        try:
+            datasets[split] = load_split(labels, split, strict=strict)
+        except MissingSplit as error:
+            if strict or plain_name(split) in ("train", "val") or len(names) == 1:
+                raise
+            print(f"warning: {error}; the other splits are converted", file=sys.stderr)
     for dataset in datasets.values():
         report_dataset(dataset)
     for note in write_data(Path(out), to, datasets, link=link, progress=ProgressBar("linking" if link else "copying")):

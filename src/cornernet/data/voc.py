@@ -12,11 +12,13 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
@@ -133,7 +135,9 @@ def find_voc(path: Path) -> VocFolder | None:
     for labels in (path / name for name in _LABELS):
         if _has_labels(labels, "**/*.xml"):
             folders = [path / name for name in _IMAGES if (path / name).is_dir()]
-            images = folders[0] if folders else labels if images_below(labels) else path
+            stems = [os.path.relpath(f.with_suffix(""), labels) for f in islice(labels.rglob("*.xml"), TRIED)]
+            usual = folders[0] if folders else labels if images_below(labels) else path
+            images = best_folder([[*folders, labels], [path]], stems, path, image_of_stem) or usual
             lists = {file.stem: file for file in sorted((path / _LISTS).glob("*.txt")) if not _is_of_one_class(file)}
             parts = {split: _Part(labels, images, file) for split, file in lists.items()}
             return VocFolder(path, parts or {"all": _Part(labels, images)})
@@ -225,6 +229,10 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
         named = [(folder / stem).with_name(file_name), folder / file_name]
         missing = image if images or os.path.isfile(image) else named[0]
         image = next((path for path in named if path in images or (not images and os.path.isfile(path))), missing)
+    if len(images) > 1 and os.path.basename(image) != file_name and not all(same_content(image, i) for i in images):
+        what = f"its image may be {' or '.join(sorted(path.name for path in images))}"
+        problem = InputError(what, file, "write the name of the right one into its <filename>")
+        return _Label(file, image, problem=unusable_image(file, problem))
     height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))

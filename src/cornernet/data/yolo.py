@@ -17,6 +17,7 @@ import yaml
 
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
@@ -37,15 +38,13 @@ class YoloFolder:
         content = _read_yaml(path)
         self.names = _class_names(path, content.get("names"))
         self.has_keypoints = "kpt_shape" in content
-        # The path may be that of another machine; then the images may still be beside the file.
-        self.bases = list(dict.fromkeys([self.root / str(content.get("path") or "."), self.root]))
+        candidates = _path_entries(content)
+        self.paths = YamlPaths(path, content.get("path"), [e for entries in candidates.values() for e in entries])
         self.entries: dict[str, list[str]] = {}
-        for key, value in content.items():
-            entries = value if isinstance(value, list) else [value]
-            if key not in _NO_SPLITS and value and all(isinstance(entry, str) for entry in entries):
-                is_usual = key in ("train", "val", "test")
-                if is_usual or all((place := self._find(e)) and _lists_images(place) for e in entries):
-                    self.entries[str(key)] = entries
+        for key, entries in candidates.items():
+            is_usual = key in ("train", "val", "test")
+            if is_usual or all((place := self.paths.find(e)) and _lists_images(place) for e in entries):
+                self.entries[key] = entries
         self.splits = tuple(self.entries)
         if not self.splits:
             raise InputError("names no images", path, "add 'train:' and 'val:' with their folders")
@@ -57,9 +56,14 @@ class YoloFolder:
         categories = [{"id": id_, "name": name} for id_, name in self.names.items()]
         tables = Tables(split, "YOLO", self.path, folder, [], [], categories, places=[], knows_headers=True)
         tables.category_entry = "names[{}]"
+        shared: dict[Path, Path] = {}
+        doubts: list[str] = []
         for path in paths:
             if wanted(path.name):
-                self._read_image(tables, path)
+                self._read_image(tables, path, shared, doubts)
+        tables.notes += self.paths.notes
+        if doubts:
+            tables.notes.append(f"{doubts[0]}" + (f", and {len(doubts) - 1} more like it" if doubts[1:] else ""))
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -80,36 +84,38 @@ class YoloFolder:
                 problems.append(Problem("labels without images", str(label), what, fix, "left out"))
         return problems
 
-    def _find(self, entry: str) -> Path | None:
-        """The path of an entry of the YAML file; ``None`` if it does not exist."""
-        for text in (entry, entry.removeprefix("../")):  # Roboflow writes ../train/images and means train/images
-            for base in self.bases:
-                if os.path.exists(base / text):
-                    return base / text
-        return None
-
     def _images(self, split: str) -> list[Path]:
         """The images of a split, each once; they may not exist."""
         paths: dict[str, None] = {}
         for entry in self.entries[split]:
-            place = self._find(entry)
+            place = self.paths.find(entry)
             if place is None:
-                where = " nor ".join(str(base / entry) for base in self.bases)
-                raise InputError(f"{split}: there is no {where}", self.path, "correct the path")
+                raise self.paths.missing(split, entry)
             if not _lists_images(place):
                 raise InputError(f"{split}: {place} is neither a folder nor a .txt file", self.path, "name one of them")
-            images = find_images([place]) if place.is_dir() else _listed(place, self.bases)
+            try:
+                images = find_images([place]) if place.is_dir() else _listed(place, self.paths.bases)
+            except InputError as error:
+                raise MissingSplit(error.what, error.where, error.fix) from error
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
         if not paths:
-            raise InputError(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
+            raise MissingSplit(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
         return [Path(path) for path in paths]
 
-    def _read_image(self, tables: Tables, path: Path) -> None:
-        """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
-        label = label_file(path)
+    def _read_image(self, tables: Tables, path: Path, shared: dict[Path, Path], doubts: list[str]) -> None:
+        """Add an image and its boxes to the tables; if they cannot be used, add a problem instead.
+
+        ``shared`` has the image of every label file so far; ``doubts`` gets a line if the labels may be others.
+        """
+        there = [place for place in _label_places(path) if os.path.isfile(place)]
+        label = there[0] if there else _label_places(path)[0]
         try:
             (height, width), orientation = read_header(path)
-            lines = _lines(label) if os.path.isfile(label) else []
+            lines = _lines(label) if there else []
+            if there[1:] and not same_content(*there):
+                doubts.append(f"{path} has two label files, {there[0]} and {there[1]}, which differ: the first is read")
+            if lines and not same_content(shared.setdefault(label, path), path):
+                doubts.append(f"{shared[label]} and {path} share the label file {label}: its boxes are given to both")
         except InputError as error:
             tables.problems.append(unusable_image(path, error))
             return
@@ -155,13 +161,18 @@ class YoloFolder:
 def label_file(image: Path) -> Path:
     """The label file of an image: its path with ``labels`` for the last ``images`` folder, or beside the image if the
     path has no ``images`` or the file is only there."""
+    places = _label_places(image)
+    return next((place for place in places if os.path.isfile(place)), places[0])
+
+
+def _label_places(image: Path) -> list[Path]:
+    """Where an image's label file may be, the usual place first."""
     folders = image.parent.parts
     beside = image.with_suffix(".txt")
     if "images" not in folders:
-        return beside
+        return [beside]
     last = len(folders) - 1 - folders[::-1].index("images")
-    label = Path(*folders[:last], "labels", *folders[last + 1 :], beside.name)
-    return beside if os.path.isfile(beside) and not os.path.isfile(label) else label
+    return [Path(*folders[:last], "labels", *folders[last + 1 :], beside.name), beside]
 
 
 def find_yolo(path: Path) -> YoloFolder | None:
@@ -171,9 +182,10 @@ def find_yolo(path: Path) -> YoloFolder | None:
     """
     if path.is_file():
         return YoloFolder(path) if path.suffix in (".yaml", ".yml") else None
-    if (path / "data.yaml").is_file():
-        return YoloFolder(path / "data.yaml")
-    found = [file for file in sorted(path.glob("*.y*ml")) if _is_yolo(file)]
+    usual = path / "data.yaml"
+    found = [file for file in sorted(path.glob("*.y*ml")) if file != usual and _is_yolo(file)]
+    if usual.is_file():
+        found = [usual, *(file for file in found if not same_content(file, usual))]
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
         raise InputError(f"several YOLO data sets ({names})", path, "name one of these files instead of the folder")
@@ -229,6 +241,12 @@ def _class_names(path: Path, names: Any) -> dict[int, str]:
     return {key: str(pairs[key]) for key in sorted(pairs)}
 
 
+def _path_entries(content: Mapping[Any, Any]) -> dict[str, list[str]]:
+    """The entries of a YAML file that may be paths of images, by key."""
+    lists = {str(key): value if isinstance(value, list) else [value] for key, value in content.items() if value}
+    return {k: v for k, v in lists.items() if k not in _NO_SPLITS and all(isinstance(entry, str) for entry in v)}
+
+
 def _is_yolo(file: Path) -> bool:
     """Whether a YAML file describes a data set."""
     try:
@@ -244,8 +262,11 @@ def _lists_images(place: Path) -> bool:
 
 def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
     """The images of a text file, one on each line, relative to the file or to the data set."""
-    for _, name in _lines(file):
-        yield next((base / name for base in (file.parent, *bases) if os.path.isfile(base / name)), file.parent / name)
+    names = [name for _, name in _lines(file)]
+    folders = list(dict.fromkeys([file.parent, *bases]))
+    best = best_folder([folders], names[:TRIED], file) or file.parent
+    for name in names:
+        yield next((base / name for base in (best, *folders) if os.path.isfile(base / name)), best / name)
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:

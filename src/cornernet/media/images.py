@@ -110,7 +110,7 @@ def write_upright(source: Path, target: Path) -> None:
 
 
 def turn_boxes(boxes: NDArray[Any], orientation: int, height: int, width: int) -> NDArray[Any]:
-    """Boxes (N, 4) x1 y1 x2 y2 in an image as stored, of ``height`` x ``width`` pixels: where they lie in it upright."""
+    """Boxes (N, 4) x1 y1 x2 y2 of an image as stored, of ``height`` x ``width`` pixels, as boxes of it upright."""
     x, y = boxes[:, ::2], boxes[:, 1::2]
     if orientation >= 5:
         x, y, height, width = y, x, width, height

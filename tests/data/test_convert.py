@@ -23,7 +23,7 @@ from cornernet.errors import InputError
 from cornernet.media.images import read_image
 
 FORMATS = ("coco", "yolo", "voc")
-NAMES = ("a, b", " dog ", "🐈 cat", "no", "<&>'\"", "x: y", "Dog", "#1")
+NAMES = ("a, b", " dog ", "🐈 cat", "no", "<&>'\"", "x: y", "Dog", "#1", "0123", "1e3", "null", "on", "~")
 PRECISION = 0.01  # pixels
 
 
@@ -35,7 +35,7 @@ def write_random(folder: Path, seed: int) -> Path:
         images, annotations = [], []
         for i in range(1, count + 1):
             width, height = (int(side) for side in np.exp(rng.uniform(0, np.log(3000), 2)).astype(int) + 1)
-            name = f"{'deep/' if i % 2 else ''}{i} ä.{('png', 'jpg')[i % 2]}"
+            name = f"{'deep/' if i % 2 else ''}{i} ä #1%20+&.{('png', 'jpg')[i % 2]}"
             (folder / split / name).parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (width, height), int(rng.integers(256))).save(folder / split / name)
             images.append({"id": 10 * i, "file_name": name, "height": height, "width": width})
@@ -345,6 +345,27 @@ def test_labels_whose_frame_cannot_be_known_are_asked_about(tmp_path):
         for data in (load_all(source)["train"], check_data(find_data(source)).datasets["train"]):
             assert len(data.notes) == len(data.unsure) == is_unsure
             assert all("a.jpg, have an EXIF rotation" in n and "look at mosaic.jpg" in n for n in data.notes)
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        {"valid": "val", "Train": "train", "test2017": "test"},
+        {"default": "train"},
+        {"trainval": "train", "test": "test"},
+        {"day": "day", "night": "night"},
+        {"train": "train", "train2017": "train2017"},
+    ],
+)
+def test_splits_get_names_that_other_tools_look_for(tmp_path, splits):
+    for i, split in enumerate(splits, 1):
+        small(tmp_path / "source", {f"{split}.png": i}, split=split)
+    for format in FORMATS:
+        said = write_data(tmp_path / format, format, load_all(tmp_path / "source"))
+        named = {old: new for old, new in splits.items() if old in ("default", "trainval")}
+        assert said == [f"the split {o} is named {n}, which other tools look for" for o, n in named.items()]
+        data = load_all(tmp_path / format)
+        assert {new: data[new].images[0].file_name for new in data} == {n: f"{o}.png" for o, n in splits.items()}
 
 
 @pytest.mark.parametrize(("data", "boxes"), [("coco_tiny", 480), ("deeppcb", None)])

@@ -115,15 +115,14 @@ def test_csv(tmp_path, results):
 
 def test_yolo(tmp_path, results):
     files = write(tmp_path / "out", "yolo", results)
-    assert files == {
-        "classes.txt",
-        *(f"labels/{n}.txt" for n in ("a", "b", "clip/000000", "clip/000001", "clip/000002")),
-    }
+    names = ("a", "b", "clip/000000", "clip/000001", "clip/000002")
+    pairs = {path for n in names for path in (f"labels/{n}.txt", f"images/{n}.jpg")}
+    assert files == {"data.yaml", "classes.txt", *pairs}
     assert (tmp_path / "out" / "classes.txt").read_text().splitlines() == list(NAMES)
     lines = (tmp_path / "out" / "labels" / "a.txt").read_text().splitlines()
     label, *numbers = lines[0].split()
     assert (label, len(lines)) == ("1", 3)
-    assert [float(n) for n in numbers] == pytest.approx([35.25 / 200, 0.5, 50.5 / 200, 0.6, 0.9], abs=1e-5)
+    assert [float(n) for n in numbers] == pytest.approx([35.25 / 200, 0.5, 50.5 / 200, 0.6], abs=1e-5)
     assert (tmp_path / "out" / "labels" / "b.txt").read_text() == ""
 
 

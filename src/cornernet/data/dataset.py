@@ -251,7 +251,8 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
             raise InputError(f"images[{i}].file_name must be a text, not {short(name)} (image id {id_})", path)
-        if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
+        leaves = name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts)
+        if leaves and not (folder / name).is_file():
             what = f"images[{i}].file_name {name!r} leaves the image folder"
             raise InputError(what, path, f"make it relative to {folder}")
         size: Any = (item.get("height"), item.get("width"))

@@ -24,7 +24,7 @@ _LOOKED_FOR = {
     "voc": "Pascal VOC (Annotations/*.xml, *.xml, */*.xml)",
 }
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-_ORDER = ("train", "val", "test")
+USUAL = ("train", "val", "test")
 
 
 class LabelFolder(Protocol):
@@ -93,14 +93,14 @@ def _hint(place: Path, format: Format | None) -> str:
 def split_names(labels: LabelFolder) -> list[str]:
     """The splits of a data set, train first, without VOC's ``trainval``, which repeats train and val."""
     names = [name for name in labels.splits if name != "trainval" or "train" not in labels.splits]
-    return sorted(names, key=lambda name: (_ORDER.index(plain_name(name)) if plain_name(name) in _ORDER else 9, name))
+    return sorted(names, key=lambda name: (USUAL.index(plain_name(name)) if plain_name(name) in USUAL else 9, name))
 
 
 def plain_name(split: str) -> str:
     """The usual name of a split: ``val`` for ``Valid``, ``train`` for ``train2017``; other names stay."""
     name = re.sub(r"20\d\d$", "", split.lower())
     name = _OTHER_NAMES.get(name, name)
-    return name if name in _ORDER else split
+    return name if name in USUAL else split
 
 
 def has_val(labels: LabelFolder) -> bool:

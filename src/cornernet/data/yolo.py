@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,11 @@ class YoloFolder:
         categories = [{"id": id_, "name": name} for id_, name in self.names.items()]
         tables = Tables(split, "YOLO", self.path, folder, [], [], categories, places=[], knows_headers=True)
         tables.category_entry = "names[{}]"
-        shared: dict[Path, Path] = {}
-        doubts: list[str] = []
+        remarks = _Remarks()
         for path in paths:
             if wanted(path.name):
-                self._read_image(tables, path, shared, doubts)
-        tables.notes += self.paths.notes
-        if doubts:
-            tables.notes.append(f"{doubts[0]}" + (f", and {len(doubts) - 1} more like it" if doubts[1:] else ""))
+                self._read_image(tables, path, remarks)
+        tables.notes += [*self.paths.notes, *remarks.notes()]
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -102,20 +100,14 @@ class YoloFolder:
             raise MissingSplit(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
         return [Path(path) for path in paths]
 
-    def _read_image(self, tables: Tables, path: Path, shared: dict[Path, Path], doubts: list[str]) -> None:
-        """Add an image and its boxes to the tables; if they cannot be used, add a problem instead.
-
-        ``shared`` has the image of every label file so far; ``doubts`` gets a line if the labels may be others.
-        """
+    def _read_image(self, tables: Tables, path: Path, remarks: _Remarks) -> None:
+        """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
         there = [place for place in _label_places(path) if os.path.isfile(place)]
         label = there[0] if there else _label_places(path)[0]
         try:
             (height, width), orientation = read_header(path)
             lines = _lines(label) if there else []
-            if there[1:] and not same_content(*there):
-                doubts.append(f"{path} has two label files, {there[0]} and {there[1]}, which differ: the first is read")
-            if lines and not same_content(shared.setdefault(label, path), path):
-                doubts.append(f"{shared[label]} and {path} share the label file {label}: its boxes are given to both")
+            remarks.check_labels(path, there)
         except InputError as error:
             tables.problems.append(unusable_image(path, error))
             return
@@ -136,6 +128,7 @@ class YoloFolder:
                 fix = "add it there, or correct the line"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             else:
+                remarks.scored += len(fields) == 6 and not self.has_keypoints
                 x, y, w, h = box
                 bbox = [x * width, y * height, w * width, h * height]
                 ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": class_id}
@@ -149,13 +142,39 @@ class YoloFolder:
         except ValueError:
             return None, None
         class_id = int(first) if first.is_integer() else None
-        if len(numbers) == 4 or (self.has_keypoints and len(numbers) > 4):
+        is_scored = len(numbers) == 5 and 0 <= numbers[4] <= 1
+        if len(numbers) == 4 or is_scored or (self.has_keypoints and len(numbers) > 4):
             x, y, w, h = numbers[:4]
             return class_id, [x - w / 2, y - h / 2, w, h]
         if len(numbers) < 6 or len(numbers) % 2:
             return None, None
         left, top = min(numbers[::2]), min(numbers[1::2])
         return class_id, [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
+
+
+@dataclass
+class _Remarks:
+    """What is to be said about a split: ``doubts`` about label files, and how many boxes have a score (``scored``)."""
+
+    doubts: list[str] = field(default_factory=list)
+    scored: int = 0
+    images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
+
+    def check_labels(self, image: Path, labels: Sequence[Path]) -> None:
+        """Doubt an image's label files if there are two, or if another image has the same one."""
+        if labels[1:] and not same_content(*labels):
+            what = f"{image} has two label files, {labels[0]} and {labels[1]}, which differ: the first is read"
+            self.doubts.append(what)
+        for label in labels[:1]:
+            other = self.images.setdefault(label, image)
+            if other != image and label.stat().st_size and not same_content(other, image):
+                self.doubts.append(f"{other} and {image} share the label file {label}: its boxes are given to both")
+
+    def notes(self) -> Iterator[str]:
+        if self.doubts:
+            yield self.doubts[0] + (f", and {len(self.doubts) - 1} more like it" if self.doubts[1:] else "")
+        if self.scored:
+            yield f"the sixth number of {self.scored} label lines is read as a confidence, which is not used"
 
 
 def label_file(image: Path) -> Path:
@@ -212,15 +231,30 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
                 lines.append(" ".join([str(box.label), *(as_text(value, _DIGITS) for value in numbers)]) + "\n")
                 crowds += box.is_crowd
             write_text(label_file(image), "".join(lines))
-    content = {split: f"images/{split}" for split in datasets} | {"names": dict(enumerate(names))}
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=float("inf"))
-    write_text(out / "data.yaml", text)
+    write_text(out / "data.yaml", data_yaml({split: f"images/{split}" for split in datasets}, names))
     return [f"{crowds} crowd boxes became ordinary ones: YOLO has no mark for them"] if crowds else []
+
+
+def data_yaml(splits: Mapping[str, str], class_names: Sequence[str]) -> str:
+    """The YAML file of a data set: the image folder of each split, relative to the file, and the class names.
+
+    Without ``path``: Ultralytics looks for a relative one elsewhere. All names are quoted, because programs differ in
+    which words they take for numbers and truth values.
+    """
+    text = yaml.safe_dump(dict(splits), allow_unicode=True, sort_keys=False)
+    text += f"nc: {len(class_names)}\nnames:\n"
+    for i, name in enumerate(class_names):
+        quoted = yaml.safe_dump(name, default_style='"', allow_unicode=True, width=float("inf"))
+        text += f"  {i}: {quoted}"
+    return text
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        content = yaml.safe_load(text)
+        if isinstance(content, dict) and "names" in content:  # as they are written: no, 0123 and 1e3 are names too
+            content["names"] = yaml.load(text, yaml.BaseLoader).get("names")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not YAML: {' '.join(str(error).split())}", path, "correct it or export it again") from error
     if not isinstance(content, dict):
@@ -229,16 +263,16 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def _class_names(path: Path, names: Any) -> dict[int, str]:
-    """Class names by id, from a list or a dictionary."""
-    pairs = dict(enumerate(names)) if isinstance(names, list) else names
+    """Class names by id, from a list or a dictionary of texts."""
+    pairs = {str(i): name for i, name in enumerate(names)} if isinstance(names, list) else names
     if not isinstance(pairs, dict) or not pairs:
         raise InputError(f"'names' must be a list or a dictionary of class names, not {names!r}", path)
     for key, name in pairs.items():
-        if type(key) is not int or key < 0:
+        if not (key.isascii() and key.isdecimal()):
             raise InputError(f"names has the key {key!r}", path, "number the classes from 0 on")
-        if type(name) not in (str, int) or name == "":  # names: [0, 1, 2] are digits' names
+        if not isinstance(name, str) or not name:
             raise InputError(f"names[{key}] is {name!r}, which is no text in YAML", path, "put it in quotes")
-    return {key: str(pairs[key]) for key in sorted(pairs)}
+    return {int(key): pairs[key] for key in sorted(pairs, key=int)}
 
 
 def _path_entries(content: Mapping[Any, Any]) -> dict[str, list[str]]:

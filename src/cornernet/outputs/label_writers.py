@@ -5,14 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cornernet.data.writing import place_image
+from cornernet.data.yolo import data_yaml
+from cornernet.drawing.draw import save_image
+from cornernet.errors import InputError
 from cornernet.evaluation.ap import to_coco_results
-from cornernet.files import atomic_file, atomic_write
+from cornernet.files import atomic_file, atomic_write, make_folder, write_errors
 from cornernet.inference.stream import Result
+from cornernet.media.images import IMAGE_SUFFIXES
+from cornernet.media.sources import Frame
 from cornernet.outputs.writer import Scratch, Writer
+
+_OWN = "# Written by cornernet predict\n"
 
 
 class DetectionsFile(Writer):
@@ -40,8 +49,9 @@ class DetectionsFile(Writer):
 class CocoFile(Writer):
     """coco.json: a COCO file whose annotations are the detections, with their ``score``.
 
-    All ids count from 1, those of categories in the order of the classes. ``file_name`` is the path as the user gave
-    it; for frames of a video ``video`` is that path, and ``file_name`` is the frame's picture.
+    All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path relative
+    to this file; for frames of a video ``video`` is the path as the user gave it, and ``file_name`` is the frame's
+    picture.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -51,7 +61,10 @@ class CocoFile(Writer):
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
-        image: dict[str, Any] = {"id": self.images.count + 1, "file_name": result.frame.source}
+        image: dict[str, Any] = {
+            "id": self.images.count + 1,
+            "file_name": _relative(result.frame.source, self.target.parent),
+        }
         if result.frame.index is not None:
             video = {"video": result.frame.source, "frame": result.frame.index}
             image |= {"file_name": f"{result.frame.stem}.jpg"} | video
@@ -90,29 +103,49 @@ class CsvFile(Writer):
 
 
 class YoloFiles(Writer):
-    """labels/NAME.txt for every image, and classes.txt with one name per line.
+    """A data set to correct and to train on: data.yaml, images/NAME.jpg, labels/NAME.txt, and the names in classes.txt.
 
-    One line per box: class, centre x and y, width and height as shares of the image's, score. An image without boxes
-    has an empty file.
+    One line per box: class, centre x and y, width and height as shares of the image's; the scores are in the other
+    formats, because labelling tools refuse a sixth number. An image without boxes has an empty file. Images are linked,
+    or copied where that is impossible; frames of videos and rotated photos are written. Raises ``InputError`` if the
+    folder holds another data set, whose labels would be overwritten.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        self.folder, self.class_names = folder, class_names
+        self.folder, self.class_names, self.is_begun = folder, class_names, False
+        target = folder / "data.yaml"
+        is_own = target.is_file() and target.read_bytes().startswith(_OWN.encode())
+        if not is_own and (target.exists() or (folder / "labels").exists()):
+            raise InputError("labels are there, which would be overwritten", folder, "choose another --out")
 
     def add(self, result: Result) -> None:
+        if not self.is_begun:
+            names = (" ".join(name.split()) + "\n" for name in self.class_names)
+            atomic_write(self.folder / "classes.txt", "".join(names).encode())
+            atomic_write(self.folder / "data.yaml", (_OWN + data_yaml({"train": "images"}, self.class_names)).encode())
+            self.is_begun = True
         height, width = result.detections.image_size
         boxes = result.detections.boxes.astype(float) / [width, height, width, height]
         lines = [
-            f"{label} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f} {score:.5f}\n"
-            for label, (x1, y1, x2, y2), score in zip(
-                result.detections.labels, boxes, result.detections.scores, strict=True
-            )
+            f"{label} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}\n"
+            for label, (x1, y1, x2, y2) in zip(result.detections.labels, boxes, strict=True)
         ]
         atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", "".join(lines).encode())
+        self._place_image(result)
 
-    def finish(self) -> None:
-        names = (" ".join(name.split()) + "\n" for name in self.class_names)
-        atomic_write(self.folder / "classes.txt", "".join(names).encode())
+    def _place_image(self, result: Result) -> None:
+        source, is_file = Path(result.frame.source), _is_file(result.frame)
+        ending = source.suffix if is_file and source.suffix.lower() in IMAGE_SUFFIXES else ".jpg"
+        target = self.folder / "images" / f"{result.frame.stem}{ending}"
+        if is_file and target.exists() and target.samefile(source):
+            return
+        with write_errors(target):
+            make_folder(target.parent)
+            target.unlink(missing_ok=True)  # else a link of an earlier run would be written through
+            if is_file and ending == source.suffix:
+                place_image(source, target)
+            else:
+                save_image(target, result.image)
 
 
 class _JsonList(Scratch):
@@ -124,6 +157,21 @@ class _JsonList(Scratch):
         text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
         self.add(f",\n{text}" if self.count else f"\n{text}")
         self.count += 1
+
+
+def _is_file(frame: Frame) -> bool:
+    """Whether a frame is an image file of its own."""
+    return frame.index is None and os.path.isfile(frame.source)
+
+
+def _relative(place: str, folder: Path) -> str:
+    """The path of a file relative to a folder; other places, such as addresses, as they are."""
+    if not os.path.isfile(place):
+        return place
+    try:
+        return Path(os.path.relpath(os.path.abspath(place), os.path.realpath(folder))).as_posix()
+    except ValueError:  # on another drive
+        return Path(place).absolute().as_posix()
 
 
 def _write_json(target: Path, content: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -95,13 +96,25 @@ def test_tables_of_predictions(photos, tmp_path):
         assert same_boxes(corners, [NAMES.index(row["class"]) for row in mine], told)
 
 
-def test_coco_names_the_images_from_where_it_lies(photos, tmp_path):
+@pytest.mark.parametrize("ways", [(), ("link",), ("link", "symlink")])
+def test_coco_names_the_images_from_where_it_lies(photos, tmp_path, monkeypatch, ways):
+    """Also where one kind of links, or both, cannot be made."""
     (tmp_path / "real").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
+    for way in ways:
+        monkeypatch.setattr(os, way, refuse)
     for out in ("photos", "out", "linked/deep"):
         predict(photos[:1], tmp_path / out, "coco")
         (image,) = COCO(str(tmp_path / out / "coco.json")).dataset["images"]
         assert (tmp_path / out / image["file_name"]).samefile(photos[0])
+        assert image["source"] == photos[0]
+        assert image["file_name"].startswith("images/") == (len(ways) < 2)
+        (loaded,) = load_split(find_data(tmp_path / out / "coco.json"), "coco").images
+        assert loaded.path.samefile(photos[0])
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError
 
 
 def test_originals_survive_a_second_run_and_labels_of_others_are_not_overwritten(photos, tmp_path):
@@ -110,25 +123,32 @@ def test_originals_survive_a_second_run_and_labels_of_others_are_not_overwritten
         predict(photos, tmp_path / "out", "yolo")
         Image.new("RGB", (9, 9)).save("photos/line\nbreak.png")  # changed between the runs
     assert [Path(place).read_bytes() for place in photos[:-1]] == before[:-1]
-    again = [str(path) for path in sorted((tmp_path / "out/images").iterdir())]
+    again = [str(path) for path in (tmp_path / "out/images").glob("[!.]*")]
     predict(again, tmp_path / "out", "yolo")  # its own images
     assert all(Path(place).stat().st_size for place in again)
-    (tmp_path / "data/labels").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"data: labels are there, which would be overwritten; choose another --out"):
-        predict(photos, tmp_path / "data", "yolo")
+    for save, taken in (("yolo", "labels/a"), ("yolo", "data.yaml/a"), ("yolo", "images/a"), ("coco", "images/a")):
+        out = tmp_path / f"{save} {taken[:4]}"
+        (out / taken).parent.mkdir(parents=True)
+        (out / taken).touch()
+        with pytest.raises(
+            InputError, match=rf"{taken[:-2]}: is there, and would be overwritten; choose another --out"
+        ):
+            predict(photos, out, save)
 
 
-def test_images_that_no_reader_takes_as_they_are(tmp_path, monkeypatch):
+@pytest.mark.parametrize("save", ["yolo", "coco"])
+def test_images_that_no_reader_takes_as_they_are(tmp_path, monkeypatch, save):
     """A rotated photo, and one with an ending that data sets do not have."""
     monkeypatch.chdir(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (60, 40)).save("a.jpg", exif=exif)
     Image.new("RGB", (60, 40)).save("b.gif")
-    found = predict(["a.jpg", "b.gif"], tmp_path / "out", "yolo")
-    data = load_split(find_data(tmp_path / "out"), "train")
+    found = predict(["a.jpg", "b.gif"], tmp_path / "out", save)
+    labels = find_data(tmp_path / "out")
+    data = load_split(labels, labels.splits[0])
     assert data.notes == ()
-    assert [(image.file_name, image.height, image.width) for image in data.images] == [
+    assert [(image.path.name, image.height, image.width) for image in data.images] == [
         ("a.jpg", 60, 40),
         ("b.jpg", 40, 60),
     ]

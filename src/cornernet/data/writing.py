@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -78,22 +79,21 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
     return names
 
 
-def place_image(source: Path, target: Path) -> None:
-    """Put an image into a folder without using room where that is possible: a hard link, a link, or a copy.
+def place_image(source: Path, target: Path, *, copy: bool) -> bool:
+    """Put an image into a folder without using room: a hard link, or a symbolic one, or if allowed a ``copy``.
 
-    An image with an EXIF rotation is written anew, upright.
+    An image with an EXIF rotation is written anew, upright. Returns whether the image is there.
     """
     if read_header(source).orientation > 1:
         write_upright(source, target)
-        return
-    real = os.path.realpath(source)
-    for way in (os.link, os.symlink, shutil.copyfile):
-        try:
-            way(real, target)
-            return
-        except OSError:
-            if way is shutil.copyfile:
-                raise
+        return True
+    for link in (os.link, os.symlink):
+        with suppress(OSError):
+            link(os.path.realpath(source), target)
+            return True
+    if copy:
+        shutil.copyfile(source, target)
+    return copy
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,18 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cornernet.data.writing import place_image
 from cornernet.data.yolo import data_yaml
-from cornernet.drawing.draw import save_image
-from cornernet.errors import InputError
 from cornernet.evaluation.ap import to_coco_results
-from cornernet.files import atomic_file, atomic_write, make_folder, write_errors
+from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
-from cornernet.media.images import IMAGE_SUFFIXES
-from cornernet.media.sources import Frame
+from cornernet.outputs.image_folder import ImageFolder
 from cornernet.outputs.writer import Scratch, Writer
-
-_OWN = "# Written by cornernet predict\n"
 
 
 class DetectionsFile(Writer):
@@ -49,25 +43,26 @@ class DetectionsFile(Writer):
 class CocoFile(Writer):
     """coco.json: a COCO file whose annotations are the detections, with their ``score``.
 
-    All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path relative
-    to this file; for frames of a video ``video`` is the path as the user gave it, and ``file_name`` is the frame's
-    picture.
+    All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
+    file: a link in ``images``, or where it is if it cannot be linked; ``source`` is the path as the user gave it. For
+    frames of a video ``video`` is that path, and ``file_name`` is the frame's picture.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.target = folder / "coco.json"
         self.categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
+        self.image_folder = ImageFolder(folder)
         self.images, self.annotations = _JsonList(self.target), _JsonList(self.target)
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
-        image: dict[str, Any] = {
-            "id": self.images.count + 1,
-            "file_name": _relative(result.frame.source, self.target.parent),
-        }
-        if result.frame.index is not None:
-            video = {"video": result.frame.source, "frame": result.frame.index}
-            image |= {"file_name": f"{result.frame.stem}.jpg"} | video
+        source = result.frame.source
+        image: dict[str, Any] = {"id": self.images.count + 1}
+        if result.frame.index is None:
+            name = self.image_folder.place(result, copy=False) or _relative(source, self.target.parent)
+            image |= {"file_name": name, "source": source}
+        else:
+            image |= {"file_name": f"{result.frame.stem}.jpg", "video": source, "frame": result.frame.index}
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         for found in to_coco_results(result.detections, image["id"], ids):
@@ -106,23 +101,19 @@ class YoloFiles(Writer):
     """A data set to correct and to train on: data.yaml, images/NAME.jpg, labels/NAME.txt, and the names in classes.txt.
 
     One line per box: class, centre x and y, width and height as shares of the image's; the scores are in the other
-    formats, because labelling tools refuse a sixth number. An image without boxes has an empty file. Images are linked,
-    or copied where that is impossible; frames of videos and rotated photos are written. Raises ``InputError`` if the
-    folder holds another data set, whose labels would be overwritten.
+    formats, because labelling tools refuse a sixth number. An image without boxes has an empty file.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.folder, self.class_names, self.is_begun = folder, class_names, False
-        target = folder / "data.yaml"
-        is_own = target.is_file() and target.read_bytes().startswith(_OWN.encode())
-        if not is_own and (target.exists() or (folder / "labels").exists()):
-            raise InputError("labels are there, which would be overwritten", folder, "choose another --out")
+        self.image_folder = ImageFolder(folder, "labels", "data.yaml")
 
     def add(self, result: Result) -> None:
+        self.image_folder.place(result, copy=True)
         if not self.is_begun:
             names = (" ".join(name.split()) + "\n" for name in self.class_names)
             atomic_write(self.folder / "classes.txt", "".join(names).encode())
-            atomic_write(self.folder / "data.yaml", (_OWN + data_yaml({"train": "images"}, self.class_names)).encode())
+            atomic_write(self.folder / "data.yaml", data_yaml({"train": "images"}, self.class_names).encode())
             self.is_begun = True
         height, width = result.detections.image_size
         boxes = result.detections.boxes.astype(float) / [width, height, width, height]
@@ -131,21 +122,6 @@ class YoloFiles(Writer):
             for label, (x1, y1, x2, y2) in zip(result.detections.labels, boxes, strict=True)
         ]
         atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", "".join(lines).encode())
-        self._place_image(result)
-
-    def _place_image(self, result: Result) -> None:
-        source, is_file = Path(result.frame.source), _is_file(result.frame)
-        ending = source.suffix if is_file and source.suffix.lower() in IMAGE_SUFFIXES else ".jpg"
-        target = self.folder / "images" / f"{result.frame.stem}{ending}"
-        if is_file and target.exists() and target.samefile(source):
-            return
-        with write_errors(target):
-            make_folder(target.parent)
-            target.unlink(missing_ok=True)  # else a link of an earlier run would be written through
-            if is_file and ending == source.suffix:
-                place_image(source, target)
-            else:
-                save_image(target, result.image)
 
 
 class _JsonList(Scratch):
@@ -157,11 +133,6 @@ class _JsonList(Scratch):
         text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
         self.add(f",\n{text}" if self.count else f"\n{text}")
         self.count += 1
-
-
-def _is_file(frame: Frame) -> bool:
-    """Whether a frame is an image file of its own."""
-    return frame.index is None and os.path.isfile(frame.source)
 
 
 def _relative(place: str, folder: Path) -> str:

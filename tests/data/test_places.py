@@ -238,6 +238,21 @@ def test_voc_images_of_one_stem(tmp_path):
     assert [image.file_name for image in load(tmp_path, "all").images] == ["a.png", "b.png"]
 
 
+@pytest.mark.parametrize(
+    ("xml", "image", "folder"),
+    [("labels/a.xml", "images/a.png", ""), ("xmls/a.xml", "photos/b.png", "photos"), ("a.xml", "far/b.png", "{}/far")],
+)
+def test_voc_images_in_a_folder_beside_the_labels_or_where_these_say(tmp_path, xml, image, folder):
+    file, path = voc(tmp_path / "data" / xml, Path(image).name), folder.format(tmp_path)
+    told = f"<folder>{folder}</folder>" if "{}" not in folder else f"<path>{path}/b.png</path>"
+    file.write_text(file.read_text().replace("<filename>", f"{told}<filename>"))
+    picture(tmp_path / ("data" if "{}" not in folder else "") / image)
+    picture(tmp_path / "data/photos/c.png", THERE)
+    labels = find_data(tmp_path / "data")
+    (split,) = labels.splits
+    assert values(load_split(labels, split)) == [HERE]
+
+
 def broken_yolo(folder: Path) -> None:
     yolo(folder / "images/train")
     write_yaml(folder / "data.yaml", train="images/train", test="images/test")

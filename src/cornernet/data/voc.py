@@ -135,15 +135,15 @@ def find_voc(path: Path) -> VocFolder | None:
     for labels in (path / name for name in _LABELS):
         if _has_labels(labels, "**/*.xml"):
             folders = [path / name for name in _IMAGES if (path / name).is_dir()]
-            stems = [os.path.relpath(f.with_suffix(""), labels) for f in islice(labels.rglob("*.xml"), TRIED)]
             usual = folders[0] if folders else labels if images_below(labels) else path
-            images = best_folder([[*folders, labels], [path]], stems, path, image_of_stem) or usual
+            images = best_folder([[*folders, labels], [path]], _some_stems(labels), path, image_of_stem) or usual
             lists = {file.stem: file for file in sorted((path / _LISTS).glob("*.txt")) if not _is_of_one_class(file)}
             parts = {split: _Part(labels, images, file) for split, file in lists.items()}
             return VocFolder(path, parts or {"all": _Part(labels, images)})
     if _has_labels(path):
         return VocFolder(path, {"all": _Part(path, path)})
-    parts = {folder.name: _Part(folder, folder) for folder in sorted(path.iterdir()) if _has_labels(folder)}
+    beside = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    parts = {folder.name: _Part(folder, _image_folder(folder, beside)) for folder in beside if _has_labels(folder)}
     return VocFolder(path, parts) if parts else None
 
 
@@ -197,7 +197,7 @@ def _add(tables: Tables, label: _Label, ids: Mapping[str, int]) -> None:
     assert tables.places is not None
     image_id = len(tables.images) + 1
     height, width = label.size or (None, None)
-    name = label.image.relative_to(tables.folder).as_posix()
+    name = Path(os.path.relpath(label.image, tables.folder)).as_posix()
     tables.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
     for number, item in enumerate(label.objects, start=1):
         where = f"{label.file} object {number}"
@@ -229,6 +229,8 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
         named = [(folder / stem).with_name(file_name), folder / file_name]
         missing = image if images or os.path.isfile(image) else named[0]
         image = next((path for path in named if path in images or (not images and os.path.isfile(path))), missing)
+        if not images and not os.path.isfile(image):
+            image = next(filter(os.path.isfile, _told(content, folder, file_name)), image)
     if len(images) > 1 and os.path.basename(image) != file_name and not all(same_content(image, i) for i in images):
         what = f"its image may be {' or '.join(sorted(path.name for path in images))}"
         problem = InputError(what, file, "write the name of the right one into its <filename>")
@@ -237,6 +239,14 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))
     return _Label(file, image, size, [_object(item, int(is_challenge)) for item in content.findall("object")])
+
+
+def _told(content: ElementTree.Element, folder: Path, file_name: str) -> Iterator[Path]:
+    """Where a label file says that its image is, which was right on the machine that wrote it."""
+    if name := (_name(content.findtext("folder")) or "").strip("/"):
+        yield folder.parent / name / file_name
+    if place := _name(content.findtext("path")):
+        yield Path(place)
 
 
 def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
@@ -275,6 +285,15 @@ def _stems(part: _Part) -> Iterator[str]:
         name = line if os.path.isfile(part.labels / f"{line}.xml") else line.strip()
         if name:
             yield name.lstrip("/")
+
+
+def _image_folder(labels: Path, beside: Sequence[Path]) -> Path:
+    """The folder of the images of XML files: that of the files, or one beside it."""
+    return best_folder([[labels], beside], _some_stems(labels), labels, image_of_stem) or labels
+
+
+def _some_stems(folder: Path) -> list[str]:
+    return [os.path.relpath(file.with_suffix(""), folder) for file in islice(folder.rglob("*.xml"), TRIED)]
 
 
 def _stems_below(folder: Path) -> list[str]:

@@ -238,6 +238,18 @@ def test_voc_images_of_one_stem(tmp_path):
     assert [image.file_name for image in load(tmp_path, "all").images] == ["a.png", "b.png"]
 
 
+def test_a_voc_file_that_names_another_image_than_its_own_name(tmp_path):
+    voc(tmp_path / "a.xml", "b.png")
+    for name, value in (("a.png", HERE), ("b.png", THERE)):
+        picture(tmp_path / name, value)
+    data = load(tmp_path, "all")
+    assert values(data) == [HERE]
+    assert data.notes == (
+        "1 label files name another image than the one with their own name, which is read: "
+        f"{tmp_path}/a.xml names {tmp_path}/b.png",
+    )
+
+
 @pytest.mark.parametrize(
     ("xml", "image", "folder"),
     [("labels/a.xml", "images/a.png", ""), ("xmls/a.xml", "photos/b.png", "photos"), ("a.xml", "far/b.png", "{}/far")],

@@ -41,14 +41,14 @@ def best_folder(
     counts = {folder: sum(file is not None for file in files) for folder, files in found.items()}
     most = max(counts.values(), default=0)
     for rank in ranks if most else ():
-        first, *others = [folder for folder in dict.fromkeys(rank) if counts[folder] == most] or [None]
-        for other in others:
-            for one, two in zip(found[first], found[other], strict=True) if first else ():
+        best = [folder for folder in dict.fromkeys(rank) if counts[folder] == most]
+        for other in best[1:]:
+            for one, two in zip(found[best[0]], found[other], strict=True):
                 if one and two and not same_content(one, two):
-                    what = f"its images, such as {one.name}, are in {first} and, other ones, in {other}"
+                    what = f"its images, such as {one.name}, are in {best[0]} and, other ones, in {other}"
                     raise InputError(what, where, "remove or rename the folder that is not meant")
-        if first:
-            return first
+        if best:
+            return best[0]
     return None
 
 

@@ -47,13 +47,17 @@ class _Object(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """A label file: its image, (height, width) if given, its objects; or the problem if it cannot be used."""
+    """A label file: its image, (height, width) if given, its objects; or the problem if it cannot be used.
+
+    ``other`` is another image, which the file names.
+    """
 
     file: Path
     image: Path
     size: tuple[int, int] | None = None
     objects: Sequence[_Object] = ()
     problem: Problem | None = None
+    other: Path | None = None
 
 
 class VocFolder:
@@ -76,9 +80,11 @@ class VocFolder:
         categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
         tables = Tables(split, "Pascal VOC", part.labels, part.images, [], [], categories, places=[])
         tables.lists_classes = are_listed
-        for label in self._read(split):
-            if not wanted(label.image.name):
-                continue
+        labels = [label for label in self._read(split) if wanted(label.image.name)]
+        if doubts := [label for label in labels if label.other]:
+            what = f"{len(doubts)} label files name another image than the one with their own name, which is read: "
+            tables.notes.append(f"{what}{doubts[0].file} names {doubts[0].other}")
+        for label in labels:
             if label.problem:
                 tables.problems.append(label.problem)
             else:
@@ -225,10 +231,13 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
         problem = InputError(f"not XML: {error}", file, "correct it or export it again")
         return _Label(file, image, problem=unusable_image(file, problem))
     file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
+    other = None
     if file_name.strip("."):
         named = [(folder / stem).with_name(file_name), folder / file_name]
         missing = image if images or os.path.isfile(image) else named[0]
         image = next((path for path in named if path in images or (not images and os.path.isfile(path))), missing)
+        if image not in named and os.path.isfile(named[0]) and not same_content(named[0], image):
+            other = named[0]
         if not images and not os.path.isfile(image):
             image = next(filter(os.path.isfile, _told(content, folder, file_name)), image)
     if len(images) > 1 and os.path.basename(image) != file_name and not all(same_content(image, i) for i in images):
@@ -238,7 +247,8 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
     height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))
-    return _Label(file, image, size, [_object(item, int(is_challenge)) for item in content.findall("object")])
+    objects = [_object(item, int(is_challenge)) for item in content.findall("object")]
+    return _Label(file, image, size, objects, other=other)
 
 
 def _told(content: ElementTree.Element, folder: Path, file_name: str) -> Iterator[Path]:

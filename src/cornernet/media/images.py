@@ -80,7 +80,8 @@ class ImageHeader(NamedTuple):
     @property
     def stored_size(self) -> tuple[int, int]:
         """(height, width) before EXIF rotation."""
-        return self.size[::-1] if self.orientation >= 5 else self.size
+        height, width = self.size
+        return (width, height) if self.orientation >= 5 else self.size
 
 
 def read_header(source: ImageSource, *, name: str | None = None) -> ImageHeader:

@@ -76,7 +76,10 @@ def test_a_data_set_beside_another_one(tmp_path):
     write_yaml(folder / "data.yaml", train="../train/images", val="../valid/images", test="../test/images")
     data = load(folder)
     assert values(data) == values(load(folder, "val")) == [HERE]
-    assert any(f"../train/images is read as {folder}/train/images, beside the file, not as" in n for n in data.notes)
+    (note,) = data.notes
+    assert note.startswith(
+        f"../train/images is read as {folder}/train/images, beside the file, not as {tmp_path}/train"
+    )
     shutil.rmtree(folder / "valid")  # that of the other data set is no replacement
     with pytest.raises(
         InputError, match=r"val: there is no .*hats-v1/valid/images; if .*/valid/images is meant, write"
@@ -137,6 +140,15 @@ def test_several_yaml_files(tmp_path, other):
         load(tmp_path)
     second.write_text("epochs: 3\n")
     assert len(load(tmp_path).images) == 1
+
+
+def test_several_data_sets_in_a_folder_are_all_named(tmp_path):
+    for name in ("hats", "caps"):
+        yolo(tmp_path / name / "images/train")
+        write_yaml(tmp_path / name / "data.yaml", train="images/train")
+    said = rf"{tmp_path}/caps holds YOLO \(data.yaml\), {tmp_path}/hats holds YOLO .*: give one of these folders"
+    with pytest.raises(InputError, match=said):
+        find_data(tmp_path)
 
 
 def test_labels_in_two_places_and_labels_of_two_images(tmp_path):

@@ -105,6 +105,13 @@ def test_coco_that_other_readers_take(tmp_path, results, capsys):
     assert len(load_coco(tmp_path / "out" / "coco.json", tmp_path / "out").images) >= 2
 
 
+def test_coco_names_the_frames_that_yolo_writes(tmp_path, results):
+    write(tmp_path / "out", "coco,yolo", results)
+    data = load_coco(tmp_path / "out" / "coco.json", tmp_path / "out", check_files=True)
+    assert [image.file_name for image in data.images][2:] == [f"images/clip/00000{i}.jpg" for i in range(3)]
+    assert data.problems == []
+
+
 def test_csv(tmp_path, results):
     assert write(tmp_path / "out", "csv", results) == {"detections.csv"}
     with (tmp_path / "out" / "detections.csv").open(newline="") as file:

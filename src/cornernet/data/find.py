@@ -81,10 +81,14 @@ def _hint(place: Path, format: Format | None) -> str:
     """What the user may have meant, or ""."""
     if not place.is_dir():
         return ""
+    holding: list[str] = []
     for folder in sorted(path for path in place.iterdir() if path.is_dir()):
         with suppress(InputError, OSError):
             if found := _found(folder, format):
-                return f"{folder} holds {found[0].title}: give that folder"
+                holding.append(f"{folder} holds {found[0].title}")
+    if holding:
+        more = f" and {len(holding) - 2} more" if holding[2:] else ""
+        return f"{', '.join(holding[:2])}{more}: give {'one of these folders' if holding[1:] else 'that folder'}"
     if (place / "labels").is_dir() and (place / "images").is_dir():
         return "labels and images are there: write a data.yaml with names, and train: images (YOLO)"
     return ""

@@ -71,7 +71,7 @@ def _names_below(folder: Path) -> list[str]:
 
 
 class YamlPaths:
-    """Where the entries of a YOLO data set's YAML file lead; ``notes`` says which ones are not read literally.
+    """Where the entries of a YOLO data set's YAML file lead; ``notes`` has a line for each that is not read literally.
 
     An entry is relative to the ``base`` that the file gives, which may be that of another machine, or to the file's own
     folder. Roboflow writes ``../train/images`` and means ``train/images``.
@@ -83,7 +83,7 @@ class YamlPaths:
         self.bases = list(dict.fromkeys([self.root / self.base, self.root]))
         stripped = [entry[3:] for entry in entries if entry.startswith("../")]
         self.is_roboflow = any(os.path.exists(base / entry) for base in self.bases for entry in stripped)
-        self.notes: dict[str, None] = {}
+        self.notes: dict[str, str] = {}
 
     def find(self, entry: str) -> Path | None:
         """The place of an entry; ``None`` if there is none. Raises ``InputError`` for two with other content."""
@@ -93,9 +93,9 @@ class YamlPaths:
             for other in self._existing([base / entry for base in self.bases]):
                 if there and not any(same_content(other, place) for place in there):
                     what = f"{entry} is read as {there[0]}, beside the file, not as {os.path.normpath(other)}"
-                    self.notes[what] = None
+                    self.notes[entry] = what
         if not there and (shorter := self._beside(entry)):
-            self.notes[f"{entry} is not there, {shorter} is read"] = None
+            self.notes[entry] = f"{entry} is not there, {shorter} is read"
             return shorter
         for other in there[1:]:
             if not same_content(there[0], other):

@@ -61,7 +61,8 @@ class YoloFolder:
         for path in paths:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
-        tables.notes += [*self.paths.notes, *remarks.notes()]
+        told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
+        tables.notes += [*told, *remarks.notes()]
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:

@@ -99,15 +99,15 @@ def image_size(source: ImageSource, *, name: str | None = None) -> tuple[int, in
 def write_upright(source: Path, target: Path) -> None:
     """Write an image anew in its own format, upright and without EXIF: every reader sees it the same way.
 
-    A JPEG gets quality 95 without chroma subsampling; WebP is lossless, as PNG and TIFF are. Raises ``InputError`` as
-    `read_image` does, and ``OSError`` if the target cannot be written.
+    JPEG and AVIF get quality 95 without chroma subsampling; WebP is lossless, as PNG and TIFF are. Raises
+    ``InputError`` as `read_image` does, and ``OSError`` if the target cannot be written.
     """
     with _opened(source, _name_of(source, None)) as image:
         kind = "JPEG" if image.format == "MPO" else image.format
     options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(
         kind or "", {}
     )
-    Image.fromarray(read_image(source)).save(target, kind, **options)
+    Image.fromarray(read_image(source)).save(target, kind, **options.get(str(kind), {}))
 
 
 def turn_boxes(boxes: NDArray[Any], orientation: int, height: int, width: int) -> NDArray[Any]:

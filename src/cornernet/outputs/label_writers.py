@@ -45,11 +45,11 @@ class CocoFile(Writer):
 
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
     file: a link in ``images``, or where it is if it cannot be linked; ``source`` is the path as the user gave it. For
-    frames of a video ``video`` is that path, and ``file_name`` is the frame's picture.
+    frames of a video ``video`` is that path, and ``file_name`` is the frame's picture in the folder ``frames``.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        self.target = folder / "coco.json"
+    def __init__(self, folder: Path, class_names: Sequence[str], frames: str = ".") -> None:
+        self.target, self.frames = folder / "coco.json", Path(frames)
         self.categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
         self.image_folder = ImageFolder(folder)
         self.images, self.annotations = _JsonList(self.target), _JsonList(self.target)
@@ -62,7 +62,8 @@ class CocoFile(Writer):
             name = self.image_folder.place(result, copy=False) or _relative(source, self.target.parent)
             image |= {"file_name": name, "source": source}
         else:
-            image |= {"file_name": f"{result.frame.stem}.jpg", "video": source, "frame": result.frame.index}
+            name = (self.frames / f"{result.frame.stem}.jpg").as_posix()
+            image |= {"file_name": name, "video": source, "frame": result.frame.index}
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         for found in to_coco_results(result.detections, image["id"], ids):

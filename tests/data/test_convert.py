@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -328,23 +329,32 @@ def test_converted_rotated_photos_mean_the_same_to_every_reader(tmp_path, name, 
     assert np.abs(image.read() - expected).max() <= (12 if name.endswith("jpg") else 0)
 
 
-def test_labels_whose_frame_cannot_be_known_are_asked_about(tmp_path):
-    """One line: for YOLO's shares, a size that a half turn leaves as it is, and a file without sizes."""
-    for orientation, format, is_unsure in (
-        (3, "coco", True),
-        (6, "coco", False),
-        (6, "yolo", True),
-        (1, "yolo", False),
-    ):
-        folder = tmp_path / f"{format} {orientation}"
-        source = write_rotated(folder / "coco", "a.jpg", orientation, "upright")
+@pytest.mark.parametrize(
+    ("orientation", "labelled", "format", "said"),
+    [
+        (3, "upright", "coco", "do not tell whether they were made before or after it"),  # its size stays the same
+        (6, "upright", "coco", None),
+        (6, "stored", "coco", "have the size before it; read as before, so not turned"),
+        (6, "upright", "coco without sizes", "do not tell whether they were made before or after it"),
+        (6, "upright", "yolo", "do not tell whether they were made before or after it"),  # shares of which side?
+        (1, "upright", "yolo", None),
+    ],
+)
+def test_labels_whose_frame_cannot_be_known_are_asked_about(tmp_path, orientation, labelled, format, said):
+    source = write_rotated(tmp_path / "coco", "a.jpg", orientation, labelled)
+    if "without" in format:
+        file = source / "annotations/instances_train.json"
+        file.write_text(re.sub('"(height|width)": [0-9]+', r'"\1": null', file.read_text()))
+    if format == "yolo":
         shutil.copy(source / "train/a.jpg", tmp_path / "a.jpg")
-        if format == "yolo":
-            source = convert(source, folder / "yolo", "yolo")
-            shutil.copy(tmp_path / "a.jpg", source / "images/train/a.jpg")
-        for data in (load_all(source)["train"], check_data(find_data(source)).datasets["train"]):
-            assert len(data.notes) == len(data.unsure) == is_unsure
-            assert all("a.jpg, have an EXIF rotation" in n and "look at mosaic.jpg" in n for n in data.notes)
+        source = convert(source, tmp_path / "yolo", "yolo")
+        shutil.copy(tmp_path / "a.jpg", source / "images/train/a.jpg")
+    for data in (load_all(source)["train"], check_data(find_data(source)).datasets["train"]):
+        assert len(data.notes) == len(data.unsure) == bool(said)
+        for note in data.notes:
+            assert "1 images, such as" in note
+            assert f"a.jpg, have an EXIF rotation, and their labels {said}" in note
+            assert "look at mosaic.jpg of cornernet data check" in note
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,11 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
 
     total, done = sum(len(dataset.images) for dataset in datasets.values()), 0
     for split, dataset in datasets.items():
-        unusable, repeated, unsure = set(), set(), set()
+        unusable, repeated, unsure = set(), set(), dict[int, bool]()
         with ThreadPool() as pool:
-            for image, (error, is_unsure) in zip(dataset.images, pool.imap(_read, dataset.images), strict=True):
-                if is_unsure:
-                    unsure.add(image.id)
+            for image, (error, as_stored) in zip(dataset.images, pool.imap(_read, dataset.images), strict=True):
+                if as_stored is not None:
+                    unsure[image.id] = as_stored
                 if error:
                     problems.append(unusable_image(image.path, error))
                     unusable.add(image.id)
@@ -83,14 +83,16 @@ def _unreadable(split: str, error: InputError) -> Problem:
     return problem_of(error, "splits that cannot be read", split, "left out")
 
 
-def _read(image: ImageRecord) -> tuple[InputError | None, bool]:
-    """What is wrong with an image's pixels, and whether its EXIF rotation leaves its size as it is."""
+def _read(image: ImageRecord) -> tuple[InputError | None, bool | None]:
+    """What is wrong with an image's pixels, and whether its labels are read as those of the picture before its EXIF
+    rotation; ``None`` if they are certainly of the picture after it."""
     try:
         image.read()
         header = read_header(image.path)
     except InputError as error:
-        return error, False
-    return None, header.orientation > 1 and header.size == header.stored_size
+        return error, None
+    size = image.height, image.width
+    return None, size != header.size if header.orientation > 1 and size == header.stored_size else None
 
 
 def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:

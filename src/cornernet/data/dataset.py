@@ -19,6 +19,7 @@ from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
 
+_FIXES = "take the rotation out of the files (exiftool -Orientation= FILE)", "exchange width and height in the labels"
 _OUTSIDE = 1.0  # pixels by which a box may leave its image without a report: labels are rounded
 
 
@@ -52,7 +53,7 @@ class CocoDataset:
     ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, depending on ``format``. ``problems`` has one
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
     ``notes`` are remarks about the whole split, one line each. ``unsure`` has the ids of images with an EXIF rotation
-    whose labels do not tell whether they are those of the picture before or after it; they are read as after.
+    whose labels may be those of the picture before or after it.
     """
 
     name: str
@@ -99,15 +100,21 @@ class CocoDataset:
                 images[i] = replace(image, boxes=boxes, labels=labels, crowd=crowd, annotation_ids=ids)
         return replace(self, images=images, _annotations=annotations.take(~gone))
 
-    def with_unsure(self, image_ids: AbstractSet[int]) -> CocoDataset:
-        """The data set with those of these images that have boxes as ``unsure``, and a note about them."""
-        images = [image for image in self.images if image.id in image_ids and len(image.boxes)]
-        if not images:
-            return self
-        what = f"{len(images)} images, such as {images[0].path}, have an EXIF rotation, and their labels do not tell"
-        what += " whether they were made before or after it; read as after: look at mosaic.jpg of cornernet data check,"
-        note = f"{what} and if boxes lie wrong there, take the rotation out of the files (exiftool -Orientation= FILE)"
-        return replace(self, notes=(*self.notes, note), unsure=frozenset(image.id for image in images))
+    def with_unsure(self, image_ids: Mapping[int, bool]) -> CocoDataset:
+        """The data set with those of these images that have boxes as ``unsure``, and notes about them.
+
+        The value says whether an image is read as stored, because only that has the size of its labels.
+        """
+        notes = list(self.notes)
+        unsure = [image for image in self.images if image.id in image_ids and len(image.boxes)]
+        for as_stored, told, fix in (
+            (False, "do not tell whether they were made before or after it; read as after", _FIXES[0]),
+            (True, "have the size before it; read as before, so not turned", _FIXES[1]),
+        ):
+            if images := [image for image in unsure if image_ids[image.id] == as_stored]:
+                what = f"{len(images)} images, such as {images[0].path}, have an EXIF rotation, and their labels {told}"
+                notes.append(f"{what}: look at mosaic.jpg of cornernet data check, and if boxes lie wrong there, {fix}")
+        return replace(self, notes=tuple(notes), unsure=frozenset(image.id for image in unsure))
 
     def upright(self, orientations: Mapping[int, int]) -> CocoDataset:
         """The data set with these images, by id each one's EXIF orientation, and their boxes turned upright.
@@ -241,12 +248,13 @@ def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Tabl
     return tables.categories + [{"id": id_, "name": name} for id_, name in enumerate(lacking, start=first_free)]
 
 
-def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | None], list[Problem], AbstractSet[int]]:
-    """Records without boxes (``None`` for an image that cannot be used), the problems of such images, and `unsure`."""
+def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | None], list[Problem], dict[int, bool]]:
+    """Records without boxes (``None`` for an image that cannot be used), such images' problems, and `with_unsure`'s."""
     path, folder, raw = tables.path, tables.folder, tables.images
     ids = integers(path, "images", "id", raw, unique=True).tolist()
     records: list[ImageRecord | None] = []
-    problems, unsure = [], set(tables.rotated)
+    problems: list[Problem] = []
+    unsure = dict.fromkeys(tables.rotated, False)
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
@@ -256,21 +264,22 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
             what = f"images[{i}].file_name {name!r} leaves the image folder"
             raise InputError(what, path, f"make it relative to {folder}")
         size: Any = (item.get("height"), item.get("width"))
-        if None not in size and not all(type(side) is int and side > 0 for side in size):
+        has_size = None not in size
+        if has_size and not all(type(side) is int and side > 0 for side in size):
             sides = " and ".join(map(short, size))
             raise InputError(f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path)
         try:
             if NOT_UTF8.search(name):
                 raise InputError("its name is not UTF-8", folder / name, "rename it")
-            if None in size or check_files:
+            if not has_size or check_files:
                 header = read_header(folder / name)
-                if header.orientation > 1 and (None in size or header.size == header.stored_size):
-                    unsure.add(id_)
-                if None in size:
+                if not has_size:
                     size = header.size
                 elif header.size != size:
                     # The labels may be those of the unrotated image: reading checks that, and raises if not.
                     read_image(folder / name, size=size)
+                if header.orientation > 1 and (not has_size or size == header.stored_size):
+                    unsure[id_] = header.size != size
         except InputError as error:
             problems.append(unusable_image(folder / name, error))
             records.append(None)

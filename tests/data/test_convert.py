@@ -362,6 +362,8 @@ def test_splits_get_names_that_other_tools_look_for(tmp_path, splits):
     for i, split in enumerate(splits, 1):
         small(tmp_path / "source", {f"{split}.png": i}, split=split)
     for format in FORMATS:
+        if format == "labelme" and "day" in splits:  # its folders are splits only if a name says so
+            continue
         said = write_data(tmp_path / format, format, load_all(tmp_path / "source"))
         named = {old: new for old, new in splits.items() if old in ("default", "trainval")}
         assert said == [f"the split {o} is named {n}, which other tools look for" for o, n in named.items()]

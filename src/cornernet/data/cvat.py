@@ -26,6 +26,7 @@ from cornernet.data.tools import (
     turned_box,
 )
 from cornernet.data.writing import (
+    ILLEGAL,
     Placer,
     Rectangle,
     all_classes,
@@ -41,7 +42,6 @@ from cornernet.errors import InputError
 _FILE = "annotations.xml"
 _DIGITS = 6
 _CUBOID = [f"{axis}{corner}{side}" for side in (1, 2) for corner in ("tl", "bl", "tr", "br") for axis in "xy"]
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def find_cvat(path: Path) -> ToolFolder | None:
@@ -92,7 +92,7 @@ def cvat_start(class_names: Sequence[str], count: int | None = None) -> str:
     labels = ElementTree.SubElement(task, "labels")
     for name in class_names:
         label = ElementTree.SubElement(labels, "label")
-        ElementTree.SubElement(label, "name").text = _NOT_IN_XML.sub("\ufffd", name)
+        ElementTree.SubElement(label, "name").text = ILLEGAL.sub("\ufffd", name)
         ElementTree.SubElement(label, "type").text = "rectangle"
         ElementTree.SubElement(label, "attributes")
     meta = ElementTree.Element("meta")
@@ -111,11 +111,11 @@ def cvat_image(
     source: str = "manual",
 ) -> str:
     """An image of (height, width) with its boxes; ``source`` says who made them."""
-    given = {"id": str(number), "name": name} | ({"subset": subset} if subset else {})
+    given = {"id": str(number), "name": ILLEGAL.sub("\ufffd", name)} | ({"subset": subset} if subset else {})
     image = ElementTree.Element("image", given | {"width": str(size[1]), "height": str(size[0])})
     for box in boxes:
         sides = {"xtl": box.x, "ytl": box.y, "xbr": box.x + box.width, "ybr": box.y + box.height}
-        texts = {"label": box.name, "source": source, "occluded": "0"}
+        texts = {"label": ILLEGAL.sub("\ufffd", box.name), "source": source, "occluded": "0"}
         texts |= {key: as_text(side, _DIGITS) for key, side in sides.items()}
         ElementTree.SubElement(image, "box", texts | {"z_order": "0"})
     return _text(image)
@@ -123,7 +123,7 @@ def cvat_image(
 
 def _text(element: ElementTree.Element) -> str:
     ElementTree.indent(element, level=1)
-    return _NOT_IN_XML.sub("\ufffd", f"  {ElementTree.tostring(element, encoding='unicode')}\n")
+    return f"  {ElementTree.tostring(element, encoding='unicode')}\n"
 
 
 class _Reader:

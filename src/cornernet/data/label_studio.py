@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
@@ -31,6 +31,7 @@ from cornernet.data.tools import (
     turned_box,
 )
 from cornernet.data.writing import (
+    ILLEGAL,
     Placer,
     Rectangle,
     all_classes,
@@ -47,6 +48,8 @@ from cornernet.media.images import IMAGE_SUFFIXES
 CONFIG = "label_config.xml"
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the names of uploaded files
 _LOCAL = "/data/local-files/?d="
+_HOW = """ Paste this into Settings, Labeling Interface, Code. Images are shown if Label Studio runs with
+LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=this folder. """
 
 
 def find_label_studio(path: Path) -> ToolFolder | None:
@@ -70,7 +73,7 @@ def find_label_studio(path: Path) -> ToolFolder | None:
 def write_label_studio(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
     """Write splits as ``{split}.json`` with images in ``images/{split}/``, and ``label_config.xml``.
 
-    Returns lines about what the format cannot store, and how the images are served.
+    Returns a line about what the format cannot store.
     """
     names = all_classes(datasets.values())
     require_xml("Label Studio's configuration", names, {})
@@ -86,8 +89,7 @@ def write_label_studio(out: Path, datasets: Mapping[str, CocoDataset], place: Pl
             tasks.append(label_studio_task(image, (record.height, record.width), found))
         write_text(out / f"{split}.json", json_lines(tasks))
     write_text(out / CONFIG, label_config(names))
-    notes = [f"{crowds} crowd boxes became ordinary ones: Label Studio has no mark for them"] if crowds else []
-    return [*notes, "Label Studio shows the images if this folder is its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"]
+    return [f"{crowds} crowd boxes became ordinary ones: Label Studio has no mark for them"] if crowds else []
 
 
 def label_studio_task(
@@ -127,10 +129,11 @@ def label_studio_task(
 def label_config(class_names: Sequence[str]) -> str:
     """A project's labelling configuration."""
     view = ElementTree.Element("View")
+    view.append(ElementTree.Comment(_HOW))
     ElementTree.SubElement(view, "Image", name="image", value="$image")
     labels = ElementTree.SubElement(view, "RectangleLabels", name="label", toName="image")
     for name in class_names:
-        ElementTree.SubElement(labels, "Label", value=name)
+        ElementTree.SubElement(labels, "Label", value=ILLEGAL.sub("\ufffd", name))
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
@@ -213,16 +216,16 @@ def _address(task: Mapping[str, Any]) -> str:
 def _names(address: str, uploaded: object) -> list[str]:
     """The names that the file of an address may have; an uploaded one's with and without the code before it."""
     address = address.replace("\\", "/")
-    query = parse_qs(urlsplit(address).query)
-    if "fileuri" in query:  # of a cloud storage, encoded
+    if "fileuri=" in address:  # of a cloud storage, encoded
         with suppress(ValueError):
-            address = base64.b64decode(query["fileuri"][0] + "==").decode()
-    path = query["d"][0] if "d" in query else unquote(urlsplit(address).path or address)
-    path = path.lstrip("/")
-    names = [path, path.rpartition("/")[2]]
+            address = base64.b64decode(unquote(address.partition("fileuri=")[2]).partition("&")[0] + "==").decode()
+    _, has_path, path = address.partition("?d=")
+    path = (path if has_path else urlsplit(address).path or address).lstrip("/")
+    paths = dict.fromkeys([unquote(path), path])
+    names = [*paths, *(name.rpartition("/")[2] for name in paths)]
     if isinstance(uploaded, str):
         names.append(uploaded)
-    names += [_UPLOADED.sub("", name) for name in names[1:]]
+    names += [_UPLOADED.sub("", name) for name in names]
     return list(dict.fromkeys(name for name in names if name))
 
 

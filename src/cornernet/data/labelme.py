@@ -48,7 +48,7 @@ def find_labelme(path: Path) -> ToolFolder | None:
 def write_labelme(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:
     """Write splits as folders of images, each with its JSON file beside it, and ``labels.txt``.
 
-    Returns no lines, because everything can be stored: crowd boxes have the flag ``iscrowd``.
+    Crowd boxes have the flag ``iscrowd``. Returns a line about folders that are not read as splits.
     """
     names = all_classes(datasets.values())
     for name in names:
@@ -63,6 +63,8 @@ def write_labelme(out: Path, datasets: Mapping[str, CocoDataset], place: Placer)
             content = labelme_json(image.name, (record.height, record.width), found)
             write_text(image.with_suffix(".json"), json.dumps(content, ensure_ascii=False, indent=2))
     write_text(out / _CLASSES, "".join(f"{name}\n" for name in names))
+    if len(datasets) > 1 and not are_splits(datasets):
+        return [f"the folders {', '.join(datasets)} are read as one split: rename one of them to train"]
     return []
 
 

@@ -16,7 +16,8 @@ from cornernet.errors import InputError
 from cornernet.media.images import IMAGE_SUFFIXES, read_header, write_upright
 
 Placer = Callable[[ImageRecord, Path], None]  # copies or links an image to a new place
-_NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
+ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in any XML file
+_NOT_IN_XML = re.compile(f"{ILLEGAL.pattern}|[\t\r\n]")  # nor is it certain that readers keep these
 _DIGITS = 9  # decimals of a pixel: rounding removes the errors of floating-point sums
 
 

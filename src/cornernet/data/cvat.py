@@ -180,8 +180,7 @@ class _Reader:
         bbox = _box(element)
         if bbox is None:
             if element.tag != "attribute":
-                kinds = {"tag": "tags of whole images"}
-                self.not_boxes[split][kinds.get(element.tag, f"of the kind {element.tag}")] += 1
+                self.not_boxes[split][element.tag] += 1
             return
         crowd = any(a.get("name") == "is_crowd" and (a.text or "").lower() in ("true", "1") for a in element)
         labels.shapes.append(Shape(label or element.get("label"), bbox, where, crowd))

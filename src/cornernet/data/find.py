@@ -36,7 +36,8 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
         raise _unreadable(place, error) from error
     if not found:
         if not fix and (foreign := foreign_format(place)):
-            raise InputError(f"{foreign[1]} is a format that is not read", foreign[0], "export it as COCO or YOLO")
+            fix = "write it with --save coco" if foreign[1].endswith("predict") else "export it as COCO or YOLO"
+            raise InputError(f"{foreign[1]} is a format that is not read", foreign[0], fix)
         wanted = [known.looked_for for name, known in LABEL_FORMATS.items() if format in (None, name)]
         raise InputError(f"no data set there; looked for {', '.join(wanted)}", place, fix)
     if len(found) > 1:
@@ -54,6 +55,9 @@ def _found(place: Path, format: Format | None) -> list[LabelFolder]:
 def _hint(place: Path, format: Format | None) -> str:
     """What the user may have meant, or ""."""
     if not place.is_dir():
+        with suppress(InputError, OSError):
+            if found := _found(place.parent, format):
+                return f"{place.parent} holds {found[0].title}: give that folder"
         return ""
     for folder in sorted(path for path in place.iterdir() if path.is_dir()):
         with suppress(InputError, OSError):

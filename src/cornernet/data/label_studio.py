@@ -266,7 +266,7 @@ def _add_shapes(item: ImageLabels, result: Sequence[Any], where: str, not_boxes:
         boxes = [(entry, _box(entry)) for entry in entries]
         entry, box = next(((entry, box) for entry, box in boxes if box is not None), (entries[0], None))
         if box is None:
-            not_boxes[f"of the kind {_kind(entry)}"] += 1
+            not_boxes[_kind(entry)] += 1
             continue
         place = f"{where} region {number}"
         if entry.get("image_rotation"):

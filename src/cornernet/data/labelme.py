@@ -93,7 +93,8 @@ def _files_below(root: Path) -> list[Path]:
     files: list[Path] = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(folder, name) for name in sorted(names) if name.endswith(".json") and name[0] != "."]
+        labels = [name for name in names if name.endswith(".json") and name[0] != "."]
+        files += [Path(folder, name) for name in sorted(labels)]
     return files
 
 
@@ -147,7 +148,7 @@ def _read_file(file: Path, not_boxes: Counter[str], merged: list[str]) -> ImageL
     height, width = content.get("imageHeight"), content.get("imageWidth")
     size = (height, width) if type(height) is type(width) is int and height > 0 and width > 0 else None
     if any(value is True for value in (content.get("flags") or {}).values()):
-        not_boxes["flags of whole images"] += 1
+        not_boxes["flags"] += 1
     item = ImageLabels(str(file), [name], [file.parent], size, others=others)
     if content.get("imageData"):
         item.if_missing = "only the copy in imageData is there: save that (labelme_export_json writes img.png)"
@@ -156,7 +157,7 @@ def _read_file(file: Path, not_boxes: Counter[str], merged: list[str]) -> ImageL
         kind = shape.get("shape_type") or "polygon"  # old files have none
         bbox = _box(kind, shape.get("points"))
         if bbox is None:
-            not_boxes[f"of the kind {kind}"] += 1
+            not_boxes[kind] += 1
             continue
         label = shape.get("label")
         name = label if isinstance(label, str) else None if label is None else short(label)

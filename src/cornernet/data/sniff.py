@@ -141,7 +141,7 @@ def _foreign_name(file: Path) -> str:
         "BDD100K's or Scalabel": {"name", "labels"} <= keys,
         "V7 Darwin": {"item", "annotations"} <= keys,
         "Cityscapes": {"imgHeight", "imgWidth", "objects"} <= keys,
-        "this program's detections.json (predict --save coco writes one to train on)": {"classes", "images"} == keys,
+        "detections.json of predict": {"classes", "images"} == keys,
     }
     return next((name for name, is_it in known.items() if is_it), "")
 

@@ -123,11 +123,12 @@ class ToolFolder:
         if self.root.is_file():
             return []
         used = {os.path.realpath(tables.folder / item["file_name"]) for tables in read for item in tables.images}
+        failed = {problem.where for tables in read for problem in tables.problems}
         what, fix = "an image without labels", "label it, or remove it"
         return [
             Problem("images without labels", str(image), what, fix, "image left out")
             for image in images_below(self.root)
-            if os.path.realpath(image) not in used
+            if os.path.realpath(image) not in used and str(image.with_suffix(".json")) not in failed
         ]
 
     def _find(self, item: ImageLabels) -> Path | InputError:
@@ -254,8 +255,8 @@ def turned_box(box: Sequence[float], degrees: float, centre: tuple[float, float]
     if not degrees % 360:
         return [x, y, width, height]
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    corners = [(x - centre[0], y - centre[1]) for x in (x, x + width) for y in (y, y + height)]
-    return box_around([(centre[0] + x * cos - y * sin, centre[1] + x * sin + y * cos) for x, y in corners])
+    corners = [(a - centre[0], b - centre[1]) for a in (x, x + width) for b in (y, y + height)]
+    return box_around([(centre[0] + a * cos - b * sin, centre[1] + a * sin + b * cos) for a, b in corners])
 
 
 def ellipse_box(x: float, y: float, x_radius: float, y_radius: float, degrees: float) -> list[float]:

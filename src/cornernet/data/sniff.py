@@ -18,6 +18,7 @@ _LARGE = 2**26  # bytes of a JSON file that is not parsed only to name its forma
 _LOOKED_AT = 500  # files of a folder: a data set has many small label files, or a few large ones
 _NO_ELEMENT = re.compile(r"<\?.*?\?>|<!--.*?-->|<![^>]*>", re.DOTALL)
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([\w.-]+)")
+_LABELME = re.compile(r'"(?:shapes|imagePath|imageData)"\s*:')
 _VIA = re.compile(r'"_via_|"regions"\s*:\s*[\[{]')
 
 
@@ -88,7 +89,7 @@ def is_labelme(file: Path) -> bool:
 def looks_like_labelme(file: Path) -> bool:
     """The same from the first bytes: may be wrong about other tools' files, but never about COCO's."""
     head = _head(file)
-    return head.startswith("{") and any(key in head for key in ('"shapes"', '"imagePath"', '"imageData"'))
+    return head.startswith("{") and _LABELME.search(head) is not None
 
 
 def is_label_studio(file: Path) -> bool:
@@ -159,7 +160,7 @@ def _head(file: Path) -> str:
 
 def _root(head: str) -> str:
     """The name of an XML file's root element, without its namespace; "" if it is no XML."""
-    found = _ROOT.match(_NO_ELEMENT.sub("", head).lstrip())
+    found = _ROOT.search(_NO_ELEMENT.sub("", head)) if head.startswith("<") else None
     return found[1] if found else ""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cornernet.data.coco_tables import read_json
 from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.formats import Format
 from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
 from cornernet.data.sniff import foreign_format, is_label_studio, is_labelme, looks_like_labelme
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
@@ -84,7 +85,7 @@ class CocoFolder:
     ``root`` is their folder, or the one file that the user named.
     """
 
-    format = "coco"
+    format: Format = "coco"
 
     def __init__(self, root: Path, files: Mapping[str, Path]) -> None:
         self.root, self.files = root, files

@@ -27,6 +27,7 @@ from cornernet.data.tools import (
     ToolFolder,
     box_around,
     ellipse_box,
+    size_of,
     split_of_file,
     turned_box,
 )
@@ -86,20 +87,20 @@ def write_label_studio(out: Path, datasets: Mapping[str, CocoDataset], place: Pl
             place(record, out / image)
             found = rectangles(boxes.get(record.id, ()), names)
             crowds += sum(box.is_crowd for box in found)
-            tasks.append(label_studio_task(image, (record.height, record.width), found))
+            tasks.append(label_studio_task(len(tasks) + 1, image, (record.height, record.width), found))
         write_text(out / f"{split}.json", json_lines(tasks))
     write_text(out / CONFIG, label_config(names))
     return [f"{crowds} crowd boxes became ordinary ones: Label Studio has no mark for them"] if crowds else []
 
 
 def label_studio_task(
-    image: str, size: tuple[int, int], boxes: Sequence[Rectangle], *, model: str | None = None
+    number: int, image: str, size: tuple[int, int], boxes: Sequence[Rectangle], *, model: str | None = None
 ) -> dict[str, Any]:
-    """A task to import: an image of (height, width) and its boxes; as predictions of ``model``, or as annotations."""
+    """A task to import: an image of (height, width) and its boxes, as annotations or ``model``'s predictions."""
     height, width = size
     result = [
         {
-            "id": f"box{number}",
+            "id": f"box{count}",
             "type": "rectanglelabels",
             "from_name": "label",
             "to_name": "image",
@@ -116,12 +117,12 @@ def label_studio_task(
             },
         }
         | ({} if box.score is None else {"score": round(box.score, 5)})
-        for number, box in enumerate(boxes, start=1)
+        for count, box in enumerate(boxes, start=1)
     ]
     scores = [box.score for box in boxes if box.score is not None]
-    task: dict[str, Any] = {"data": {"image": _LOCAL + quote(image)}}
+    task: dict[str, Any] = {"id": number, "data": {"image": _LOCAL + quote(image)}}
     if model is None:
-        return task | {"annotations": [{"result": result}]}
+        return task | {"annotations": [{"id": number, "result": result}]}
     mean = round(sum(scores) / len(scores), 5) if scores else 0
     return task | {"predictions": [{"model_version": model, "score": mean, "result": result}]}
 
@@ -295,8 +296,7 @@ def _labels(value: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = entry.get("original_height"), entry.get("original_width")
-    return (height, width) if type(height) is type(width) is int and height > 0 and width > 0 else None
+    return size_of(entry.get("original_height"), entry.get("original_width"))
 
 
 def _box(entry: Mapping[str, Any]) -> list[Any] | None:
@@ -325,8 +325,10 @@ def _box(entry: Mapping[str, Any]) -> list[Any] | None:
         except (TypeError, ValueError):
             return [points]
     if "radiusX" in value:
-        ellipse = pixels("x", "y", "radiusX", "radiusY")
-        return ellipse_box(*ellipse, turn) if ellipse else [value.get(key) for key in ("x", "y", "radiusX", "radiusY")]
+        if ellipse := pixels("x", "y", "radiusX", "radiusY"):
+            x, y, x_radius, y_radius = ellipse
+            return ellipse_box(x, y, x_radius, y_radius, turn)
+        return [value.get(key) for key in ("x", "y", "radiusX", "radiusY")]
     if "width" not in value or _kind(entry).startswith("keypoint"):
         return None
     box = pixels("x", "y", "width", "height")

@@ -19,7 +19,7 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.data.places import image_of_stem, same_content
 from cornernet.data.sniff import is_labelme, load_json, looks_like_labelme
 from cornernet.data.tables import read_text
-from cornernet.data.tools import ImageLabels, Labels, Points, Shape, ToolFolder, are_splits, box_around
+from cornernet.data.tools import ImageLabels, Labels, Points, Shape, ToolFolder, are_splits, box_around, size_of
 from cornernet.data.writing import Placer, Rectangle, all_classes, boxes_of, free_names, rectangles, write_text
 from cornernet.errors import InputError
 
@@ -145,11 +145,10 @@ def _read_file(file: Path, not_boxes: Counter[str], merged: list[str]) -> ImageL
         name, others = _image_names(file, content.get("imagePath"))
     except InputError as error:
         return ImageLabels(str(file), [file.stem], [], error=error)
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    size = (height, width) if type(height) is type(width) is int and height > 0 and width > 0 else None
     if any(value is True for value in (content.get("flags") or {}).values()):
         not_boxes["flags"] += 1
-    item = ImageLabels(str(file), [name], [file.parent], size, others=others)
+    item = ImageLabels(str(file), [name], [file.parent], others=others)
+    item.size = size_of(content.get("imageHeight"), content.get("imageWidth"))
     if content.get("imageData"):
         item.if_missing = "only the copy in imageData is there: save that (labelme_export_json writes img.png)"
     groups: dict[tuple[object, str], Shape] = {}

@@ -238,6 +238,13 @@ def split_of_file(file: Path, folder: str, count: int) -> str:
     return folder or (file.stem if count > 1 or file.stem.lower() in _SPLITS else "all")
 
 
+def size_of(height: object, width: object) -> tuple[int, int] | None:
+    """An image's size, if both sides are numbers of pixels."""
+    if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
+        return height, width
+    return None
+
+
 def are_splits(names: Iterable[str]) -> bool:
     """Whether folders are those of splits."""
     return any(name.lower() in _SPLITS for name in names)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.formats import Format
 from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
 from cornernet.data.sniff import is_voc, read_xml
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
@@ -59,7 +60,7 @@ class _Label(NamedTuple):
 class VocFolder:
     """A data set of XML files; ``parts`` by split."""
 
-    format = "voc"
+    format: Format = "voc"
 
     def __init__(self, root: Path, parts: Mapping[str, _Part]) -> None:
         self.root, self.parts = root, parts

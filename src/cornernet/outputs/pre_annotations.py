@@ -79,7 +79,8 @@ class LabelStudioFile(Writer):
 
     def add(self, result: Result) -> None:
         image, found = _place(self.image_folder, result), result.detections
-        self.tasks.append(label_studio_task(image, found.image_size, _boxes(found), model=_MODEL))
+        task = label_studio_task(self.tasks.count + 1, image, found.image_size, _boxes(found), model=_MODEL)
+        self.tasks.append(task)
 
     def finish(self) -> None:
         with atomic_file(self.target) as file:
@@ -100,6 +101,6 @@ def _boxes(found: Detections) -> list[Rectangle]:
     corners = found.boxes.astype(float).round(_DIGITS).tolist()
     rows = zip(found.labels.tolist(), corners, found.scores.tolist(), strict=True)
     return [
-        Rectangle(found.class_names[label], x1, y1, x2 - x1, y2 - y1, score=score)
+        Rectangle(found.class_names[int(label)], x1, y1, x2 - x1, y2 - y1, score=score)
         for label, (x1, y1, x2, y2), score in rows
     ]

@@ -31,17 +31,19 @@ COMMANDS = """
 import sys
 from cornernet.cli import main
 
+SMALL = "--epochs", "1", "--augmentation.crop_size", "64"
+
 def run(*words):
     assert main(list(words)) == 0, words
 
 run("data", "shapes", "data", "--train", "4", "--val", "2")
-run("train", "--data", "data", "--out", "run", "--epochs", "1", "--size", "hourglass-nano", "--augmentation.crop_size", "64")
+run("train", "--data", "data", "--out", "run", "--size", "hourglass-nano", *SMALL)
 run("export", "--weights", "shapes", "--format", "openvino", "--precision", "int8", "--data", "data")
 run("evaluate", "--weights", "shapes.xml", "--data", "data", "--out", "evaluated")
 run("predict", "data/val", "--weights", "shapes.xml", "--out", "found")
 run("doctor")
 if sys.argv[1:]:
-    run("train", "--data", "data", "--out", "run2", "--epochs", "1", "--backbone", sys.argv[1], "--augmentation.crop_size", "64")
+    run("train", "--data", "data", "--out", "run2", "--backbone", sys.argv[1], *SMALL)
 """
 
 

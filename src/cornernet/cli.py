@@ -29,7 +29,7 @@ COMMANDS = {
     "weights convert": ("weights", "convert", "make a checkpoint of OpenMMLab or of the authors one of ours"),
     "weights verify": ("weights", "verify", "check that a weights file is whole"),
     "data check": ("data", "check", "every problem of a data set, its boxes in figures, and a clean copy"),
-    "data convert": ("data", "convert", "a data set in another label format: COCO, YOLO or Pascal VOC"),
+    "data convert": ("data", "convert", "a data set in another label format, such as YOLO or CVAT"),
     "data shapes": ("data", "shapes", "write the embedded data set as COCO, to try every command on"),
 }
 

@@ -23,7 +23,8 @@ from cornernet.data.find import find_data, load_split, split_names
 from cornernet.errors import InputError
 from cornernet.media.images import read_image
 
-FORMATS = ("coco", "yolo", "voc")
+FORMATS = ("coco", "yolo", "voc", "cvat", "labelme", "labelstudio")
+CROWDS = ("coco", "voc", "labelme")  # formats that mark them
 NAMES = ("a, b", " dog ", "🐈 cat", "no", "<&>'\"", "x: y", "Dog", "#1", "0123", "1e3", "null", "on", "~")
 PRECISION = 0.01  # pixels
 
@@ -91,8 +92,8 @@ def test_boxes_return_from_every_format(tmp_path, seed):
         there = convert(source, tmp_path / format, format)
         again = load_all(convert(there, tmp_path / f"{format} and back", "coco"))
         for split, data in before.items():
-            assert_same(data, load_all(there)[split], with_crowds=format != "yolo")
-            assert_same(data, again[split], with_crowds=format != "yolo")
+            assert_same(data, load_all(there)[split], with_crowds=format in CROWDS)
+            assert_same(data, again[split], with_crowds=format in CROWDS)
             assert again[split].problems == []
             assert again[split].class_names == data.class_names
 
@@ -371,6 +372,8 @@ def test_splits_get_names_that_other_tools_look_for(tmp_path, splits):
     for i, split in enumerate(splits, 1):
         small(tmp_path / "source", {f"{split}.png": i}, split=split)
     for format in FORMATS:
+        if format == "labelme" and "day" in splits:  # its folders are splits only if a name says so
+            continue
         said = write_data(tmp_path / format, format, load_all(tmp_path / "source"))
         named = {old: new for old, new in splits.items() if old in ("default", "trainval")}
         assert said == [f"the split {o} is named {n}, which other tools look for" for o, n in named.items()]

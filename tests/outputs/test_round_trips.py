@@ -60,7 +60,7 @@ def same_boxes(boxes: object, labels: object, found: Detections) -> bool:
     return all(a == b and np.allclose(x, y, atol=0.01) for (a, x), (b, y) in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("save", ["coco", "yolo"])
+@pytest.mark.parametrize("save", ["coco", "yolo", "cvat", "labelme", "labelstudio"])
 def test_data_sets_of_predictions_are_read_from_anywhere(photos, tmp_path, monkeypatch, save):
     found = predict(photos, tmp_path / "deep out", save)
     (tmp_path / "elsewhere").mkdir()

@@ -47,7 +47,8 @@ def convert(
     """Write the data set SOURCE to the new folder OUT in another label format: boxes and classes, no masks.
 
     Args:
-        to: coco (annotations/instances_*.json), yolo (data.yaml) or voc (Annotations, JPEGImages, ImageSets).
+        to: coco (annotations/instances_*.json), yolo (data.yaml), voc (Annotations, JPEGImages, ImageSets), or a
+            labelling tool: cvat (annotations.xml), labelme (a JSON file beside each image), labelstudio (tasks).
         link: Make hard links to the images instead of copies.
     """
     from cornernet.data.convert import write_data

@@ -30,8 +30,8 @@ def evaluate(
     """COCO's 12 figures and AP per class of trained weights on a data set.
 
     Args:
-        data: Data set with the classes of the weights, in COCO's, YOLO's or Pascal VOC's format: its folder, or its
-            JSON or YAML file.
+        data: Data set with the classes of the weights, in any label format: its folder, or its label
+            file.
         split: Split to evaluate on.
         oracle: Put the ground truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or
             all three: shows the AP that the other parts allow.

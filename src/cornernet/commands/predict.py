@@ -37,7 +37,8 @@ def predict(
         out: Folder for everything that is written.
         save: What to write, joined by commas: pictures, video (annotated mp4), json (detections.json), coco (coco.json
             with images and scores), yolo (labels/NAME.txt), csv (detections.csv), crops (of every box, in folders by
-            class). Default: json, pictures of images and a video of videos.
+            class), or boxes to correct in a labelling tool: cvat (annotations.xml), labelme (images/NAME.json),
+            labelstudio (label_studio.json). Default: json, pictures of images and a video of videos.
         heatmaps: Also draw corner heatmaps and paired corners.
     """
     from cornernet.files import make_folder

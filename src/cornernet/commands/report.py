@@ -37,7 +37,7 @@ def report(
 
     Args:
         weights: Without RUN: weights file of any dialect, shapes (bundled), or the name of a release.
-        data: Data set in COCO's, YOLO's or Pascal VOC's format. With RUN only where it has moved.
+        data: Data set in any label format. With RUN only where it has moved.
         split: Without RUN: split to use.
         images: The largest number of images, evenly spaced over the split.
         out: Page to write. Default: report.html, in RUN's folder if RUN is given.

@@ -49,8 +49,8 @@ def train(
     Every field can be overridden.
 
     Args:
-        data: Data set in COCO's, YOLO's or Pascal VOC's format: its folder, or its JSON or YAML file. With --resume
-            only where it has moved.
+        data: Data set in any label format (COCO, YOLO, Pascal VOC, CVAT, LabelMe, Label Studio): its folder, or its
+            label file. With --resume only where it has moved.
         size: The network's size, for a run without RECIPE. Default: by the data and the machine.
         backbone: A pretrained trunk instead of a size: a model's name on the Hugging Face hub, or its folder.
         minutes: About how long to train on this machine, without RECIPE. Default: by the number of images.

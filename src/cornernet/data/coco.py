@@ -9,7 +9,9 @@ from pathlib import Path
 
 from cornernet.data.coco_tables import read_json
 from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.formats import Format
 from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
+from cornernet.data.sniff import foreign_format, is_label_studio, is_labelme, looks_like_labelme
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
 from cornernet.data.writing import Placer, all_classes, boxes_of, free_names, write_text
 from cornernet.errors import InputError
@@ -83,7 +85,7 @@ class CocoFolder:
     ``root`` is their folder, or the one file that the user named.
     """
 
-    format = "coco"
+    format: Format = "coco"
 
     def __init__(self, root: Path, files: Mapping[str, Path]) -> None:
         self.root, self.files = root, files
@@ -116,7 +118,8 @@ class CocoFolder:
 def find_coco(path: Path) -> CocoFolder | None:
     """The COCO data set in a folder or of a JSON file; ``None`` if there is none."""
     if path.is_file():
-        return CocoFolder(path, {_split_of(path): path}) if path.suffix == ".json" else None
+        is_coco = path.suffix == ".json" and (_is_coco(path) or not _is_of_another_tool(path))
+        return CocoFolder(path, {_split_of(path): path}) if is_coco else None
     files = _files_by_split(path) or {_split_of(file): file for file in sorted(path.glob("*.json")) if _is_coco(file)}
     return CocoFolder(path, files) if files else None
 
@@ -164,8 +167,14 @@ def _split_of(file: Path) -> str:
     return file.absolute().parent.name if file.name == _ROBOFLOW else file.stem.removeprefix("instances_")
 
 
+def _is_of_another_tool(file: Path) -> bool:
+    return is_labelme(file) or is_label_studio(file) or foreign_format(file) is not None
+
+
 def _is_coco(file: Path) -> bool:
     """Whether a JSON file looks like COCO's; `read_json` parses it."""
+    if looks_like_labelme(file):  # may be one of many, each with an image inside
+        return False
     try:
         content = file.read_bytes()
     except OSError:

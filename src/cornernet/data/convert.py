@@ -10,12 +10,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cornernet.data.coco import write_coco
 from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.find import USUAL, plain_name
 from cornernet.data.formats import Format
-from cornernet.data.voc import write_voc
-from cornernet.data.yolo import write_yolo
+from cornernet.data.registry import LABEL_FORMATS
 from cornernet.files import atomic_folder
 from cornernet.media.images import read_header, write_upright
 
@@ -54,9 +52,8 @@ def write_data(
         if progress:
             progress(done, total)
 
-    write = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc}[format]
     with atomic_folder(out, "leave --link out, or give another path" if link else "") as new:
-        notes = write(new, splits, place)
+        notes = LABEL_FORMATS[format].write(new, splits, place)
     renamed = [(old, new) for old, new in zip(datasets, splits, strict=True) if new not in (old, plain_name(old))]
     notes += [f"the split {old} is named {new}, which other tools look for" for old, new in renamed]
     if rotated:

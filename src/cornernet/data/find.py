@@ -8,47 +8,20 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
-from cornernet.data.coco import find_coco
 from cornernet.data.dataset import CocoDataset, build_dataset
 from cornernet.data.formats import Format
-from cornernet.data.tables import Problem, Tables, Wanted, everything
-from cornernet.data.voc import find_voc
-from cornernet.data.yolo import find_yolo
+from cornernet.data.registry import LABEL_FORMATS, LabelFolder
+from cornernet.data.sniff import foreign_format
+from cornernet.data.tables import Tables, Wanted, everything
 from cornernet.errors import InputError
 
-_LOOKED_FOR = {
-    "coco": "COCO (annotations/instances_*.json, */_annotations.coco.json, *.json)",
-    "yolo": "YOLO (data.yaml)",
-    "voc": "Pascal VOC (Annotations/*.xml, *.xml, */*.xml)",
-}
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 USUAL = ("train", "val", "test")
 
 
-class LabelFolder(Protocol):
-    """A data set in one format; ``title`` has its name and the file that shows it.
-
-    ``root`` is its folder, or the COCO file that the user named: then other files are not part of the data set.
-    """
-
-    format: Format
-    root: Path
-    title: str
-    splits: tuple[str, ...]
-
-    def read(self, split: str, wanted: Wanted = everything) -> Tables:
-        """The tables of a split's ``wanted`` images; ``InputError`` or ``OSError`` if it cannot be read at all."""
-        ...
-
-    def strays(self, read: Sequence[Tables]) -> list[Problem]:
-        """Images without labels and labels without images, in the splits ``read``."""
-        ...
-
-
 def find_data(path: str | os.PathLike[str], format: Format | None = None, *, option: str = "--format") -> LabelFolder:
-    """The data set in a folder, or the one that a COCO JSON or a YOLO YAML file describes.
+    """The data set in a folder, or the one that a single label file describes.
 
     Raises ``InputError`` if there is none, or if there are several formats and no ``format`` is given; ``option`` is
     the flag for it.
@@ -62,7 +35,10 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
     except OSError as error:
         raise _unreadable(place, error) from error
     if not found:
-        wanted = [what for name, what in _LOOKED_FOR.items() if format in (None, name)]
+        if not fix and (foreign := foreign_format(place)):
+            fix = "write it with --save coco" if foreign[1].endswith("predict") else "export it as COCO or YOLO"
+            raise InputError(f"{foreign[1]} is a format that is not read", foreign[0], fix)
+        wanted = [known.looked_for for name, known in LABEL_FORMATS.items() if format in (None, name)]
         raise InputError(f"no data set there; looked for {', '.join(wanted)}", place, fix)
     if len(found) > 1:
         titles = " and ".join(each.title for each in found)
@@ -72,14 +48,16 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
 
 
 def _found(place: Path, format: Format | None) -> list[LabelFolder]:
-    finders = {"coco": find_coco, "yolo": find_yolo, "voc": find_voc}
-    candidates = [finder(place) for name, finder in finders.items() if format in (None, name)]
+    candidates = [known.find(place) for name, known in LABEL_FORMATS.items() if format in (None, name)]
     return [found for found in candidates if found]
 
 
 def _hint(place: Path, format: Format | None) -> str:
     """What the user may have meant, or ""."""
     if not place.is_dir():
+        with suppress(InputError, OSError):
+            if found := _found(place.parent, format):
+                return f"{place.parent} holds {found[0].title}: give that folder"
         return ""
     holding: list[str] = []
     for folder in sorted(path for path in place.iterdir() if path.is_dir()):

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Format = Literal["coco", "yolo", "voc"]
+Format = Literal["coco", "yolo", "voc", "cvat", "labelme", "labelstudio"]

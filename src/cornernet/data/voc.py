@@ -18,9 +18,11 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.formats import Format
 from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
+from cornernet.data.sniff import is_voc, read_xml
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
-from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
+from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, require_xml, write_text
 from cornernet.errors import InputError
 
 _LABELS, _IMAGES = ("Annotations", "annotations"), ("JPEGImages", "images")
@@ -29,7 +31,6 @@ _CLASSES = "classes.txt"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _CHALLENGE = re.compile(r"The VOC20\d\d Database")  # its pixels are numbered from 1
 _ONE_CLASS = re.compile(r".+\s(-1|0|1)\s*")  # a line of the challenge's lists of one class
-_NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class _Part(NamedTuple):
@@ -63,7 +64,7 @@ class _Label(NamedTuple):
 class VocFolder:
     """A data set of XML files; ``parts`` by split."""
 
-    format = "voc"
+    format: Format = "voc"
 
     def __init__(self, root: Path, parts: Mapping[str, _Part]) -> None:
         self.root, self.parts = root, parts
@@ -160,12 +161,7 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
     ``difficult``. All splits share one folder, so an image whose name is taken gets another name.
     """
     names = all_classes(datasets.values())
-    places = {name: f"class {name!r}" for name in names}
-    places |= {record.file_name: f"image {str(record.path)!r}" for data in datasets.values() for record in data.images}
-    for name, place_of_name in places.items():
-        if _NOT_IN_XML.search(name):
-            fix = "rename it, or choose another format"
-            raise InputError("VOC's files hold no control characters", place_of_name, fix)
+    require_xml("VOC", names, datasets)
     taken: set[str] = set()
     renamed = 0
     for split, dataset in datasets.items():
@@ -222,14 +218,14 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
     """A label file. Its image is the only one of ``images``, which have the file's stem, or the one that it names."""
     image = images[0] if images else folder / f"{stem}.jpg"
     try:
-        content = ElementTree.fromstring(file.read_bytes())
-    except OSError as error:
-        fix = "export it again, or take it off the list"
-        problem = InputError(f"cannot be read ({error.strerror})", file, fix)
-        return _Label(file, image, problem=unusable_image(file, problem))
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or an unknown encoding
-        problem = InputError(f"not XML: {error}", file, "correct it or export it again")
-        return _Label(file, image, problem=unusable_image(file, problem))
+        content = read_xml(file, "export it again, or take it off the list")
+        if not is_voc(file):
+            what = f"not Pascal VOC's: its root is <{content.tag}>"
+            raise InputError(what, file, "move it away, or export it as Pascal VOC")
+    except InputError as error:
+        return _Label(file, image, problem=unusable_image(file, error))
+    for element in content.iter():
+        element.tag = element.tag.rpartition("}")[2]  # without a namespace
     file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
     other = None
     if file_name.strip("."):
@@ -312,12 +308,8 @@ def _stems_below(folder: Path) -> list[str]:
 
 
 def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
-    """Whether the first XML file in a folder is VOC's."""
-    file = next((file for file in folder.glob(pattern) if not file.name.startswith(".")), None)
-    try:
-        return file is not None and b"<annotation" in file.read_bytes()[:4096]
-    except OSError:
-        return False
+    """Whether an XML file in a folder is VOC's."""
+    return any(is_voc(file) for file in folder.glob(pattern) if not file.name.startswith("."))
 
 
 def _is_of_one_class(file: Path) -> bool:

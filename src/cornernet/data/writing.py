@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.errors import InputError
 from cornernet.media.images import IMAGE_SUFFIXES, read_header, write_upright
 
 Placer = Callable[[ImageRecord, Path], None]  # copies or links an image to a new place
+ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in any XML file
+_NOT_IN_XML = re.compile(f"{ILLEGAL.pattern}|[\t\r\n]")  # nor is it certain that readers keep these
 _DIGITS = 9  # decimals of a pixel: rounding removes the errors of floating-point sums
 
 
@@ -28,6 +32,33 @@ class Box(NamedTuple):
     height: float
     area: float
     is_crowd: bool
+
+
+class Rectangle(NamedTuple):
+    """A box with the name of its class, in pixels; ``score`` if it is a prediction."""
+
+    name: str
+    x: float
+    y: float
+    width: float
+    height: float
+    is_crowd: bool = False
+    score: float | None = None
+
+
+def rectangles(boxes: Iterable[Box], class_names: Sequence[str]) -> list[Rectangle]:
+    """The boxes with the names of their classes."""
+    return [Rectangle(class_names[b.label], b.x, b.y, b.width, b.height, b.is_crowd) for b in boxes]
+
+
+def require_xml(format: str, class_names: Iterable[str], datasets: Mapping[str, CocoDataset]) -> None:
+    """Raise ``InputError`` for names of classes and images that an XML file cannot hold."""
+    places = {name: f"class {name!r}" for name in class_names}
+    places |= {record.file_name: f"image {str(record.path)!r}" for data in datasets.values() for record in data.images}
+    for name, place_of_name in places.items():
+        if _NOT_IN_XML.search(name):
+            fix = "rename it, or choose another format"
+            raise InputError(f"{format}'s files hold no control characters", place_of_name, fix)
 
 
 def all_classes(datasets: Iterable[CocoDataset]) -> list[str]:
@@ -105,3 +136,9 @@ def write_text(path: Path, text: str) -> None:
 def as_text(value: float, digits: int = _DIGITS) -> str:
     """A number with at most ``digits`` decimals, without trailing zeros."""
     return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def json_lines(entries: Iterable[Mapping[str, Any]]) -> str:
+    """A JSON list with an entry on each line."""
+    lines = (json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in entries)
+    return "[\n" + ",\n".join(lines) + "\n]\n"

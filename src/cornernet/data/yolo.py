@@ -18,6 +18,7 @@ import yaml
 
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.formats import Format
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
@@ -31,7 +32,7 @@ _DIGITS = 12  # decimals of a part of the image's side
 class YoloFolder:
     """A data set described by a YAML file. Raises ``InputError`` if the file cannot be used."""
 
-    format = "yolo"
+    format: Format = "yolo"
 
     def __init__(self, path: Path) -> None:
         self.path, self.root = path, path.parent

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cornernet.errors import InputError
-from cornernet.outputs import image_writers, label_writers
+from cornernet.outputs import image_writers, label_writers, pre_annotations
 from cornernet.outputs.writer import Writer
 
-OutputKind = Literal["pictures", "video", "json", "coco", "yolo", "csv", "crops"]
+OutputKind = Literal["pictures", "video", "json", "coco", "yolo", "cvat", "labelme", "labelstudio", "csv", "crops"]
 
 
 def parse_kinds(text: str | None) -> list[OutputKind]:
@@ -39,6 +39,9 @@ def make_writers(
         "json": lambda: label_writers.DetectionsFile(folder, class_names),
         "coco": lambda: label_writers.CocoFile(folder, class_names, "images" if "yolo" in kinds else "."),
         "yolo": lambda: label_writers.YoloFiles(folder, class_names),
+        "cvat": lambda: pre_annotations.CvatFile(folder, class_names),
+        "labelme": lambda: pre_annotations.LabelmeFiles(folder, class_names),
+        "labelstudio": lambda: pre_annotations.LabelStudioFile(folder, class_names),
         "csv": lambda: label_writers.CsvFile(folder),
         "crops": lambda: image_writers.Crops(folder, class_names),
     }

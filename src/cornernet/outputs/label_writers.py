@@ -27,7 +27,7 @@ class DetectionsFile(Writer):
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.target, self.class_names = folder / "detections.json", list(class_names)
-        self.images = _JsonList(self.target)
+        self.images = JsonList(self.target)
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
@@ -52,7 +52,7 @@ class CocoFile(Writer):
         self.target, self.frames = folder / "coco.json", Path(frames)
         self.categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
         self.image_folder = ImageFolder(folder)
-        self.images, self.annotations = _JsonList(self.target), _JsonList(self.target)
+        self.images, self.annotations = JsonList(self.target), JsonList(self.target)
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
@@ -125,7 +125,7 @@ class YoloFiles(Writer):
         atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", "".join(lines).encode())
 
 
-class _JsonList(Scratch):
+class JsonList(Scratch):
     """A list of a JSON file, each entry on its own line, kept on disk."""
 
     count = 0
@@ -150,7 +150,7 @@ def _write_json(target: Path, content: dict[str, Any]) -> None:
     with atomic_file(target) as file:
         for number, (key, value) in enumerate(content.items()):
             file.write(f"{', ' if number else '{'}{json.dumps(key)}: ".encode())
-            if isinstance(value, _JsonList):
+            if isinstance(value, JsonList):
                 file.write(b"[")
                 value.pour(file)
                 file.write(b"\n]")

@@ -1,0 +1,190 @@
+"""Tells label files by what is inside them, never by their name; reads no more of a file than that needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from cornernet.errors import InputError
+
+_HEAD = 4096  # bytes that are read first
+_LARGE = 2**26  # bytes of a JSON file that is not parsed only to name its format
+_LOOKED_AT = 500  # files of a folder: a data set has many small label files, or a few large ones
+_NO_ELEMENT = re.compile(r"<\?.*?\?>|<!--.*?-->|<![^>]*>", re.DOTALL)
+_ROOT = re.compile(r"<(?:[\w.-]+:)?([\w.-]+)")
+_LABELME = re.compile(r'"(?:shapes|imagePath|imageData)"\s*:')
+_VIA = re.compile(r'"_via_|"regions"\s*:\s*[\[{]')
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """The first files of a folder that fit the pattern and are not hidden, sorted."""
+    files = (file for file in folder.glob(pattern) if not file.name.startswith("."))
+    return sorted(islice(files, _LOOKED_AT))
+
+
+def files_by_folder(root: Path, pattern: str, is_wanted: Callable[[Path], bool]) -> dict[str, list[Path]]:
+    """The label files in a folder, or in its ``annotations``, under ""; or those in its other folders, by their name.
+
+    ``root`` may also be such a file.
+    """
+    if root.is_file():
+        return {"": [root]} if is_wanted(root) else {}
+    for folder in (root, root / "annotations", root / "Annotations"):
+        if files := [file for file in files_in(folder, pattern) if is_wanted(file)]:
+            return {"": files}
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = {folder.name: [file for file in files_in(folder, pattern) if is_wanted(file)] for folder in folders}
+    return {name: files for name, files in found.items() if files}
+
+
+def read_xml(file: Path, fix: str = "change its permissions") -> ElementTree.Element:
+    """The root of an XML file. Raises ``InputError``, with ``fix`` if it cannot be opened, or if it is no plain XML."""
+    try:
+        content = file.read_bytes()
+        if b"<!ENTITY" in content:  # nothing that labels need, and a way to fill the memory
+            raise InputError("not XML: it declares entities", file, "export it again")
+        return ElementTree.fromstring(content)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file, fix) from error
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or an unknown encoding
+        raise InputError(f"not XML: {error}", file, "correct it or export it again") from error
+
+
+def load_json(file: Path) -> Any:
+    """The content of a JSON file. Raises ``InputError`` if it cannot be read."""
+    try:
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file, "change its permissions") from error
+    except json.JSONDecodeError as error:
+        what = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise InputError(what, file, "correct it or export it again") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}", file, "export it again") from error
+
+
+def is_cvat(file: Path) -> bool:
+    """Whether an XML file is CVAT's."""
+    head = _head(file)
+    return _root(head) == "annotations" and any(tag in head for tag in ("<meta", "<image", "<track"))
+
+
+def is_voc(file: Path) -> bool:
+    """Whether an XML file is one of Pascal VOC's, also with another root."""
+    head = _head(file)
+    return _root(head).lower() == "annotation" or "<bndbox" in head
+
+
+def is_labelme(file: Path) -> bool:
+    """Whether a JSON file is LabelMe's."""
+    return looks_like_labelme(file) and _has_keys(file, b'"shapes"', b'"imagePath"')
+
+
+def looks_like_labelme(file: Path) -> bool:
+    """The same from the first bytes: may be wrong about other tools' files, but never about COCO's."""
+    head = _head(file)
+    return head.startswith("{") and _LABELME.search(head) is not None
+
+
+def is_label_studio(file: Path) -> bool:
+    """Whether a JSON file is an export of Label Studio, or one of tasks to import."""
+    entry = _first_entry(file)
+    if "data" in entry:
+        return isinstance(entry["data"], dict)
+    regions = [item[0] for item in entry.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
+    return "annotation_id" in entry or any("original_width" in region for region in regions)
+
+
+def foreign_format(root: Path) -> tuple[Path, str] | None:
+    """A label file in a folder, or in its subfolders, or the file itself, of a known format that is not read."""
+    if root.is_file():
+        files: Iterator[Path] = iter([root])
+    else:
+        files = (
+            file
+            for pattern in ("*", "*/*", "*/*/*")
+            for file in files_in(root, pattern)
+            if file.suffix.lower() in (".json", ".xml", ".csv", ".jsonl", ".ndjson")
+        )
+    named = ((file, _foreign_name(file)) for file in files if file.is_file())
+    return next(((file, name) for file, name in named if name), None)
+
+
+def _foreign_name(file: Path) -> str:
+    """The name of a format that is not read; "" for any other file."""
+    head = _head(file)
+    if head.startswith("<"):
+        return "dlib's imglab" if _root(head) == "dataset" and "<box" in head else ""
+    if file.suffix.lower() == ".csv":
+        columns = {column.strip(' "').lower() for column in head.split("\n")[0].split(",")}
+        if {"imageid", "xmin", "ymin"} <= columns:
+            return "Open Images"
+        return "a table of boxes" if {"xmin", "ymin", "xmax", "ymax"} <= columns else ""
+    entry = _first_entry(file)
+    if not entry and head.startswith("{") and file.stat().st_size < _LARGE:
+        with suppress(InputError):
+            content = load_json(file)
+            entry = content if isinstance(content, dict) else {}
+    keys = entry.keys()
+    known = {
+        "VGG Image Annotator": bool(_VIA.search(head)) or any(key.startswith("_via_") for key in keys),
+        "Datumaro": {"categories", "items"} <= keys,
+        "Supervisely": "objects" in keys and not keys.isdisjoint(("size", "tags", "classTitle")),
+        "CreateML": "annotations" in keys and not keys.isdisjoint(("image", "imagefilename", "imageFilename")),
+        "Labelbox": not keys.isdisjoint(("data_row", "Labeled Data", "DataRow ID")),
+        "COCO's results, boxes without images and names,": {"image_id", "category_id", "score"} <= keys,
+        "BDD100K's or Scalabel": {"name", "labels"} <= keys,
+        "V7 Darwin": {"item", "annotations"} <= keys,
+        "Cityscapes": {"imgHeight", "imgWidth", "objects"} <= keys,
+        "detections.json of predict": {"classes", "images"} == keys,
+    }
+    return next((name for name, is_it in known.items() if is_it), "")
+
+
+def _head(file: Path) -> str:
+    """The first characters of a text file, without the mark of its encoding and spaces; "" if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD)
+    except OSError:
+        return ""
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return head.decode(encoding, "replace").lstrip()
+
+
+def _root(head: str) -> str:
+    """The name of an XML file's root element, without its namespace; "" if it is no XML."""
+    found = _ROOT.search(_NO_ELEMENT.sub("", head)) if head.startswith("<") else None
+    return found[1] if found else ""
+
+
+def _has_keys(file: Path, *keys: bytes) -> bool:
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return False
+    return all(key in content for key in keys)
+
+
+def _first_entry(file: Path) -> dict[str, Any]:
+    """The first object of a JSON file that is a list, or has an object in each line; or a small file's only object."""
+    head = _head(file)
+    if head[:1] not in ("[", "{"):
+        return {}
+    start = head[:1] == "["
+    for size in (2**20, -1):
+        try:
+            with file.open("rb") as opened:
+                text = opened.read(size).decode("utf-8-sig", "replace").lstrip()
+            entry = json.JSONDecoder().raw_decode(text[start:].lstrip())[0]
+            return entry if isinstance(entry, dict) else {}
+        except (OSError, ValueError, RecursionError):
+            if not start:  # a large object is not a task
+                return {}
+    return {}

@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from faster_coco_eval import COCO, COCOeval_faster
+from PIL import Image
 
 from cornernet.cli import main
 from cornernet.config import Architecture, HourglassConfig, Preprocessing
@@ -77,6 +79,31 @@ def test_figures_do_not_depend_on_the_format(data, weights, tmp_path):
         figures.append(json.loads((tmp_path / f"{format}-evaluation/metrics.json").read_text())["figures"])
     assert figures[0] == pytest.approx(figures[1], nan_ok=True)
     assert figures[0] == pytest.approx(figures[2], nan_ok=True)
+
+
+@pytest.mark.parametrize("format", ["yolo", "voc"])
+def test_predictions_of_data_without_ids_come_with_their_ground_truth(data, weights, tmp_path, format):
+    """Any COCO evaluator gets the figures from the two files."""
+    run("data", "convert", data, tmp_path / format, "--to", format)
+    run("evaluate", "--weights", weights, "--data", tmp_path / format, "--out", tmp_path / "out")
+    truth = COCO(str(tmp_path / "out/ground_truth.json"))
+    judge = COCOeval_faster(truth, truth.loadRes(str(tmp_path / "out/predictions.json")), "bbox")
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    figures = json.loads((tmp_path / "out/metrics.json").read_text())["figures"]
+    assert judge.stats[0] == pytest.approx(figures["AP"])
+
+
+def test_a_clean_copy_holds_rotated_photos_upright(data, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(data / "train/001.png").save(data / "train/001.png", exif=exif)
+    run("data", "check", data, "--fix", tmp_path / "clean", "--out", tmp_path / "check")
+    _, err = said(capsys)
+    assert any("001.png, have an EXIF rotation, and their labels do not tell" in line for line in err)
+    assert err[-1].endswith("which some tools ignore: written anew as their pixels upright")
+    assert Image.open(tmp_path / "clean/train/001.png").getexif().get(0x0112) is None
 
 
 def test_one_split_is_shared_out_and_a_resumed_run_knows(data, weights, tmp_path, capsys):

@@ -198,7 +198,8 @@ def test_every_output_at_once(predict, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
     assert predict(tmp_path / "a.png", "--save", "pictures,json,coco,yolo,csv,crops")[0] == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"a.jpg", "classes.txt", "coco.json", "crops", "detections.csv", "detections.json", "labels"}
+    labels = {"classes.txt", "data.yaml", "images", "labels"}
+    assert names == {"a.jpg", "coco.json", "crops", "detections.csv", "detections.json", *labels}
 
 
 def test_evaluate_in_tiles(weights, tmp_path, capsys):

@@ -9,18 +9,21 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from cornernet.data.check import check_data
 from cornernet.data.convert import write_data
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import find_data, load_split, split_names
 from cornernet.errors import InputError
+from cornernet.media.images import read_image
 
 FORMATS = ("coco", "yolo", "voc")
-NAMES = ("a, b", " dog ", "🐈 cat", "no", "<&>'\"", "x: y", "Dog", "#1")
+NAMES = ("a, b", " dog ", "🐈 cat", "no", "<&>'\"", "x: y", "Dog", "#1", "0123", "1e3", "null", "on", "~")
 PRECISION = 0.01  # pixels
 
 
@@ -32,7 +35,7 @@ def write_random(folder: Path, seed: int) -> Path:
         images, annotations = [], []
         for i in range(1, count + 1):
             width, height = (int(side) for side in np.exp(rng.uniform(0, np.log(3000), 2)).astype(int) + 1)
-            name = f"{'deep/' if i % 2 else ''}{i} ä.{('png', 'jpg')[i % 2]}"
+            name = f"{'deep/' if i % 2 else ''}{i} ä #1%20+&.{('png', 'jpg')[i % 2]}"
             (folder / split / name).parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (width, height), int(rng.integers(256))).save(folder / split / name)
             images.append({"id": 10 * i, "file_name": name, "height": height, "width": width})
@@ -266,6 +269,103 @@ def test_images_that_a_format_would_not_find(tmp_path):
         write_data(tmp_path / "yolo", "yolo", datasets)
     write_data(tmp_path / "coco", "coco", datasets)
     assert len(load_all(tmp_path / "coco")["train"].images) == 1
+
+
+def write_rotated(folder: Path, name: str, orientation: int, labelled: str) -> Path:
+    """A COCO split with one white object in a black image of 64x40 stored pixels and an EXIF ``orientation``.
+
+    ``labelled`` is the frame of its size and box: "stored" or "upright".
+    """
+    stored = np.zeros((40, 64, 3), np.uint8)
+    stored[4:20, 8:56] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (folder / "train").mkdir(parents=True)
+    Image.fromarray(stored).save(folder / "train" / name, exif=exif)
+    shown = stored if labelled == "stored" else read_image(folder / "train" / name)
+    (y, x), (y2, x2) = (f(np.argwhere(shown[..., 0] > 128), axis=0).tolist() for f in (np.min, np.max))
+    image = {"id": 1, "file_name": name, "height": shown.shape[0], "width": shown.shape[1]}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [x, y, x2 + 1 - x, y2 + 1 - y]}
+    content = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "bar"}]}
+    (folder / "annotations").mkdir()
+    (folder / "annotations/instances_train.json").write_text(json.dumps(content))
+    return folder
+
+
+def fits(pixels: np.ndarray, box: np.ndarray) -> bool:
+    """Whether the box holds the white object and nothing else."""
+    x1, y1, x2, y2 = box.round().astype(int)
+    inside = np.zeros(pixels.shape[:2], bool)
+    inside[y1:y2, x1:x2] = True
+    return bool((inside == (np.asarray(pixels)[..., 0] > 128)).all())
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize(
+    ("name", "orientation", "labelled"),
+    [(f"a.{ending}", turn, "upright") for ending in ("jpg", "png", "webp", "tif") for turn in (3, 6)]
+    + [("a.jpg", turn, "upright") for turn in (2, 4, 5, 7, 8)]
+    + [("a.jpg", turn, "stored") for turn in (5, 6, 7, 8)]
+    + [("a.png", 6, "stored"), ("a.tif", 8, "stored")],
+)
+def test_converted_rotated_photos_mean_the_same_to_every_reader(tmp_path, name, orientation, labelled, link):
+    source = write_rotated(tmp_path / "source", name, orientation, labelled)
+    before = load_all(source)
+    assert fits(before["train"].images[0].read(), before["train"].images[0].boxes[0])
+    format = FORMATS[orientation % 3]
+    said = write_data(tmp_path / "out", format, before, link=link)
+    assert said == [
+        "1 images have an EXIF rotation, which some tools ignore: written anew as their pixels upright"
+        + (", not linked" if link else "")
+    ]
+    (image,) = load_all(tmp_path / "out")["train"].images
+    assert (image.height, image.width) == ((64, 40) if orientation >= 5 else (40, 64))
+    for pixels in (image.read(), np.asarray(Image.open(image.path)), cv2.imread(str(image.path))):
+        assert pixels.shape[:2] == (image.height, image.width)
+        assert fits(pixels, image.boxes[0])
+    assert Image.open(image.path).getexif().get(0x0112, 1) == 1
+    expected = read_image(source / "train" / name).astype(int)
+    assert np.abs(image.read() - expected).max() <= (12 if name.endswith("jpg") else 0)
+
+
+def test_labels_whose_frame_cannot_be_known_are_asked_about(tmp_path):
+    """One line: for YOLO's shares, a size that a half turn leaves as it is, and a file without sizes."""
+    for orientation, format, is_unsure in (
+        (3, "coco", True),
+        (6, "coco", False),
+        (6, "yolo", True),
+        (1, "yolo", False),
+    ):
+        folder = tmp_path / f"{format} {orientation}"
+        source = write_rotated(folder / "coco", "a.jpg", orientation, "upright")
+        shutil.copy(source / "train/a.jpg", tmp_path / "a.jpg")
+        if format == "yolo":
+            source = convert(source, folder / "yolo", "yolo")
+            shutil.copy(tmp_path / "a.jpg", source / "images/train/a.jpg")
+        for data in (load_all(source)["train"], check_data(find_data(source)).datasets["train"]):
+            assert len(data.notes) == len(data.unsure) == is_unsure
+            assert all("a.jpg, have an EXIF rotation" in n and "look at mosaic.jpg" in n for n in data.notes)
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        {"valid": "val", "Train": "train", "test2017": "test"},
+        {"default": "train"},
+        {"trainval": "train", "test": "test"},
+        {"day": "day", "night": "night"},
+        {"train": "train", "train2017": "train2017"},
+    ],
+)
+def test_splits_get_names_that_other_tools_look_for(tmp_path, splits):
+    for i, split in enumerate(splits, 1):
+        small(tmp_path / "source", {f"{split}.png": i}, split=split)
+    for format in FORMATS:
+        said = write_data(tmp_path / format, format, load_all(tmp_path / "source"))
+        named = {old: new for old, new in splits.items() if old in ("default", "trainval")}
+        assert said == [f"the split {o} is named {n}, which other tools look for" for o, n in named.items()]
+        data = load_all(tmp_path / format)
+        assert {new: data[new].images[0].file_name for new in data} == {n: f"{o}.png" for o, n in splits.items()}
 
 
 @pytest.mark.parametrize(("data", "boxes"), [("coco_tiny", 480), ("deeppcb", None)])

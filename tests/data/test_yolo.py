@@ -86,7 +86,7 @@ def test_class_names_as_a_list_or_a_dictionary(tmp_path, names):
         ("names: [cat\n", "not YAML"),
         ("- cat\n", "not a YOLO data set"),
         ("train: images/train\n", "'names' must be a list or a dictionary"),
-        ("names: [cat, yes]\ntrain: images/train\n", r"names\[1\] is True.* put it in quotes"),
+        ("names: [cat, [yes]]\ntrain: images/train\n", r"names\[1\] is \['yes'\].* put it in quotes"),
         ("names: {a: cat}\ntrain: images/train\n", "names has the key 'a'; number the classes"),
         ("names: [cat, dog, cat]\ntrain: images/train\n", r"names\[2\] 'cat' stands twice; rename or remove one"),
         ("names: [cat]\n", "names no images; add 'train:'"),
@@ -108,7 +108,7 @@ def test_a_yaml_file_that_will_not_do(tmp_path, content, said):
     ("line", "what", "fix"),
     [
         ("0 0.5 0.5 0.2", "is not a class and a box", "correct or remove it"),
-        ("0 0.5 0.5 0.2 0.1 0.9", "is not a class and a box", "correct or remove it"),
+        ("0 0.5 0.5 0.2 0.1 1.9", "is not a class and a box", "correct or remove it"),
         ("cat 0.5 0.5 0.2 0.1", "is not a class and a box", "correct or remove it"),
         ("2 0.5 0.5 0.2 0.1", r"class 2 is not among the names of data\.yaml", "add it there"),
         ("-1 0.5 0.5 0.2 0.1", "class -1 is not among the names", "add it there"),
@@ -128,6 +128,22 @@ def test_a_bad_line_is_left_out_with_its_file_and_number(tmp_path, line, what, f
     assert fix in problem.fix
     with pytest.raises(InputError, match=f"1 bad boxes: .*a.txt line 3: .*{what}"):
         load(folder, strict=True)
+
+
+def test_a_confidence_after_the_box_is_said_and_not_used(tmp_path):
+    lines = {"images/train/a.png": "0 0.5 0.5 0.2 0.4 0.93\n0 0.5 0.5 0.2 0.4 1\n", "images/train/b.png": BOX}
+    data = load(write_yolo(tmp_path, USUAL, lines))
+    assert [image.boxes.tolist() for image in data.images] == [[[80, 30, 120, 70]] * 2, [[80, 30, 120, 70]]]
+    assert data.notes == ("the sixth number of 2 label lines is read as a confidence, which is not used",)
+
+
+def test_class_names_are_read_as_they_are_written(tmp_path):
+    names = ["no", "on", "0123", "1e3", "12:30", "1_000", "~", "2026-01-01", "cat"]
+    for i, text in enumerate(
+        (f"names: [{', '.join(names)}]", "names:\n" + "".join(f"  {k}: {n}\n" for k, n in enumerate(names)))
+    ):
+        folder = write_yolo(tmp_path / str(i), f"train: images/train\n{text}\n", {"images/train/a.png": BOX})
+        assert load(folder).class_names == tuple(names)
 
 
 def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path):

@@ -8,7 +8,6 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from faster_coco_eval import COCO
@@ -89,17 +88,20 @@ def test_json(tmp_path, results):
 
 
 def test_coco_that_other_readers_take(tmp_path, results, capsys):
-    assert write(tmp_path / "out", "coco", results) == {"coco.json"}
+    files = write(tmp_path / "out", "coco", results)
+    assert files == {"coco.json", "images/.cornernet-predict", "images/a.jpg", "images/b.jpg"}
     coco = COCO(str(tmp_path / "out" / "coco.json"))
-    assert [coco.imgs[i]["file_name"] for i in coco.getImgIds()][:3] == ["in/a.png", "in/b.png", "clip/000000.jpg"]
+    assert [coco.imgs[i]["file_name"] for i in coco.getImgIds()][:3] == [
+        "images/a.jpg",
+        "images/b.jpg",
+        "clip/000000.jpg",
+    ]
+    assert [coco.imgs[i].get("source") for i in coco.getImgIds()][:3] == ["in/a.png", "in/b.png", None]
     assert {c["name"]: c["id"] for c in coco.dataset["categories"]} == {NAMES[0]: 1, NAMES[1]: 2}
     boxes = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
     assert [box["bbox"] for box in boxes[:1]] == [[10, 20, 50.5, 60]]
     assert [(box["category_id"], box["score"]) for box in boxes] == [(2, 0.9), (1, 0.8), (2, 0.7)]
     assert len({box["id"] for box in coco.dataset["annotations"]}) == 6
-    (tmp_path / "out" / "in").mkdir()
-    for name in ("a", "b"):
-        cv2.imwrite(str(tmp_path / "out" / "in" / f"{name}.png"), IMAGE)
     assert len(load_coco(tmp_path / "out" / "coco.json", tmp_path / "out").images) >= 2
 
 
@@ -115,15 +117,14 @@ def test_csv(tmp_path, results):
 
 def test_yolo(tmp_path, results):
     files = write(tmp_path / "out", "yolo", results)
-    assert files == {
-        "classes.txt",
-        *(f"labels/{n}.txt" for n in ("a", "b", "clip/000000", "clip/000001", "clip/000002")),
-    }
+    names = ("a", "b", "clip/000000", "clip/000001", "clip/000002")
+    pairs = {path for n in names for path in (f"labels/{n}.txt", f"images/{n}.jpg")}
+    assert files == {"data.yaml", "classes.txt", "images/.cornernet-predict", *pairs}
     assert (tmp_path / "out" / "classes.txt").read_text().splitlines() == list(NAMES)
     lines = (tmp_path / "out" / "labels" / "a.txt").read_text().splitlines()
     label, *numbers = lines[0].split()
     assert (label, len(lines)) == ("1", 3)
-    assert [float(n) for n in numbers] == pytest.approx([35.25 / 200, 0.5, 50.5 / 200, 0.6, 0.9], abs=1e-5)
+    assert [float(n) for n in numbers] == pytest.approx([35.25 / 200, 0.5, 50.5 / 200, 0.6], abs=1e-5)
     assert (tmp_path / "out" / "labels" / "b.txt").read_text() == ""
 
 
@@ -178,7 +179,7 @@ def test_a_failure_leaves_no_half_file(tmp_path, results):
 
     with pytest.raises(InputError, match="disk full"):
         write_all()
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.avi"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.avi", "images"]
 
 
 def test_two_videos_in_one_call(tmp_path):

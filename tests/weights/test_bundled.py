@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ import cornernet
 from cornernet.config import SIZES
 from cornernet.data.coco import find_split, load_coco
 from cornernet.data.shapes import CLASS_NAMES, write_shapes
+from cornernet.errors import InputError
 from cornernet.evaluation.predict import evaluate_dataset
 from cornernet.inference.detector import load_detector
 from cornernet.weights import BUNDLED
 from cornernet.weights.coco_classes import COCO_CLASSES
 from cornernet.weights.store import load_weights
+from cornernet.weights.zoo import open_weights
 
 PHOTOS = Path(os.environ.get("CORNERNET_SHARED", Path(__file__).parents[3] / "shared")) / "data/coco_photos"
 
@@ -50,6 +53,19 @@ def test_a_folder_of_photos_does_not_hide_the_weights(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path)
     assert cornernet.load("photos").class_names == COCO_CLASSES
+
+
+def test_a_file_with_the_name_of_bundled_weights_and_a_run_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()  # pictures: weights are files
+    assert open_weights("photos").class_names == COCO_CLASSES
+    shutil.copy(BUNDLED["shapes"], tmp_path / "photos/best.safetensors")
+    with pytest.raises(InputError, match=r"not a file; give photos/best.safetensors"):
+        open_weights("./photos")
+    shutil.copy(BUNDLED["shapes"], tmp_path / "shapes")
+    with pytest.raises(InputError, match=r"shapes: weights that come with the package have this name.*write \./shapes"):
+        open_weights("shapes")
+    assert open_weights("./shapes").class_names == CLASS_NAMES
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no {PHOTOS}")

@@ -119,8 +119,9 @@ def _check_max_size(max_size: int | None) -> None:
 
 
 def report_dataset(dataset: CocoDataset, shown: int = 10) -> None:
-    """Print the data set; on standard error, what was left out or clipped, the first problems in full."""
+    """Print the data set; on standard error its notes, and what was left out or clipped, the first problems in full."""
     print(dataset)
+    report_notes(dataset)
     for problem in dataset.problems[:shown]:
         print(f"warning: {problem}", file=sys.stderr)
     if dataset.problems:
@@ -129,3 +130,9 @@ def report_dataset(dataset: CocoDataset, shown: int = 10) -> None:
         counts += f", {len(dataset.problems) - images - boxes} clipped"
         hint = "cornernet data check lists them all, --strict refuses them"
         print(f"warning: {dataset.name}: {counts}; {hint}", file=sys.stderr)
+
+
+def report_notes(dataset: CocoDataset) -> None:
+    """Print, on standard error, the remarks about a data set."""
+    for note in dataset.notes:
+        print(f"note: {dataset.name}: {note}", file=sys.stderr)

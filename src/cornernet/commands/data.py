@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands import options
-from cornernet.commands.common import ProgressBar, report_dataset
+from cornernet.commands.common import ProgressBar, report_dataset, report_notes
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 
@@ -51,10 +51,18 @@ def convert(
         link: Make hard links to the images instead of copies.
     """
     from cornernet.data.convert import write_data
-    from cornernet.data.find import find_data, load_split, split_names
+    from cornernet.data.find import find_data, load_split, plain_name, split_names
+    from cornernet.data.places import MissingSplit
 
     labels = find_data(source, format)
-    datasets = {split: load_split(labels, split, strict=strict) for split in split_names(labels)}
+    datasets = {}
+    for split in (names := split_names(labels)):
+        try:
+            datasets[split] = load_split(labels, split, strict=strict)
+        except MissingSplit as error:
+            if strict or plain_name(split) in ("train", "val") or len(names) == 1:
+                raise
+            print(f"warning: {error}; the other splits are converted", file=sys.stderr)
     for dataset in datasets.values():
         report_dataset(dataset)
     for note in write_data(Path(out), to, datasets, link=link, progress=ProgressBar("linking" if link else "copying")):
@@ -83,6 +91,7 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
         print(problem.with_fix())
     for dataset in found.datasets.values():
         print(dataset)
+        report_notes(dataset)
     if found.datasets:
         shown = histograms(found.datasets.values())
         for histogram in shown:
@@ -106,15 +115,17 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
 
 
 def _mosaic(datasets: Collection[CocoDataset]) -> Image:
-    """Some images of all splits, evenly spaced, with their boxes."""
+    """Some images of all splits, evenly spaced, with their boxes; first those whose boxes may lie wrong."""
     from cornernet.drawing.draw import draw_boxes, side_by_side
     from cornernet.media.images import shrink
 
     images = [(dataset, image) for dataset in datasets for image in dataset.images]
     images = [entry for entry in images if len(entry[1].boxes)] or images
-    count = min(PICTURES, len(images))
+    unsure = [(dataset, image) for dataset, image in images if image.id in dataset.unsure][: PICTURES // 2]
+    others = [entry for entry in images if entry not in unsure]
+    count = min(PICTURES - len(unsure), len(others))
     pictures, titles = [], []
-    for dataset, image in (images[i * len(images) // count] for i in range(count)):
+    for dataset, image in [*unsure, *(others[i * len(others) // count] for i in range(count))]:
         pixels, scale = shrink(image.read(), PICTURE_SIDE)
         pictures.append(draw_boxes(pixels, image.boxes * scale, image.labels, dataset.class_names))
         titles.append(f"{dataset.name}: {image.path.name}")

@@ -35,7 +35,8 @@ def evaluate(
         split: Split to evaluate on.
         oracle: Put the ground truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or
             all three: shows the AP that the other parts allow.
-        out: Folder for metrics.json and predictions.json (COCO results).
+        out: Folder for metrics.json and predictions.json (COCO results); for data that are not in COCO's format also
+            ground_truth.json, which has the ids of the predictions.
     """
     from cornernet.data.find import find_data, load_split
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
@@ -63,4 +64,6 @@ def evaluate(
     settings |= {"precision": precision, "max_size": max_size, "tile": tile}
     atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
     atomic_write_json(folder / "predictions.json", results, indent=None)
+    if labels.format != "coco":  # its images and boxes have no ids in its own files
+        atomic_write_json(folder / "ground_truth.json", dataset.coco_dict(), indent=None)
     print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)

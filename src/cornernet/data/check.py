@@ -17,6 +17,7 @@ from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
 from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
 from cornernet.errors import InputError
+from cornernet.media.images import read_header
 
 _DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
 _HELD_BACK = ("test", "val")  # an image in two splits stays in these
@@ -54,9 +55,11 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
 
     total, done = sum(len(dataset.images) for dataset in datasets.values()), 0
     for split, dataset in datasets.items():
-        unusable, repeated = set(), set()
+        unusable, repeated, unsure = set(), set(), set()
         with ThreadPool() as pool:
-            for image, error in zip(dataset.images, pool.imap(_read_error, dataset.images), strict=True):
+            for image, (error, is_unsure) in zip(dataset.images, pool.imap(_read, dataset.images), strict=True):
+                if is_unsure:
+                    unsure.add(image.id)
                 if error:
                     problems.append(unusable_image(image.path, error))
                     unusable.add(image.id)
@@ -68,7 +71,8 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
                 done += 1
                 if progress:
                     progress(done, total)
-        datasets[split] = dataset.without(unusable, repeated)
+        dataset = dataset.without(unusable, repeated)
+        datasets[split] = dataset if dataset.unsure else dataset.with_unsure(unsure)
     duplicates, left_out = _duplicate_images(datasets)
     datasets = {split: dataset.without(left_out[split], set()) for split, dataset in datasets.items()}
     once = list(dict.fromkeys(problems + duplicates))  # splits that share a list of classes share its problems
@@ -79,13 +83,14 @@ def _unreadable(split: str, error: InputError) -> Problem:
     return problem_of(error, "splits that cannot be read", split, "left out")
 
 
-def _read_error(image: ImageRecord) -> InputError | None:
-    """What is wrong with an image's pixels."""
+def _read(image: ImageRecord) -> tuple[InputError | None, bool]:
+    """What is wrong with an image's pixels, and whether its EXIF rotation leaves its size as it is."""
     try:
         image.read()
+        header = read_header(image.path)
     except InputError as error:
-        return error
-    return None
+        return error, False
+    return None, header.orientation > 1 and header.size == header.stored_size
 
 
 def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from cornernet.data.coco_tables import read_json
 from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
 from cornernet.data.writing import Placer, all_classes, boxes_of, free_names, write_text
 from cornernet.errors import InputError
 
 _ROBOFLOW = "_annotations.coco.json"
-_TRIED = 20  # images that are searched to find their folder
 
 
 def load_coco(
@@ -41,7 +41,7 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
     raw = read_json(path)
     images, annotations = raw["images"], raw["annotations"]
     if folder is None:
-        folder = _folder_of(path, [str(item.get("file_name")) for item in images[:_TRIED]])
+        folder = _folder_of(path, [str(item.get("file_name")) for item in images[:TRIED]])
     if wanted is not everything:
         unwanted = {str(item.get("id")) for item in images if not wanted(str(item.get("file_name")))}
         images = [item for item in images if str(item.get("id")) not in unwanted]
@@ -69,6 +69,8 @@ def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path
         raise InputError(f"no split {split!r}: looked for {looked_for}; splits there: {there}", root)
     name = _split_of(file)
     folders = [file.parent] if file.name == _ROBOFLOW else [root / name, root / "images" / name, root / "images"]
+    if all(folder.is_dir() for folder in folders[:2]) and folders[1:]:
+        return file, _folder_of(file, [str(item.get("file_name")) for item in read_json(file)["images"][:TRIED]])
     for folder in folders:
         if folder.is_dir():
             return file, folder
@@ -92,11 +94,7 @@ class CocoFolder:
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`."""
         file = self.files[split]
-        if file.name == _ROBOFLOW:
-            folder = file.parent
-        else:
-            folder = None if self.root in (file, file.parent) else find_split(self.root, split)[1]
-        return read_coco(file, folder, wanted)
+        return read_coco(file, file.parent if file.name == _ROBOFLOW else None, wanted)
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
         """As `LabelFolder.strays`: images in the splits' folders that no label file lists.
@@ -138,7 +136,7 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
         boxes = boxes_of(dataset, names)
         images, annotations = [], []
         for record, name in zip(dataset.images, free_names(dataset.images, set()), strict=True):
-            place(record.path, out / split / name)
+            place(record, out / split / name)
             images.append({"id": record.id, "file_name": name, "width": record.width, "height": record.height})
             for box in boxes.get(record.id, ()):
                 annotation = {"id": box.id, "image_id": record.id, "category_id": ids[box.label]}
@@ -152,7 +150,14 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
 def _files_by_split(root: Path) -> dict[str, Path]:
     """The label files by split, in the layouts of `find_split`."""
     files = [*sorted(root.glob(f"*/{_ROBOFLOW}")), *sorted(root.glob("annotations/instances_*.json"))]
-    return {_split_of(file): file for file in files if file.is_file()}
+    found: dict[str, Path] = {}
+    for file in filter(Path.is_file, files):
+        other = found.setdefault(_split_of(file), file)
+        if other != file and not same_content(other, file):
+            what = f"two label files for {_split_of(file)}, {os.path.relpath(other, root)} and "
+            what += f"{os.path.relpath(file, root)}, which differ"
+            raise InputError(what, root, "move the one away that is not meant")
+    return found
 
 
 def _split_of(file: Path) -> str:
@@ -175,8 +180,9 @@ def _folder_of(file: Path, names: Sequence[str]) -> Path:
     if root.name == "annotations":
         root = root.parent
     beside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    folders = [root / split, root / "images" / split, root / "images", root, *beside]
-    counts = [sum(os.path.isfile(folder / name) for name in names) for folder in folders]
-    if not any(counts):
-        raise InputError(f"its images, such as {names[0]}, are in no folder beside it", file, "put them into images/")
-    return folders[counts.index(max(counts))]
+    ranks = [[root / split, root / "images" / split], [root / "images", root], beside]
+    folder = best_folder(ranks, names, file)
+    if folder is None:
+        what = f"its images, such as {names[0]}, are in no folder beside it"
+        raise MissingSplit(what, file, "put them into images/")
+    return folder

@@ -5,7 +5,7 @@ It uses COCO's terms: every label format is read into COCO's tables, and these b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
 from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
-from cornernet.media.images import Pixels, image_size, read_image
+from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
 
 _OUTSIDE = 1.0  # pixels by which a box may leave its image without a report: labels are rounded
 
@@ -51,6 +51,8 @@ class CocoDataset:
 
     ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, depending on ``format``. ``problems`` has one
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
+    ``notes`` are remarks about the whole split, one line each. ``unsure`` has the ids of images with an EXIF rotation
+    whose labels do not tell whether they are those of the picture before or after it; they are read as after.
     """
 
     name: str
@@ -61,6 +63,8 @@ class CocoDataset:
     images: list[ImageRecord]
     problems: list[Problem]
     _annotations: Annotations = field(repr=False)
+    notes: tuple[str, ...] = ()
+    unsure: frozenset[int] = frozenset()
 
     def __str__(self) -> str:
         counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"
@@ -94,6 +98,35 @@ class CocoDataset:
                 ids = image.annotation_ids[keep]
                 images[i] = replace(image, boxes=boxes, labels=labels, crowd=crowd, annotation_ids=ids)
         return replace(self, images=images, _annotations=annotations.take(~gone))
+
+    def with_unsure(self, image_ids: AbstractSet[int]) -> CocoDataset:
+        """The data set with those of these images that have boxes as ``unsure``, and a note about them."""
+        images = [image for image in self.images if image.id in image_ids and len(image.boxes)]
+        if not images:
+            return self
+        what = f"{len(images)} images, such as {images[0].path}, have an EXIF rotation, and their labels do not tell"
+        what += " whether they were made before or after it; read as after: look at mosaic.jpg of cornernet data check,"
+        note = f"{what} and if boxes lie wrong there, take the rotation out of the files (exiftool -Orientation= FILE)"
+        return replace(self, notes=(*self.notes, note), unsure=frozenset(image.id for image in images))
+
+    def upright(self, orientations: Mapping[int, int]) -> CocoDataset:
+        """The data set with these images, by id each one's EXIF orientation, and their boxes turned upright.
+
+        For images whose labels are those of the picture as stored; their files stay as they are.
+        """
+        annotations = self._annotations.take(np.arange(len(self._annotations.ids)))
+        images = []
+        for image in self.images:
+            if turn := orientations.get(image.id):
+                rows, size = annotations.image_ids == image.id, (image.height, image.width)
+                corners = np.tile(annotations.boxes[rows, :2], 2)
+                corners[:, 2:] += annotations.boxes[rows, 2:]
+                corners = turn_boxes(corners, turn, *size)
+                annotations.boxes[rows] = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+                height, width = size[::-1] if turn >= 5 else size
+                image = replace(image, height=height, width=width, boxes=turn_boxes(image.boxes, turn, *size))
+            images.append(image)
+        return replace(self, images=images, _annotations=annotations)
 
     def coco_dict(self) -> dict[str, Any]:
         """Ground truth for faster-coco-eval, without boxes that were left out: the file's boxes, areas and crowd flags.
@@ -133,7 +166,7 @@ def build_dataset(
     path = tables.path
     categories = _known_to_weights(tables, class_names)
     category_ids, names = read_categories(path, categories, class_names, tables.category_entry)
-    records, image_problems = _read_images(tables, check_files and not tables.knows_headers)
+    records, image_problems, unsure = _read_images(tables, check_files and not tables.knows_headers)
     problems = tables.problems + image_problems
     images = [record for record in records if record is not None]
     if not images:
@@ -188,7 +221,9 @@ def build_dataset(
         if image is not None:
             image.boxes, image.labels = boxes[start:end], labels[start:end]
             image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
-    dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept)
+    notes = tuple(tables.notes)
+    dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, notes)
+    dataset = dataset.with_unsure(unsure)
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
         counted = " and ".join(f"{count} {what}" for count, what in counts if count)
@@ -206,17 +241,18 @@ def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Tabl
     return tables.categories + [{"id": id_, "name": name} for id_, name in enumerate(lacking, start=first_free)]
 
 
-def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | None], list[Problem]]:
-    """Records without boxes (``None`` for an image that cannot be used), and the problems of such images."""
+def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | None], list[Problem], AbstractSet[int]]:
+    """Records without boxes (``None`` for an image that cannot be used), the problems of such images, and `unsure`."""
     path, folder, raw = tables.path, tables.folder, tables.images
     ids = integers(path, "images", "id", raw, unique=True).tolist()
     records: list[ImageRecord | None] = []
-    problems = []
+    problems, unsure = [], set(tables.rotated)
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
             raise InputError(f"images[{i}].file_name must be a text, not {short(name)} (image id {id_})", path)
-        if name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts):
+        leaves = name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts)
+        if leaves and not (folder / name).is_file():
             what = f"images[{i}].file_name {name!r} leaves the image folder"
             raise InputError(what, path, f"make it relative to {folder}")
         size: Any = (item.get("height"), item.get("width"))
@@ -226,11 +262,15 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         try:
             if NOT_UTF8.search(name):
                 raise InputError("its name is not UTF-8", folder / name, "rename it")
-            if None in size:
-                size = image_size(folder / name)
-            elif check_files and image_size(folder / name) != size:
-                # The labels may be those of the unrotated image: reading checks that, and raises if not.
-                read_image(folder / name, size=size)
+            if None in size or check_files:
+                header = read_header(folder / name)
+                if header.orientation > 1 and (None in size or header.size == header.stored_size):
+                    unsure.add(id_)
+                if None in size:
+                    size = header.size
+                elif header.size != size:
+                    # The labels may be those of the unrotated image: reading checks that, and raises if not.
+                    read_image(folder / name, size=size)
         except InputError as error:
             problems.append(unusable_image(folder / name, error))
             records.append(None)
@@ -238,7 +278,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         (height, width), empty = size, np.zeros(0, np.int64)
         boxes, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
         records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
-    return records, problems
+    return records, problems, unsure
 
 
 def _positions(wanted: NDArray[np.int64], ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

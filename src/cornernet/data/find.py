@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,8 +23,8 @@ _LOOKED_FOR = {
     "yolo": "YOLO (data.yaml)",
     "voc": "Pascal VOC (Annotations/*.xml, *.xml, */*.xml)",
 }
-_OTHER_NAMES = {"val": ("valid", "validation")}
-_ORDER = ("train", "val", "test")
+_OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+USUAL = ("train", "val", "test")
 
 
 class LabelFolder(Protocol):
@@ -92,13 +93,14 @@ def _hint(place: Path, format: Format | None) -> str:
 def split_names(labels: LabelFolder) -> list[str]:
     """The splits of a data set, train first, without VOC's ``trainval``, which repeats train and val."""
     names = [name for name in labels.splits if name != "trainval" or "train" not in labels.splits]
-    return sorted(names, key=lambda name: (_ORDER.index(plain_name(name)) if plain_name(name) in _ORDER else 9, name))
+    return sorted(names, key=lambda name: (USUAL.index(plain_name(name)) if plain_name(name) in USUAL else 9, name))
 
 
 def plain_name(split: str) -> str:
-    """The usual name of a split: ``val`` for ``valid``, ``train`` for ``train2017``; other names stay."""
-    name = split.removesuffix("2017")
-    return next((plain for plain, others in _OTHER_NAMES.items() if name in others), name)
+    """The usual name of a split: ``val`` for ``Valid``, ``train`` for ``train2017``; other names stay."""
+    name = re.sub(r"20\d\d$", "", split.lower())
+    name = _OTHER_NAMES.get(name, name)
+    return name if name in USUAL else split
 
 
 def has_val(labels: LabelFolder) -> bool:
@@ -121,6 +123,9 @@ def load_split(
     """
     if val_share is None:
         tables = read_split(labels, _named(labels, split))
+        others = [name for name in labels.splits if name != tables.name and plain_name(name) == plain_name(split)]
+        if others:
+            tables.notes.append(f"{' and '.join(others)} is there too, and is not a part of it")
     else:
         whole = _divided(labels, split, val_share)
         tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
@@ -146,9 +151,11 @@ def in_val(file_name: str, val_share: float) -> bool:
 
 def _named(labels: LabelFolder, split: str) -> str:
     """The name that the data set has for ``split``."""
-    for name in (split, f"{split}2017", *_OTHER_NAMES.get(split, ())):
-        if name in labels.splits:
-            return name
+    same = [name for name in labels.splits if plain_name(name) == plain_name(split)]
+    if split in labels.splits or len(same) == 1:
+        return split if split in labels.splits else same[0]
+    if same:
+        raise InputError(f"{split} may be {' or '.join(same)} of {labels.title}", labels.root, "name one of them")
     fix = "name one of them"
     if split in ("train", "val") and (len(labels.splits) == 1 or "train" in map(plain_name, labels.splits)):
         fix += ", or hold back a tenth of the images for val with --val_share 0.1"

@@ -62,7 +62,8 @@ class Tables:
     ``path`` is the label file or folder in messages; image file names are relative to ``folder``. In formats without
     ids, annotations are numbered from 1 and ``places`` has the place of each. ``problems`` were found while reading.
     ``category_entry`` names a class's entry by its index in messages. ``lists_classes`` is false if the classes are
-    only those of the boxes; ``knows_headers`` is true if sizes were read from the images.
+    only those of the boxes; ``knows_headers`` is true if sizes were read from the images, and then ``rotated`` has the
+    ids of those with an EXIF rotation. ``notes`` are remarks about the whole split, one line each.
     """
 
     name: str
@@ -77,6 +78,8 @@ class Tables:
     category_entry: str = "categories[{}].name"
     lists_classes: bool = True
     knows_headers: bool = False
+    rotated: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
         """The place of an annotation in messages."""

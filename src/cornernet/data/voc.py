@@ -12,11 +12,13 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
@@ -45,13 +47,17 @@ class _Object(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """A label file: its image, (height, width) if given, its objects; or the problem if it cannot be used."""
+    """A label file: its image, (height, width) if given, its objects; or the problem if it cannot be used.
+
+    ``other`` is another image, which the file names.
+    """
 
     file: Path
     image: Path
     size: tuple[int, int] | None = None
     objects: Sequence[_Object] = ()
     problem: Problem | None = None
+    other: Path | None = None
 
 
 class VocFolder:
@@ -74,9 +80,11 @@ class VocFolder:
         categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
         tables = Tables(split, "Pascal VOC", part.labels, part.images, [], [], categories, places=[])
         tables.lists_classes = are_listed
-        for label in self._read(split):
-            if not wanted(label.image.name):
-                continue
+        labels = [label for label in self._read(split) if wanted(label.image.name)]
+        if doubts := [label for label in labels if label.other]:
+            what = f"{len(doubts)} label files name another image than the one with their own name, which is read: "
+            tables.notes.append(f"{what}{doubts[0].file} names {doubts[0].other}")
+        for label in labels:
             if label.problem:
                 tables.problems.append(label.problem)
             else:
@@ -133,13 +141,15 @@ def find_voc(path: Path) -> VocFolder | None:
     for labels in (path / name for name in _LABELS):
         if _has_labels(labels, "**/*.xml"):
             folders = [path / name for name in _IMAGES if (path / name).is_dir()]
-            images = folders[0] if folders else labels if images_below(labels) else path
+            usual = folders[0] if folders else labels if images_below(labels) else path
+            images = best_folder([[*folders, labels], [path]], _some_stems(labels), path, image_of_stem) or usual
             lists = {file.stem: file for file in sorted((path / _LISTS).glob("*.txt")) if not _is_of_one_class(file)}
             parts = {split: _Part(labels, images, file) for split, file in lists.items()}
             return VocFolder(path, parts or {"all": _Part(labels, images)})
     if _has_labels(path):
         return VocFolder(path, {"all": _Part(path, path)})
-    parts = {folder.name: _Part(folder, folder) for folder in sorted(path.iterdir()) if _has_labels(folder)}
+    beside = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    parts = {folder.name: _Part(folder, _image_folder(folder, beside)) for folder in beside if _has_labels(folder)}
     return VocFolder(path, parts) if parts else None
 
 
@@ -162,7 +172,7 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
         boxes = boxes_of(dataset, names)
         stems = []
         for record, name in zip(dataset.images, free_names(dataset.images, taken, by_stem=True), strict=True):
-            place(record.path, out / _IMAGES[0] / name)
+            place(record, out / _IMAGES[0] / name)
             stem = os.path.splitext(name)[0]
             stems.append(stem)
             renamed += name != record.file_name
@@ -193,7 +203,7 @@ def _add(tables: Tables, label: _Label, ids: Mapping[str, int]) -> None:
     assert tables.places is not None
     image_id = len(tables.images) + 1
     height, width = label.size or (None, None)
-    name = label.image.relative_to(tables.folder).as_posix()
+    name = Path(os.path.relpath(label.image, tables.folder)).as_posix()
     tables.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
     for number, item in enumerate(label.objects, start=1):
         where = f"{label.file} object {number}"
@@ -221,14 +231,32 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
         problem = InputError(f"not XML: {error}", file, "correct it or export it again")
         return _Label(file, image, problem=unusable_image(file, problem))
     file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
+    other = None
     if file_name.strip("."):
         named = [(folder / stem).with_name(file_name), folder / file_name]
         missing = image if images or os.path.isfile(image) else named[0]
         image = next((path for path in named if path in images or (not images and os.path.isfile(path))), missing)
+        if image not in named and os.path.isfile(named[0]) and not same_content(named[0], image):
+            other = named[0]
+        if not images and not os.path.isfile(image):
+            image = next(filter(os.path.isfile, _told(content, folder, file_name)), image)
+    if len(images) > 1 and os.path.basename(image) != file_name and not all(same_content(image, i) for i in images):
+        what = f"its image may be {' or '.join(sorted(path.name for path in images))}"
+        problem = InputError(what, file, "write the name of the right one into its <filename>")
+        return _Label(file, image, problem=unusable_image(file, problem))
     height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))
-    return _Label(file, image, size, [_object(item, int(is_challenge)) for item in content.findall("object")])
+    objects = [_object(item, int(is_challenge)) for item in content.findall("object")]
+    return _Label(file, image, size, objects, other=other)
+
+
+def _told(content: ElementTree.Element, folder: Path, file_name: str) -> Iterator[Path]:
+    """Where a label file says that its image is, which was right on the machine that wrote it."""
+    if name := (_name(content.findtext("folder")) or "").strip("/"):
+        yield folder.parent / name / file_name
+    if place := _name(content.findtext("path")):
+        yield Path(place)
 
 
 def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
@@ -267,6 +295,15 @@ def _stems(part: _Part) -> Iterator[str]:
         name = line if os.path.isfile(part.labels / f"{line}.xml") else line.strip()
         if name:
             yield name.lstrip("/")
+
+
+def _image_folder(labels: Path, beside: Sequence[Path]) -> Path:
+    """The folder of the images of XML files: that of the files, or one beside it."""
+    return best_folder([[labels], beside], _some_stems(labels), labels, image_of_stem) or labels
+
+
+def _some_stems(folder: Path) -> list[str]:
+    return [os.path.relpath(file.with_suffix(""), folder) for file in islice(folder.rglob("*.xml"), TRIED)]
 
 
 def _stems_below(folder: Path) -> list[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.errors import InputError
-from cornernet.media.images import IMAGE_SUFFIXES
+from cornernet.media.images import IMAGE_SUFFIXES, read_header, write_upright
 
-Placer = Callable[[Path, Path], None]  # copies or links an image to a new place
+Placer = Callable[[ImageRecord, Path], None]  # copies or links an image to a new place
 _DIGITS = 9  # decimals of a pixel: rounding removes the errors of floating-point sums
 
 
@@ -52,7 +55,8 @@ def boxes_of(dataset: CocoDataset, class_names: Sequence[str]) -> dict[int, list
 
 
 def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool = False) -> list[str]:
-    """A file name for each image's copy: its own name, with a number if that is taken.
+    """A file name for each image's copy: its own name, with a number if that is taken, and without folders that lead
+    out of the data set.
 
     Names that differ only in case count as the same, as on many disks. With ``by_stem`` names that differ only in their
     ending do too, because label files have the stem as name; and ``InputError`` is raised for a name that readers of
@@ -61,6 +65,8 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
     names = []
     for image in images:
         path = PurePosixPath(image.file_name)
+        if path.is_absolute() or ".." in path.parts:
+            path = PurePosixPath(path.name)
         if by_stem and (not path.name.lower().endswith(IMAGE_SUFFIXES) or any(p.startswith(".") for p in path.parts)):
             what = f"in this format an image's name ends in {', '.join(IMAGE_SUFFIXES)} and does not begin with a dot"
             raise InputError(what, image.path, "rename it, or convert to COCO")
@@ -71,6 +77,23 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
         taken.add(key)
         names.append(str(name))
     return names
+
+
+def place_image(source: Path, target: Path, *, copy: bool) -> bool:
+    """Put an image into a folder without using room: a hard link, or a symbolic one, or if allowed a ``copy``.
+
+    An image with an EXIF rotation is written anew, upright. Returns whether the image is there.
+    """
+    if read_header(source).orientation > 1:
+        write_upright(source, target)
+        return True
+    for link in (os.link, os.symlink):
+        with suppress(OSError):
+            link(os.path.realpath(source), target)
+            return True
+    if copy:
+        shutil.copyfile(source, target)
+    return copy
 
 
 def write_text(path: Path, text: str) -> None:

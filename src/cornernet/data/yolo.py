@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import yaml
 
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
-from cornernet.media.images import find_images, image_size
+from cornernet.media.images import find_images, read_header
 
 _NO_SPLITS = ("path", "names", "nc", "download")
 _DIGITS = 12  # decimals of a part of the image's side
@@ -37,15 +39,13 @@ class YoloFolder:
         content = _read_yaml(path)
         self.names = _class_names(path, content.get("names"))
         self.has_keypoints = "kpt_shape" in content
-        # The path may be that of another machine; then the images may still be beside the file.
-        self.bases = list(dict.fromkeys([self.root / str(content.get("path") or "."), self.root]))
+        candidates = _path_entries(content)
+        self.paths = YamlPaths(path, content.get("path"), [e for entries in candidates.values() for e in entries])
         self.entries: dict[str, list[str]] = {}
-        for key, value in content.items():
-            entries = value if isinstance(value, list) else [value]
-            if key not in _NO_SPLITS and value and all(isinstance(entry, str) for entry in entries):
-                is_usual = key in ("train", "val", "test")
-                if is_usual or all((place := self._find(e)) and _lists_images(place) for e in entries):
-                    self.entries[str(key)] = entries
+        for key, entries in candidates.items():
+            is_usual = key in ("train", "val", "test")
+            if is_usual or all((place := self.paths.find(e)) and _lists_images(place) for e in entries):
+                self.entries[key] = entries
         self.splits = tuple(self.entries)
         if not self.splits:
             raise InputError("names no images", path, "add 'train:' and 'val:' with their folders")
@@ -57,9 +57,11 @@ class YoloFolder:
         categories = [{"id": id_, "name": name} for id_, name in self.names.items()]
         tables = Tables(split, "YOLO", self.path, folder, [], [], categories, places=[], knows_headers=True)
         tables.category_entry = "names[{}]"
+        remarks = _Remarks()
         for path in paths:
             if wanted(path.name):
-                self._read_image(tables, path)
+                self._read_image(tables, path, remarks)
+        tables.notes += [*self.paths.notes, *remarks.notes()]
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -80,40 +82,38 @@ class YoloFolder:
                 problems.append(Problem("labels without images", str(label), what, fix, "left out"))
         return problems
 
-    def _find(self, entry: str) -> Path | None:
-        """The path of an entry of the YAML file; ``None`` if it does not exist."""
-        for text in (entry, entry.removeprefix("../")):  # Roboflow writes ../train/images and means train/images
-            for base in self.bases:
-                if os.path.exists(base / text):
-                    return base / text
-        return None
-
     def _images(self, split: str) -> list[Path]:
         """The images of a split, each once; they may not exist."""
         paths: dict[str, None] = {}
         for entry in self.entries[split]:
-            place = self._find(entry)
+            place = self.paths.find(entry)
             if place is None:
-                where = " nor ".join(str(base / entry) for base in self.bases)
-                raise InputError(f"{split}: there is no {where}", self.path, "correct the path")
+                raise self.paths.missing(split, entry)
             if not _lists_images(place):
                 raise InputError(f"{split}: {place} is neither a folder nor a .txt file", self.path, "name one of them")
-            images = find_images([place]) if place.is_dir() else _listed(place, self.bases)
+            try:
+                images = find_images([place]) if place.is_dir() else _listed(place, self.paths.bases)
+            except InputError as error:
+                raise MissingSplit(error.what, error.where, error.fix) from error
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
         if not paths:
-            raise InputError(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
+            raise MissingSplit(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
         return [Path(path) for path in paths]
 
-    def _read_image(self, tables: Tables, path: Path) -> None:
+    def _read_image(self, tables: Tables, path: Path, remarks: _Remarks) -> None:
         """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
-        label = label_file(path)
+        there = [place for place in _label_places(path) if os.path.isfile(place)]
+        label = there[0] if there else _label_places(path)[0]
         try:
-            height, width = image_size(path)
-            lines = _lines(label) if os.path.isfile(label) else []
+            (height, width), orientation = read_header(path)
+            lines = _lines(label) if there else []
+            remarks.check_labels(path, there)
         except InputError as error:
             tables.problems.append(unusable_image(path, error))
             return
         image_id = len(tables.images) + 1
+        if orientation > 1:
+            tables.rotated.add(image_id)
         name = path.relative_to(tables.folder).as_posix()
         tables.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
         assert tables.places is not None
@@ -128,6 +128,7 @@ class YoloFolder:
                 fix = "add it there, or correct the line"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             else:
+                remarks.scored += len(fields) == 6 and not self.has_keypoints
                 x, y, w, h = box
                 bbox = [x * width, y * height, w * width, h * height]
                 ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": class_id}
@@ -141,7 +142,8 @@ class YoloFolder:
         except ValueError:
             return None, None
         class_id = int(first) if first.is_integer() else None
-        if len(numbers) == 4 or (self.has_keypoints and len(numbers) > 4):
+        is_scored = len(numbers) == 5 and 0 <= numbers[4] <= 1
+        if len(numbers) == 4 or is_scored or (self.has_keypoints and len(numbers) > 4):
             x, y, w, h = numbers[:4]
             return class_id, [x - w / 2, y - h / 2, w, h]
         if len(numbers) < 6 or len(numbers) % 2:
@@ -150,16 +152,46 @@ class YoloFolder:
         return class_id, [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
 
 
+@dataclass
+class _Remarks:
+    """What is to be said about a split: ``doubts`` about label files, and how many boxes have a score (``scored``)."""
+
+    doubts: list[str] = field(default_factory=list)
+    scored: int = 0
+    images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
+
+    def check_labels(self, image: Path, labels: Sequence[Path]) -> None:
+        """Doubt an image's label files if there are two, or if another image has the same one."""
+        if labels[1:] and not same_content(*labels):
+            what = f"{image} has two label files, {labels[0]} and {labels[1]}, which differ: the first is read"
+            self.doubts.append(what)
+        for label in labels[:1]:
+            other = self.images.setdefault(label, image)
+            if other != image and label.stat().st_size and not same_content(other, image):
+                self.doubts.append(f"{other} and {image} share the label file {label}: its boxes are given to both")
+
+    def notes(self) -> Iterator[str]:
+        if self.doubts:
+            yield self.doubts[0] + (f", and {len(self.doubts) - 1} more like it" if self.doubts[1:] else "")
+        if self.scored:
+            yield f"the sixth number of {self.scored} label lines is read as a confidence, which is not used"
+
+
 def label_file(image: Path) -> Path:
     """The label file of an image: its path with ``labels`` for the last ``images`` folder, or beside the image if the
     path has no ``images`` or the file is only there."""
+    places = _label_places(image)
+    return next((place for place in places if os.path.isfile(place)), places[0])
+
+
+def _label_places(image: Path) -> list[Path]:
+    """Where an image's label file may be, the usual place first."""
     folders = image.parent.parts
     beside = image.with_suffix(".txt")
     if "images" not in folders:
-        return beside
+        return [beside]
     last = len(folders) - 1 - folders[::-1].index("images")
-    label = Path(*folders[:last], "labels", *folders[last + 1 :], beside.name)
-    return beside if os.path.isfile(beside) and not os.path.isfile(label) else label
+    return [Path(*folders[:last], "labels", *folders[last + 1 :], beside.name), beside]
 
 
 def find_yolo(path: Path) -> YoloFolder | None:
@@ -169,9 +201,10 @@ def find_yolo(path: Path) -> YoloFolder | None:
     """
     if path.is_file():
         return YoloFolder(path) if path.suffix in (".yaml", ".yml") else None
-    if (path / "data.yaml").is_file():
-        return YoloFolder(path / "data.yaml")
-    found = [file for file in sorted(path.glob("*.y*ml")) if _is_yolo(file)]
+    usual = path / "data.yaml"
+    found = [file for file in sorted(path.glob("*.y*ml")) if file != usual and _is_yolo(file)]
+    if usual.is_file():
+        found = [usual, *(file for file in found if not same_content(file, usual))]
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
         raise InputError(f"several YOLO data sets ({names})", path, "name one of these files instead of the folder")
@@ -190,7 +223,7 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
         boxes = boxes_of(dataset, names)
         for record, name in zip(dataset.images, free_names(dataset.images, set(), by_stem=True), strict=True):
             image = out / "images" / split / name
-            place(record.path, image)
+            place(record, image)
             lines = []
             for box in boxes.get(record.id, ()):
                 centre = (box.x + box.width / 2) / record.width, (box.y + box.height / 2) / record.height
@@ -198,15 +231,30 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
                 lines.append(" ".join([str(box.label), *(as_text(value, _DIGITS) for value in numbers)]) + "\n")
                 crowds += box.is_crowd
             write_text(label_file(image), "".join(lines))
-    content = {split: f"images/{split}" for split in datasets} | {"names": dict(enumerate(names))}
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=float("inf"))
-    write_text(out / "data.yaml", text)
+    write_text(out / "data.yaml", data_yaml({split: f"images/{split}" for split in datasets}, names))
     return [f"{crowds} crowd boxes became ordinary ones: YOLO has no mark for them"] if crowds else []
+
+
+def data_yaml(splits: Mapping[str, str], class_names: Sequence[str]) -> str:
+    """The YAML file of a data set: the image folder of each split, relative to the file, and the class names.
+
+    Without ``path``: Ultralytics looks for a relative one elsewhere. All names are quoted, because programs differ in
+    which words they take for numbers and truth values.
+    """
+    text = yaml.safe_dump(dict(splits), allow_unicode=True, sort_keys=False)
+    text += f"nc: {len(class_names)}\nnames:\n"
+    for i, name in enumerate(class_names):
+        quoted = yaml.safe_dump(name, default_style='"', allow_unicode=True, width=float("inf"))
+        text += f"  {i}: {quoted}"
+    return text
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        content = yaml.safe_load(text)
+        if isinstance(content, dict) and "names" in content:  # as they are written: no, 0123 and 1e3 are names too
+            content["names"] = yaml.load(text, yaml.BaseLoader).get("names")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not YAML: {' '.join(str(error).split())}", path, "correct it or export it again") from error
     if not isinstance(content, dict):
@@ -215,16 +263,22 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def _class_names(path: Path, names: Any) -> dict[int, str]:
-    """Class names by id, from a list or a dictionary."""
-    pairs = dict(enumerate(names)) if isinstance(names, list) else names
+    """Class names by id, from a list or a dictionary of texts."""
+    pairs = {str(i): name for i, name in enumerate(names)} if isinstance(names, list) else names
     if not isinstance(pairs, dict) or not pairs:
         raise InputError(f"'names' must be a list or a dictionary of class names, not {names!r}", path)
     for key, name in pairs.items():
-        if type(key) is not int or key < 0:
+        if not (key.isascii() and key.isdecimal()):
             raise InputError(f"names has the key {key!r}", path, "number the classes from 0 on")
-        if type(name) not in (str, int) or name == "":  # names: [0, 1, 2] are digits' names
+        if not isinstance(name, str) or not name:
             raise InputError(f"names[{key}] is {name!r}, which is no text in YAML", path, "put it in quotes")
-    return {key: str(pairs[key]) for key in sorted(pairs)}
+    return {int(key): pairs[key] for key in sorted(pairs, key=int)}
+
+
+def _path_entries(content: Mapping[Any, Any]) -> dict[str, list[str]]:
+    """The entries of a YAML file that may be paths of images, by key."""
+    lists = {str(key): value if isinstance(value, list) else [value] for key, value in content.items() if value}
+    return {k: v for k, v in lists.items() if k not in _NO_SPLITS and all(isinstance(entry, str) for entry in v)}
 
 
 def _is_yolo(file: Path) -> bool:
@@ -242,8 +296,11 @@ def _lists_images(place: Path) -> bool:
 
 def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
     """The images of a text file, one on each line, relative to the file or to the data set."""
-    for _, name in _lines(file):
-        yield next((base / name for base in (file.parent, *bases) if os.path.isfile(base / name)), file.parent / name)
+    names = [name for _, name in _lines(file)]
+    folders = list(dict.fromkeys([file.parent, *bases]))
+    best = best_folder([folders], names[:TRIED], file) or file.parent
+    for name in names:
+        yield next((base / name for base in (best, *folders) if os.path.isfile(base / name)), best / name)
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -71,11 +71,55 @@ def read_image(source: ImageSource, *, name: str | None = None, size: tuple[int,
     return np.ascontiguousarray(_turn(pixels, stored_to_upright if is_upright else upright_to_stored))
 
 
+class ImageHeader(NamedTuple):
+    """``size`` is (height, width) in pixels after EXIF rotation; ``orientation`` is EXIF's, 1 to 8, 1 for upright."""
+
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) before EXIF rotation."""
+        height, width = self.size
+        return (width, height) if self.orientation >= 5 else self.size
+
+
+def read_header(source: ImageSource, *, name: str | None = None) -> ImageHeader:
+    """The size and the orientation of an image, without its pixels. Arguments and errors as in `read_image`."""
+    with _opened(source, _name_of(source, name)) as image:
+        orientation, (height, width) = _orientation(image), _stored_size(image)
+        return ImageHeader((width, height) if orientation >= 5 else (height, width), orientation)
+
+
 def image_size(source: ImageSource, *, name: str | None = None) -> tuple[int, int]:
     """(height, width) in pixels after EXIF rotation, from the header alone. Arguments and errors as in `read_image`."""
-    with _opened(source, _name_of(source, name)) as image:
-        height, width = _stored_size(image)
-        return (width, height) if _orientation(image) >= 5 else (height, width)
+    return read_header(source, name=name).size
+
+
+def write_upright(source: Path, target: Path) -> None:
+    """Write an image anew in its own format, upright and without EXIF: every reader sees it the same way.
+
+    A JPEG gets quality 95 without chroma subsampling; WebP is lossless, as PNG and TIFF are. Raises ``InputError`` as
+    `read_image` does, and ``OSError`` if the target cannot be written.
+    """
+    with _opened(source, _name_of(source, None)) as image:
+        kind = "JPEG" if image.format == "MPO" else image.format
+    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(
+        kind or "", {}
+    )
+    Image.fromarray(read_image(source)).save(target, kind, **options)
+
+
+def turn_boxes(boxes: NDArray[Any], orientation: int, height: int, width: int) -> NDArray[Any]:
+    """Boxes (N, 4) x1 y1 x2 y2 of an image as stored, of ``height`` x ``width`` pixels, as boxes of it upright."""
+    x, y = boxes[:, ::2], boxes[:, 1::2]
+    if orientation >= 5:
+        x, y, height, width = y, x, width, height
+    if orientation in (3, 4, 7, 8):
+        y = height - y[:, ::-1]
+    if orientation in (2, 3, 6, 7):
+        x = width - x[:, ::-1]
+    return np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1)
 
 
 def to_rgb(image: Any) -> Pixels:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cornernet.data.yolo import data_yaml
 from cornernet.evaluation.ap import to_coco_results
 from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
+from cornernet.outputs.image_folder import ImageFolder
 from cornernet.outputs.writer import Scratch, Writer
 
 
@@ -40,21 +43,26 @@ class DetectionsFile(Writer):
 class CocoFile(Writer):
     """coco.json: a COCO file whose annotations are the detections, with their ``score``.
 
-    All ids count from 1, those of categories in the order of the classes. ``file_name`` is the path as the user gave
-    it; for frames of a video ``video`` is that path, and ``file_name`` is the frame's picture.
+    All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
+    file: a link in ``images``, or where it is if it cannot be linked; ``source`` is the path as the user gave it. For
+    frames of a video ``video`` is that path, and ``file_name`` is the frame's picture.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.target = folder / "coco.json"
         self.categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
+        self.image_folder = ImageFolder(folder)
         self.images, self.annotations = _JsonList(self.target), _JsonList(self.target)
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
-        image: dict[str, Any] = {"id": self.images.count + 1, "file_name": result.frame.source}
-        if result.frame.index is not None:
-            video = {"video": result.frame.source, "frame": result.frame.index}
-            image |= {"file_name": f"{result.frame.stem}.jpg"} | video
+        source = result.frame.source
+        image: dict[str, Any] = {"id": self.images.count + 1}
+        if result.frame.index is None:
+            name = self.image_folder.place(result, copy=False) or _relative(source, self.target.parent)
+            image |= {"file_name": name, "source": source}
+        else:
+            image |= {"file_name": f"{result.frame.stem}.jpg", "video": source, "frame": result.frame.index}
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         for found in to_coco_results(result.detections, image["id"], ids):
@@ -90,29 +98,30 @@ class CsvFile(Writer):
 
 
 class YoloFiles(Writer):
-    """labels/NAME.txt for every image, and classes.txt with one name per line.
+    """A data set to correct and to train on: data.yaml, images/NAME.jpg, labels/NAME.txt, and the names in classes.txt.
 
-    One line per box: class, centre x and y, width and height as shares of the image's, score. An image without boxes
-    has an empty file.
+    One line per box: class, centre x and y, width and height as shares of the image's; the scores are in the other
+    formats, because labelling tools refuse a sixth number. An image without boxes has an empty file.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        self.folder, self.class_names = folder, class_names
+        self.folder, self.class_names, self.is_begun = folder, class_names, False
+        self.image_folder = ImageFolder(folder, "labels", "data.yaml")
 
     def add(self, result: Result) -> None:
+        self.image_folder.place(result, copy=True)
+        if not self.is_begun:
+            names = (" ".join(name.split()) + "\n" for name in self.class_names)
+            atomic_write(self.folder / "classes.txt", "".join(names).encode())
+            atomic_write(self.folder / "data.yaml", data_yaml({"train": "images"}, self.class_names).encode())
+            self.is_begun = True
         height, width = result.detections.image_size
         boxes = result.detections.boxes.astype(float) / [width, height, width, height]
         lines = [
-            f"{label} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f} {score:.5f}\n"
-            for label, (x1, y1, x2, y2), score in zip(
-                result.detections.labels, boxes, result.detections.scores, strict=True
-            )
+            f"{label} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}\n"
+            for label, (x1, y1, x2, y2) in zip(result.detections.labels, boxes, strict=True)
         ]
         atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", "".join(lines).encode())
-
-    def finish(self) -> None:
-        names = (" ".join(name.split()) + "\n" for name in self.class_names)
-        atomic_write(self.folder / "classes.txt", "".join(names).encode())
 
 
 class _JsonList(Scratch):
@@ -124,6 +133,16 @@ class _JsonList(Scratch):
         text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
         self.add(f",\n{text}" if self.count else f"\n{text}")
         self.count += 1
+
+
+def _relative(place: str, folder: Path) -> str:
+    """The path of a file relative to a folder; other places, such as addresses, as they are."""
+    if not os.path.isfile(place):
+        return place
+    try:
+        return Path(os.path.relpath(os.path.abspath(place), os.path.realpath(folder))).as_posix()
+    except ValueError:  # on another drive
+        return Path(place).absolute().as_posix()
 
 
 def _write_json(target: Path, content: dict[str, Any]) -> None:

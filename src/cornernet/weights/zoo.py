@@ -105,6 +105,9 @@ def open_weights(
     ``class_names`` replace those of a foreign file. Raises ``InputError`` if there are no usable weights.
     """
     path, name = Path(source), str(source)
+    if isinstance(source, str) and path.is_file() and (name in BUNDLED or trunk_name(name)):
+        fix = f"write ./{name} for the file, or rename it"
+        raise InputError("weights that come with the package have this name, and a file has it", name, fix)
     if not path.is_file():  # a folder may have the name of weights: photos
         release = find_release(name)
         if release:
@@ -116,7 +119,9 @@ def open_weights(
         elif name.startswith(PREFIX):
             return load_hub_trunk(name)
         elif path.exists():
-            raise InputError("not a file", path, "name the weights file itself")
+            best = path / "best.safetensors"
+            fix = f"give {best}" if best.is_file() else "name the weights file itself"
+            raise InputError("not a file", path, fix)
         else:
             names = ", ".join([*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)])
             raise InputError(f"no such weights file, and none of the names {names}", source)

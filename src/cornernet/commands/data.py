@@ -100,6 +100,8 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
         save_image(folder / "histograms.png", draw_histograms(shown))
         save_image(folder / "mosaic.jpg", _mosaic(found.datasets.values()))
         print(f"\nhistograms.png and mosaic.jpg: {folder}")
+    if fix and found.cause:
+        raise InputError(f"{found.cause.what}; no copy can be clean before that", found.cause.where, found.cause.fix)
     if fix and not found.datasets:
         raise InputError("nothing in it can be used, so there is no copy of it", data, "fix it first")
     if fix:

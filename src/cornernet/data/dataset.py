@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cornernet.data.causes import Cause, SystematicError, find_cause, find_size_cause
 from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
 from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
@@ -53,6 +54,7 @@ class CocoDataset:
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
     ``notes`` are remarks about the whole split, one line each. ``unsure`` has the ids of images with an EXIF rotation
     whose labels do not tell whether they are those of the picture before or after it; they are read as after.
+    ``cause`` may explain boxes that look wrong; it is not sure, because `build_dataset` refuses those that are.
     """
 
     name: str
@@ -65,6 +67,7 @@ class CocoDataset:
     _annotations: Annotations = field(repr=False)
     notes: tuple[str, ...] = ()
     unsure: frozenset[int] = frozenset()
+    cause: Cause | None = None
 
     def __str__(self) -> str:
         counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"
@@ -161,7 +164,8 @@ def build_dataset(
     class; a box that leaves its image by more than a pixel is clipped. ``check_files`` reads every image's header and
     leaves out images that are missing, unreadable or of another size than in the labels. ``problems`` lists all this;
     with ``strict`` an ``InputError`` is raised instead. ``class_names`` (of trained weights) must be the split's names
-    and give their order. Raises ``InputError`` for all other faults, and if no image is left.
+    and give their order. Raises ``InputError`` for all other faults, and if no image is left; ``SystematicError`` if
+    most boxes are not what their format says.
     """
     path = tables.path
     categories = _known_to_weights(tables, class_names)
@@ -188,6 +192,12 @@ def build_dataset(
         is_inside = np.all(clipped[:, 2:].astype(np.float32) > clipped[:, :2].astype(np.float32), axis=1)
         is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
     is_usable = is_kept & has_class & is_finite & has_area & is_inside
+
+    cause = find_cause(annotations.boxes[is_kept], sizes[is_kept, :2], tables.layout, tables.unit)
+    if cause and cause.is_sure:
+        tables.problems = problems
+        raise SystematicError(cause.what, path, cause.fix)
+    notes = [*tables.notes, *([str(cause)] if cause else [])]
 
     # Boxes of images that were left out are left out too, without a problem of their own.
     for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out)):
@@ -221,8 +231,8 @@ def build_dataset(
         if image is not None:
             image.boxes, image.labels = boxes[start:end], labels[start:end]
             image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
-    notes = tuple(tables.notes)
-    dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, notes)
+    dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, tuple(notes))
+    dataset.cause = cause
     dataset = dataset.with_unsure(unsure)
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
@@ -247,6 +257,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     ids = integers(path, "images", "id", raw, unique=True).tolist()
     records: list[ImageRecord | None] = []
     problems, unsure = [], set(tables.rotated)
+    differing: dict[int, tuple[Any, tuple[int, int]]] = {}
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
@@ -270,7 +281,9 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
                     size = header.size
                 elif header.size != size:
                     # The labels may be those of the unrotated image: reading checks that, and raises if not.
+                    differing[i] = size, header.size
                     read_image(folder / name, size=size)
+                    del differing[i]
         except InputError as error:
             problems.append(unusable_image(folder / name, error))
             records.append(None)
@@ -278,6 +291,8 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         (height, width), empty = size, np.zeros(0, np.int64)
         boxes, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
         records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
+    if cause := find_size_cause(list(differing.values()), len(raw)):
+        raise SystematicError(cause.what, path, cause.fix)
     return records, problems, unsure
 
 

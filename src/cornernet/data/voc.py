@@ -79,7 +79,7 @@ class VocFolder:
         ids = {name: id_ for id_, name in enumerate(names, start=1)}
         categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
         tables = Tables(split, "Pascal VOC", part.labels, part.images, [], [], categories, places=[])
-        tables.lists_classes = are_listed
+        tables.lists_classes, tables.layout = are_listed, "corners"
         labels = [label for label in self._read(split) if wanted(label.image.name)]
         if doubts := [label for label in labels if label.other]:
             what = f"{len(doubts)} label files name another image than the one with their own name, which is read: "

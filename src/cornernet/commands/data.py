@@ -65,6 +65,8 @@ def convert(
             print(f"warning: {error}; the other splits are converted", file=sys.stderr)
     for dataset in datasets.values():
         report_dataset(dataset)
+    for dataset in datasets.values():
+        dataset.refuse_losses()
     for note in write_data(Path(out), to, datasets, link=link, progress=ProgressBar("linking" if link else "copying")):
         print(f"warning: {note}", file=sys.stderr)
     print(f"as {to}: {out}")

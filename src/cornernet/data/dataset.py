@@ -5,6 +5,7 @@ It uses COCO's terms: every label format is read into COCO's tables, and these b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -86,8 +87,27 @@ class CocoDataset:
     def require_boxes(self) -> None:
         """Raise ``InputError`` if no image has a box to learn from."""
         if bool(self._annotations.crowd.all()):
+            self.refuse_losses(share=1.0)
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
+
+    def refuse_losses(self, share: float = 0.1) -> None:
+        """Raise ``InputError`` if more than this share of the images or of the boxes was left out, or every box."""
+        kept = len(self._annotations.ids)
+        images, boxes = self.skipped_images, self.skipped
+        too_many = images > share * (images + len(self.images)) or boxes > share * (boxes + kept)
+        if not too_many and (kept or not boxes):
+            return
+        counts = Counter(problem.kind for problem in self.problems if problem.outcome.endswith("left out"))
+        kind, count = counts.most_common(1)[0]
+        first = next(problem for problem in self.problems if problem.kind == kind)
+        lost = [f"{boxes} of {boxes + kept} boxes"] * bool(boxes)
+        lost += [f"{images} of {images + len(self.images)} images"] * bool(images)
+        what = (
+            f"{' and '.join(lost)} of {self.name} cannot be used: {count} {kind}, such as {first.where}, {first.what}"
+        )
+        fix = "correct them, or write a copy without them: cornernet data check DATA --fix NEW_FOLDER"
+        raise InputError(what, self.json_path, fix)
 
     def without(self, image_ids: AbstractSet[int], annotation_ids: AbstractSet[int]) -> CocoDataset:
         """The data set without these images (and their boxes) and without these boxes."""

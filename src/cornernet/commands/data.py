@@ -66,6 +66,8 @@ def convert(
             print(f"warning: {error}; the other splits are converted", file=sys.stderr)
     for dataset in datasets.values():
         report_dataset(dataset)
+    for dataset in datasets.values():
+        dataset.refuse_losses()
     for note in write_data(Path(out), to, datasets, link=link, progress=ProgressBar("linking" if link else "copying")):
         print(f"warning: {note}", file=sys.stderr)
     print(f"as {to}: {out}")
@@ -101,6 +103,8 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
         save_image(folder / "histograms.png", draw_histograms(shown))
         save_image(folder / "mosaic.jpg", _mosaic(found.datasets.values()))
         print(f"\nhistograms.png and mosaic.jpg: {folder}")
+    if fix and found.cause:
+        raise InputError(f"{found.cause.what}; no copy can be clean before that", found.cause.where, found.cause.fix)
     if fix and not found.datasets:
         raise InputError("nothing in it can be used, so there is no copy of it", data, "fix it first")
     if fix:

@@ -51,6 +51,7 @@ def evaluate(
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
     report_dataset(dataset)
+    dataset.refuse_losses(share=1.0)
     folder = make_folder(Path(out))
     if oracle and network:
         parts = parse_parts(oracle)

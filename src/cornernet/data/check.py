@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cornernet.data.causes import SystematicError
 from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
 from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
@@ -20,15 +21,20 @@ from cornernet.errors import InputError
 from cornernet.media.images import read_header
 
 _DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
+_CAUSES = "boxes with another meaning"
 _HELD_BACK = ("test", "val")  # an image in two splits stays in these
 
 
 @dataclass
 class Findings:
-    """``problems``, and by split the content of a clean copy: all usable images with their valid boxes."""
+    """``problems``, and by split the content of a clean copy: all usable images with their valid boxes.
+
+    ``cause`` is why there can be no clean copy: what most boxes mean is not known.
+    """
 
     problems: list[Problem]
     datasets: dict[str, CocoDataset]
+    cause: InputError | None = None
 
 
 def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None = None) -> Findings:
@@ -36,6 +42,7 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
     problems: list[Problem] = []
     read: dict[str, Tables] = {}
     datasets: dict[str, CocoDataset] = {}
+    cause: InputError | None = None
     for split in split_names(labels):
         try:
             read[split] = read_split(labels, split)
@@ -47,8 +54,14 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
     for split, tables in read.items():
         problems += _merge_classes(tables)
         try:
-            datasets[split] = build_dataset(tables)
-            problems += datasets[split].problems
+            dataset = datasets[split] = build_dataset(tables, check_files=True)
+            if dataset.cause and dataset.cause.is_known:
+                cause = InputError(dataset.cause.what, tables.path, dataset.cause.fix)
+                problems.append(problem_of(cause, _CAUSES, split, "kept"))
+            problems += dataset.problems
+        except SystematicError as error:
+            cause = error
+            problems += [problem_of(error, _CAUSES, split, "left out"), *tables.problems]
         except InputError as error:
             problems += [_unreadable(split, error), *tables.problems]
     problems += _other_classes(datasets)
@@ -76,7 +89,7 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
     duplicates, left_out = _duplicate_images(datasets)
     datasets = {split: dataset.without(left_out[split], set()) for split, dataset in datasets.items()}
     once = list(dict.fromkeys(problems + duplicates))  # splits that share a list of classes share its problems
-    return Findings(once, {split: dataset for split, dataset in datasets.items() if dataset.images})
+    return Findings(once, {split: dataset for split, dataset in datasets.items() if dataset.images}, cause)
 
 
 def _unreadable(split: str, error: InputError) -> Problem:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cornernet.data.coco_tables import read_json
+from cornernet.data.coco_tables import boxes_of_outlines, read_json
 from cornernet.data.dataset import CocoDataset, build_dataset
 from cornernet.data.formats import Format
 from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
@@ -49,7 +49,8 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
         images = [item for item in images if str(item.get("id")) not in unwanted]
         annotations = [item for item in annotations if str(item.get("image_id")) not in unwanted]
     title = "COCO as Roboflow exports it" if path.name == _ROBOFLOW else "COCO"
-    return Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"])
+    notes = boxes_of_outlines(annotations)
+    return Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"], notes=notes)
 
 
 def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cornernet.data.outlines import box_of_segmentation
 from cornernet.data.tables import Table
 from cornernet.errors import InputError
 
@@ -41,8 +42,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         try:
-            # Polygons are most of COCO's file and not used: parsing them takes 2 GB and half the time.
+            # Polygons are most of COCO's file, and used where there is no box: parsing takes 2 GB and half the time.
             raw = json.loads(_POLYGONS.sub(b'"segmentation":null', content))
+            if isinstance(raw, dict) and isinstance(items := raw.get("annotations"), list) and any(map(_no_box, items)):
+                raw = json.loads(content)
         except ValueError:
             raw = json.loads(content)  # for the line and column of the error
     except FileNotFoundError as error:
@@ -67,6 +70,27 @@ def read_json(path: Path) -> dict[str, Any]:
             if not isinstance(item, dict):
                 raise InputError(f"{key}[{i}] must be an object, not {_kind(item)}", path)
     return raw
+
+
+def boxes_of_outlines(raw: Table) -> list[str]:
+    """Give annotations without a box the box of their segmentation; returns a line about how many, if any."""
+    count, first = 0, None
+    for item in filter(_no_box, raw):
+        if box := box_of_segmentation(item.get("segmentation")):
+            item["bbox"] = box
+            count, first = count + 1, item if first is None else first
+    if first is None:
+        return []
+    what = f"{count} annotations have a segmentation and no bbox, such as id {short(first.get('id'))}"
+    return [f"{what}: their boxes are those around it"]
+
+
+def _no_box(item: Any) -> bool:
+    """Whether an annotation's box is absent, empty or only zeros."""
+    if type(item) is not dict:
+        return False
+    box = item.get("bbox")
+    return box is None or (type(box) is list and not any(box))
 
 
 def read_categories(

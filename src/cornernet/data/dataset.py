@@ -5,6 +5,7 @@ It uses COCO's terms: every label format is read into COCO's tables, and these b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cornernet.data.causes import Cause, SystematicError, find_cause, find_size_cause
 from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
 from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
@@ -53,7 +55,8 @@ class CocoDataset:
     ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, depending on ``format``. ``problems`` has one
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
     ``notes`` are remarks about the whole split, one line each. ``unsure`` has the ids of images with an EXIF rotation
-    whose labels may be those of the picture before or after it.
+    whose labels may be those of the picture before or after it. ``cause`` may explain boxes that look wrong; it is not
+    sure, because `build_dataset` refuses those that are.
     """
 
     name: str
@@ -66,6 +69,7 @@ class CocoDataset:
     _annotations: Annotations = field(repr=False)
     notes: tuple[str, ...] = ()
     unsure: frozenset[int] = frozenset()
+    cause: Cause | None = None
 
     def __str__(self) -> str:
         counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"
@@ -84,8 +88,27 @@ class CocoDataset:
     def require_boxes(self) -> None:
         """Raise ``InputError`` if no image has a box to learn from."""
         if bool(self._annotations.crowd.all()):
+            self.refuse_losses(share=1.0)
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
+
+    def refuse_losses(self, share: float = 0.1) -> None:
+        """Raise ``InputError`` if more than this share of the images or of the boxes was left out, or every box."""
+        kept = len(self._annotations.ids)
+        images, boxes = self.skipped_images, self.skipped
+        too_many = images > share * (images + len(self.images)) or boxes > share * (boxes + kept)
+        if not too_many and (kept or not boxes):
+            return
+        counts = Counter(problem.kind for problem in self.problems if problem.outcome.endswith("left out"))
+        kind, count = counts.most_common(1)[0]
+        first = next(problem for problem in self.problems if problem.kind == kind)
+        lost = [f"{boxes} of {boxes + kept} boxes"] * bool(boxes)
+        lost += [f"{images} of {images + len(self.images)} images"] * bool(images)
+        what = (
+            f"{' and '.join(lost)} of {self.name} cannot be used: {count} {kind}, such as {first.where}, {first.what}"
+        )
+        fix = "correct them, or write a copy without them: cornernet data check DATA --fix NEW_FOLDER"
+        raise InputError(what, self.json_path, fix)
 
     def without(self, image_ids: AbstractSet[int], annotation_ids: AbstractSet[int]) -> CocoDataset:
         """The data set without these images (and their boxes) and without these boxes."""
@@ -168,7 +191,8 @@ def build_dataset(
     class; a box that leaves its image by more than a pixel is clipped. ``check_files`` reads every image's header and
     leaves out images that are missing, unreadable or of another size than in the labels. ``problems`` lists all this;
     with ``strict`` an ``InputError`` is raised instead. ``class_names`` (of trained weights) must be the split's names
-    and give their order. Raises ``InputError`` for all other faults, and if no image is left.
+    and give their order. Raises ``InputError`` for all other faults, and if no image is left; ``SystematicError`` if
+    most boxes are not what their format says.
     """
     path = tables.path
     categories = _known_to_weights(tables, class_names)
@@ -195,6 +219,12 @@ def build_dataset(
         is_inside = np.all(clipped[:, 2:].astype(np.float32) > clipped[:, :2].astype(np.float32), axis=1)
         is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
     is_usable = is_kept & has_class & is_finite & has_area & is_inside
+
+    cause = find_cause(annotations.boxes[is_kept], sizes[is_kept, :2], tables.layout, tables.unit)
+    if cause and cause.is_sure:
+        tables.problems = problems
+        raise SystematicError(cause.what, path, cause.fix)
+    notes = [*tables.notes, *([str(cause)] if cause else [])]
 
     # Boxes of images that were left out are left out too, without a problem of their own.
     for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out)):
@@ -228,8 +258,8 @@ def build_dataset(
         if image is not None:
             image.boxes, image.labels = boxes[start:end], labels[start:end]
             image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
-    notes = tuple(tables.notes)
-    dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, notes)
+    dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, tuple(notes))
+    dataset.cause = cause
     dataset = dataset.with_unsure(unsure)
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
@@ -255,6 +285,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     records: list[ImageRecord | None] = []
     problems: list[Problem] = []
     unsure = dict.fromkeys(tables.rotated, False)
+    differing: dict[int, tuple[Any, tuple[int, int]]] = {}
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
@@ -277,7 +308,9 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
                     size = header.size
                 elif header.size != size:
                     # The labels may be those of the unrotated image: reading checks that, and raises if not.
+                    differing[i] = size, header.size
                     read_image(folder / name, size=size)
+                    del differing[i]
                 if header.orientation > 1 and (not has_size or size == header.stored_size):
                     unsure[id_] = header.size != size
         except InputError as error:
@@ -287,6 +320,8 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         (height, width), empty = size, np.zeros(0, np.int64)
         boxes, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
         records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
+    if cause := find_size_cause(list(differing.values()), len(raw)):
+        raise SystematicError(cause.what, path, cause.fix)
     return records, problems, unsure
 
 

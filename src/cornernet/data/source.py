@@ -33,8 +33,10 @@ class DataSource:
         return training, validation
 
     def load_training(self) -> CocoDataset:
-        """The training split alone."""
-        return self._training(find_data(self.folder, self.format), strict=False)
+        """The training split alone; ``InputError`` if it lost many images or boxes."""
+        training = self._training(find_data(self.folder, self.format), strict=False)
+        training.refuse_losses()
+        return training
 
     def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
         training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)

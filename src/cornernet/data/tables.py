@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cornernet.data.causes import Layout, Unit
 from cornernet.errors import InputError
 from cornernet.media.images import find_images
 
@@ -64,6 +65,7 @@ class Tables:
     ``category_entry`` names a class's entry by its index in messages. ``lists_classes`` is false if the classes are
     only those of the boxes; ``knows_headers`` is true if sizes were read from the images, and then ``rotated`` has the
     ids of those with an EXIF rotation. ``notes`` are remarks about the whole split, one line each.
+    ``layout`` and ``unit`` are those of the numbers in the label files.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Tables:
     knows_headers: bool = False
     rotated: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    layout: Layout = "xywh"
+    unit: Unit = "pixels"
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
         """The place of an annotation in messages."""

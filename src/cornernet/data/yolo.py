@@ -58,6 +58,7 @@ class YoloFolder:
         categories = [{"id": id_, "name": name} for id_, name in self.names.items()]
         tables = Tables(split, "YOLO", self.path, folder, [], [], categories, places=[], knows_headers=True)
         tables.category_entry = "names[{}]"
+        tables.layout, tables.unit = "centre", "shares of the image"
         remarks = _Remarks()
         for path in paths:
             if wanted(path.name):

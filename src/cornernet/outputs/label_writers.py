@@ -12,14 +12,15 @@ from typing import Any
 from cornernet.evaluation.ap import to_coco_results
 from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
+from cornernet.media.sources import Frame
 from cornernet.outputs.writer import Scratch, Writer
 
 
 class DetectionsFile(Writer):
     """detections.json: ``classes``, and under ``images`` each one's ``file``, ``height``, ``width``, ``detections``.
 
-    Frames of a video have its path as ``file`` and their number, from 0, as ``frame``. Detections are those of
-    ``Detections.as_dicts``.
+    Frames of a video have its path as ``file``, their number, from 0, as ``frame``, and their ``time`` in seconds since
+    the first. Detections are those of ``Detections.as_dicts``.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -30,7 +31,7 @@ class DetectionsFile(Writer):
         height, width = result.detections.image_size
         entry: dict[str, Any] = {"file": result.frame.source}
         if result.frame.index is not None:
-            entry["frame"] = result.frame.index
+            entry |= {"frame": result.frame.index, "time": _time(result.frame)}
         self.images.append(entry | {"height": height, "width": width, "detections": result.detections.as_dicts()})
 
     def finish(self) -> None:
@@ -41,7 +42,7 @@ class CocoFile(Writer):
     """coco.json: a COCO file whose annotations are the detections, with their ``score``.
 
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the path as the user gave
-    it; for frames of a video ``video`` is that path, and ``file_name`` is the frame's picture.
+    it; for frames of a video ``video`` is that path, ``time`` in seconds, and ``file_name`` is the frame's picture.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -53,7 +54,7 @@ class CocoFile(Writer):
         height, width = result.detections.image_size
         image: dict[str, Any] = {"id": self.images.count + 1, "file_name": result.frame.source}
         if result.frame.index is not None:
-            video = {"video": result.frame.source, "frame": result.frame.index}
+            video = {"video": result.frame.source, "frame": result.frame.index, "time": _time(result.frame)}
             image |= {"file_name": f"{result.frame.stem}.jpg"} | video
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
@@ -67,17 +68,18 @@ class CocoFile(Writer):
 
 
 class CsvFile(Writer):
-    """detections.csv: one line per box, corners in pixels; ``frame`` is empty for images."""
+    """detections.csv: one line per box, corners in pixels; ``frame`` and ``time``, in seconds, are empty for images."""
 
     def __init__(self, folder: Path) -> None:
         self.target = folder / "detections.csv"
         self.lines = Scratch(self.target)
-        self._add_rows([["file", "frame", "class", "score", "x1", "y1", "x2", "y2"]])
+        self._add_rows([["file", "frame", "class", "score", "x1", "y1", "x2", "y2", "time"]])
 
     def add(self, result: Result) -> None:
         frame = result.frame
         first = [frame.source, "" if frame.index is None else frame.index]
-        self._add_rows([*first, d["class"], d["score"], *d["box"]] for d in result.detections.as_dicts())
+        seconds = "" if frame.index is None else _time(frame)
+        self._add_rows([*first, d["class"], d["score"], *d["box"], seconds] for d in result.detections.as_dicts())
 
     def finish(self) -> None:
         with atomic_file(self.target) as file:
@@ -124,6 +126,10 @@ class _JsonList(Scratch):
         text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
         self.add(f",\n{text}" if self.count else f"\n{text}")
         self.count += 1
+
+
+def _time(frame: Frame) -> float:
+    return round(frame.seconds or 0.0, 3)
 
 
 def _write_json(target: Path, content: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ _UNFINISHED = 0xFFFFFFF0  # a RIFF that nobody finished has about this length, o
 
 
 def missing_bytes(path: str) -> int:
-    """How many bytes lack at the end of an MP4, MOV, 3GP, MKV, WebM, AVI or FLV file; 0 for others, which do not tell."""
+    """How many bytes an MP4, MOV, 3GP, MKV, WebM, AVI or FLV file lacks at its end; 0 for others, which do not tell."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -14,12 +14,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from cornernet.errors import InputError
-from cornernet.media.address import is_address, is_video_address, shown
+from cornernet.media.address import is_address, shown
 from cornernet.media.download import download
 from cornernet.media.images import IMAGE_SUFFIXES, Pixels, find_images, image_size, read_image
 from cornernet.media.lists import is_list, read_list
 from cornernet.media.prefetch import ahead
-from cornernet.media.video import VIDEO_SUFFIXES, Video, VideoFrame
+from cornernet.media.video import VIDEO_SUFFIXES, Video, VideoFrame, is_video_address
 
 CAMERA = "camera:"
 STDIN = "-"
@@ -118,7 +118,7 @@ def _video(place: str) -> Video | None:
     """The video, camera or stream there, ``None`` for an image; a file with an unknown ending is tried as both."""
     if (number := _camera_number(place)) is not None:
         return Video(number, place)
-    if place == STDIN or (is_address(place) and not is_video_address(place, VIDEO_SUFFIXES)):
+    if place == STDIN or (is_address(place) and not is_video_address(place)):
         return None
     if is_address(place) or place.lower().endswith(VIDEO_SUFFIXES):
         return Video(place, shown(place))

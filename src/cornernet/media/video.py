@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints nothing on stderr: our errors say it
 
@@ -22,8 +23,10 @@ import cv2
 import numpy as np
 
 from cornernet.errors import InputError
+from cornernet.media.address import is_address, is_web
 from cornernet.media.container import missing_bytes
-from cornernet.media.images import Pixels
+from cornernet.media.download import announced
+from cornernet.media.images import IMAGE_SUFFIXES, Pixels
 
 # fmt: off
 VIDEO_SUFFIXES = (
@@ -32,6 +35,8 @@ VIDEO_SUFFIXES = (
     ".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".dv",
 )
 # fmt: on
+_PLAYLISTS = (".m3u8", ".mpd")
+_STREAM_TYPES = ("video/", "multipart/x-mixed-replace", "application/vnd.apple.mpegurl", "application/x-mpegurl")
 _USUAL_RATE = 25.0  # frames a second, for cameras that do not say
 _FASTEST = 60.0  # frames a second, of videos whose frames have no constant rate
 _LOOKED_AT = 100  # frames, to find a rate
@@ -63,7 +68,7 @@ class Video:
         rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.said_rate = rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
         self.length = int(count) if isinstance(origin, str) and math.isfinite(count) and count >= 1 else None
-        self.is_live = not self.is_file and self.length is None
+        self.is_live = not self.is_file and self.length is None and not self._has_end()
         if self.is_live and isinstance(origin, str):
             self._ready = capture  # connecting takes long, and some servers take one guest
         else:
@@ -124,6 +129,10 @@ class Video:
         """End ``frames``, from another thread, also while they wait for a stream."""
         self._stopped.set()
 
+    def _has_end(self) -> bool:
+        """Whether an address is that of a file whose frames cannot be counted from afar."""
+        return isinstance(self.origin, str) and is_web(self.origin) and announced(self.origin)[1] is not None
+
     def _read_once(self, offset: float, last: float) -> Iterator[VideoFrame]:
         """Frames until the end or a break; times begin at ``offset`` and grow from ``last`` on."""
         with self._opened() as capture:
@@ -163,7 +172,7 @@ class Video:
     def _fix(self) -> str:
         if self.is_file:
             return "convert it to mp4 (H.264), or copy it again"
-        return "check that it is connected and free" if isinstance(self.origin, int) else "check the address"
+        return "check that it is connected and free" if isinstance(self.origin, int) else "check the address, or download it and give the file"
 
     @contextmanager
     def _opened(self) -> Iterator[cv2.VideoCapture]:
@@ -199,6 +208,16 @@ class Video:
         if missing := missing_bytes(self.origin):
             return f"not a video that can be read: truncated, at least {missing:,} bytes are missing"
         return "not a video that can be read (sound alone, or an unknown format)"
+
+
+def is_video_address(place: str) -> bool:
+    """Whether it is a stream's address, or one of the web that ends like a video's; the server is asked if need be."""
+    if not is_web(place):
+        return is_address(place)
+    path = urlsplit(place).path.lower()
+    if path.endswith(VIDEO_SUFFIXES + _PLAYLISTS):
+        return True
+    return not path.endswith(IMAGE_SUFFIXES) and announced(place)[0].startswith(_STREAM_TYPES)
 
 
 @contextmanager

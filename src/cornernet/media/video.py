@@ -172,7 +172,11 @@ class Video:
     def _fix(self) -> str:
         if self.is_file:
             return "convert it to mp4 (H.264), or copy it again"
-        return "check that it is connected and free" if isinstance(self.origin, int) else "check the address, or download it and give the file"
+        return (
+            "check that it is connected and free"
+            if isinstance(self.origin, int)
+            else "check the address, or download it and give the file"
+        )
 
     @contextmanager
     def _opened(self) -> Iterator[cv2.VideoCapture]:

@@ -69,10 +69,10 @@ def decode_upload(data: bytes, max_pixels: int) -> Pixels:
 
 async def _read_form(request: Request) -> bytes:
     async with request.form(max_files=1, max_fields=_FIELDS) as form:
-        file = form.get(FIELD)
-        if not isinstance(file, UploadFile):
-            raise HTTPException(400, f"no file in the field '{FIELD}'")
-        return await file.read()
+        for file in form.values():  # whatever the field is called: clients send 'file' too
+            if isinstance(file, UploadFile):
+                return await file.read()
+        raise HTTPException(400, f"no file in the form, such as in the field '{FIELD}'")
 
 
 def _limited(request: Request, settings: Limits):

@@ -27,7 +27,6 @@ def shown(place: str) -> str:
         return place
     scheme, _, rest = place.partition("://")
     host, slash, path = rest.partition("/")
-    while "@" in path.split("?")[0].split("/")[0]:  # a password may have a slash in it
-        more, slash, path = path.partition("/")
-        host += more
+    if ":" in host and "@" in path and not host.rpartition(":")[2].isdecimal():  # a password with a slash in it
+        host, slash, path = path.rpartition("@")[2].partition("/")
     return _SECRET.sub(r"\1***", f"{scheme}://{host.rpartition('@')[2]}{slash}{path}")

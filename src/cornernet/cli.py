@@ -6,7 +6,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
+from typing import Any, TextIO, cast
 
 from cornernet.errors import CornerNetError, InputError, nearest
 
@@ -42,16 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [_underscored(word) for word in words if word != "--debug"]
     try:
-        return _dispatch(words)
+        with redirect_stdout(cast("TextIO", _Output(sys.stdout))) as output:
+            code = _dispatch(words)
+            output.flush()
+        return code
     except CornerNetError as error:
         if debug:
             traceback.print_exc()
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has ended
-        return 141
     except Exception as error:  # everything expected is a CornerNetError
         if debug:
             raise
@@ -59,6 +61,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if is_memory or "out of memory" in str(error):
             return _fail("out of memory; use tiles (--tile), smaller images (--max-size) or batches", 2)
         return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
+
+
+class _Output:
+    """Standard output whose reader may end, as in ``... | head``: the command goes on and writes its files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self.stream.write(text)
+        except BrokenPipeError:
+            return self._drop(len(text))
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            self._drop(0)
+
+    def _drop(self, count: int) -> int:
+        """Let the rest go nowhere, also what Python writes when it ends."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def _underscored(word: str) -> str:

@@ -7,6 +7,7 @@ dictionary of its classes by name, and ``kind(name)``, which finds one. Its plai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
@@ -89,7 +90,14 @@ def convert(hint: Any, value: object, where: str, name: str, default: object = M
         except ValueError:
             pass
     expected, example = _EXPECTED[origin or hint]
+    if hint is float and isinstance(value, str) and (number := with_decimal_point(value)):
+        example = f"write {number}"
     raise InputError(f"{name} must be {expected}, not {value!r}", where, example)
+
+
+def with_decimal_point(text: str) -> str:
+    """A number that was written with a decimal comma, as 0.4 for 0,4; otherwise nothing."""
+    return text.replace(",", ".") if re.fullmatch(r"[+-]?\d*,\d+", text) else ""
 
 
 def _kind(family: Any, value: object, where: str, name: str, default: object) -> Any:

@@ -56,8 +56,8 @@ def test_a_video_becomes_a_video(predict, tmp_path):
     assert (code, said) == (0, [])
     assert [image["frame"] for image in images] == list(range(7))
     assert all(image["detections"] for image in images)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"detections.json", "clip.mp4"}
-    assert Video(str(tmp_path / "out" / "clip.mp4"), "").length == 7
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"detections.json", "clip.webm"}
+    assert Video(str(tmp_path / "out" / "clip.webm"), "").length == 7
 
 
 def test_a_truncated_video_and_no_camera_beside_an_image(predict, tmp_path):
@@ -69,7 +69,7 @@ def test_a_truncated_video_and_no_camera_beside_an_image(predict, tmp_path):
     assert said[0].startswith(f"cornernet: {cut}: ends after")
     assert "camera:97: no camera there" in said[1]
     assert images[-1]["file"] == str(tmp_path / "a.png")
-    length = Video(str(tmp_path / "out" / "cut.mp4"), "").length
+    length = Video(str(tmp_path / "out" / "cut.webm"), "").length
     assert length == len(images) - 1 > 1
 
 
@@ -191,7 +191,7 @@ def test_names_that_are_no_text_or_have_a_colon(predict, weights, tmp_path, monk
     os.rename(write_video(tmp_path / "clip.avi", frames=3), tmp_path / "12:30.avi")
     monkeypatch.chdir(tmp_path)
     assert main(["predict", "12:30.avi", "--weights", str(weights), "--out", "."]) == 0
-    assert Video("12:30.mp4", "").length == 3
+    assert Video("12:30.webm", "").length == 3
 
 
 def test_every_output_at_once(predict, tmp_path):

@@ -16,6 +16,8 @@ import pytest
 
 from cornernet.errors import InputError
 from cornernet.media import download as downloading
+from cornernet.media import video
+from cornernet.media.address import shown
 from cornernet.media.download import download
 from cornernet.media.sources import find_sources, read_frames, total_frames
 from media.test_video import truncate, write_video
@@ -216,3 +218,81 @@ def test_a_server_that_does_not_come_to_an_end(monkeypatch):
             download(f"{server}/large.png")
     with pytest.raises(InputError, match="cannot be fetched"):
         download(server)  # nobody there any more
+
+
+def test_a_list_of_paths_relative_to_its_folder_or_here(folder, tmp_path, monkeypatch):
+    (folder / "lists").mkdir()
+    monkeypatch.chdir(folder)
+    lines = ["# two images, one film", "", '"../a.png"', "deep\\A.jpg", "gone.png", "b.avi", "a.png"]
+    (folder / "lists" / "all.TXT").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    sources = find_sources(["lists/all.TXT"])
+    assert [source.name for source in sources] == ["a", "A_2", "gone", "b"]
+    errors = [frame.pixels for frame in read_frames(sources, 2) if isinstance(frame.pixels, InputError)]
+    assert [str(error) for error in errors] == ["gone.png: no such file or folder (named in lists/all.TXT)"]
+
+
+@pytest.mark.parametrize("content", [b"0 0.5 0.5 0.1 0.1\n", b"\xff\xfe\x00", b"", b"# nothing\n"])
+def test_a_text_file_that_is_no_list(tmp_path, content):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.txt: .*; a list has a path or an address on each line"):
+        find_sources([str(tmp_path / "a.txt")])
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("rtsp://user:secret@host:554/live/1", "rtsp://host:554/live/1"),
+        ("rtsp://user:se/cr@t@host/live", "rtsp://host/live"),
+        ("http://host/a@b.jpg?token=secret&size=2", "http://host/a@b.jpg?token=***&size=2"),
+        ("http://host/video.cgi?usr=me&pwd=secret", "http://host/video.cgi?usr=***&pwd=***"),
+        ("http://host/photo%20one.png?size=big", "http://host/photo%20one.png?size=big"),
+        ("photos/a@b.png", "photos/a@b.png"),
+    ],
+)
+def test_addresses_are_shown_without_passwords(given, seen):
+    assert shown(given) == seen
+
+
+def broken_off(jpeg: bytes, times: list[int]):
+    """A camera that sends three frames and breaks, until it has no more ``times``."""
+
+    def answer(handler) -> None:
+        if not times:
+            handler.send_error(503)
+            return
+        times.pop()
+        handler.send_response(200)
+        handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+        handler.end_headers()
+        for _ in range(3):
+            handler.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+            handler.wfile.write(jpeg + b"\r\n")
+
+    return answer
+
+
+def test_a_stream_that_breaks_is_taken_up_again_a_few_times(monkeypatch, capsys):
+    monkeypatch.setattr(video, "_PAUSES", (0.01, 0.02, 0.03))
+    jpeg = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    with serving({"/cam.mjpg": broken_off(jpeg, [1] * 3)}) as server:
+        host = server.removeprefix("http://")
+        (source,) = find_sources([f"http://me:secret@{host}/cam.mjpg"])
+        assert source.video.is_live
+        *frames, last = read_frames([source], depth=2)
+    assert len(frames) >= 6
+    assert [frame.seconds for frame in frames] == sorted({frame.seconds for frame in frames})
+    assert str(last.pixels).startswith(f"{server}/cam.mjpg: the stream broke after")
+    assert "(3 tries)" in str(last.pixels)
+    said = capsys.readouterr().err
+    assert said.count("the stream broke; opening it again") == 3
+    assert "secret" not in said + frames[0].source + str(last.pixels)
+
+
+def test_a_video_from_the_web_ends_where_it_ends(tmp_path):
+    data = write_video(tmp_path / "a.avi", 20).read_bytes()
+    with serving(
+        {"/a.avi": lambda h: send(h, data), "/cut.avi": lambda h: send(h, data, cut=len(data) // 3)}
+    ) as server:
+        whole, cut = (list(read_frames(find_sources([f"{server}/{name}.avi"]), 2)) for name in ("a", "cut"))
+    assert [frame.index for frame in whole] == list(range(20))
+    assert 0 < len(cut) < 20

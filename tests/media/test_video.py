@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,10 @@ import pytest
 
 from cornernet.errors import InputError
 from cornernet.media.images import read_image
+from cornernet.media.sources import find_sources, read_frames
 from cornernet.media.video import Video
+
+VARIABLE = [0, 0.1, 0.2, 0.7, 1.2, 1.3, 2.0, 2.1, 3.0, 3.1, 3.2, 4.0]
 
 
 def write_video(path: Path, frames: int = 12, rate: float = 29.97, codec: str = "MJPG") -> Path:
@@ -18,8 +23,30 @@ def write_video(path: Path, frames: int = 12, rate: float = 29.97, codec: str = 
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, (160, 120))
     noise = np.random.default_rng(0).integers(0, 10, (120, 160, 3), np.uint8)
     for i in range(frames):
-        writer.write(noise + np.uint8(10 * i))
+        writer.write(noise + np.uint8(10 * (i % 24)))
     writer.release()
+    return path
+
+
+def write_matroska(path: Path, times: list[float], frame_seconds: float = 0.001) -> Path:
+    """An MKV of JPEG frames at these times, whose header says that each takes ``frame_seconds``."""
+
+    def element(name: str, *content: bytes) -> bytes:
+        return bytes.fromhex(name) + (1 << 56 | len(b"".join(content))).to_bytes(8, "big") + b"".join(content)
+
+    def number(name: str, value: int) -> bytes:
+        return element(name, value.to_bytes(8, "big"))
+
+    head = element("1a45dfa3", element("4282", b"matroska"), number("4287", 4), number("4285", 2))
+    info = element("1549a966", number("2ad7b1", 1_000_000), element("4489", struct.pack(">d", 1000 * times[-1] + 1)))
+    size = element("e0", number("b0", 160), number("ba", 120))
+    named = number("d7", 1), number("73c5", 1), number("83", 1), element("86", b"V_MJPEG")
+    track = element("1654ae6b", element("ae", *named, number("23e383", int(1e9 * frame_seconds)), size))
+    blocks = []
+    for i, seconds in enumerate(times):
+        jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 10 * i, np.uint8))[1].tobytes()
+        blocks.append(element("a3", b"\x81", int(1000 * seconds).to_bytes(2, "big"), b"\x80", jpeg))
+    path.write_bytes(head + element("18538067", info, track, element("1f43b675", number("e7", 0), *blocks)))
     return path
 
 
@@ -34,8 +61,9 @@ def test_frames_come_in_order_with_rate_and_length(tmp_path, name, codec):
     video = Video(str(write_video(tmp_path / name, codec=codec)), name)
     assert (video.length, video.rate, video.is_file) == (12, pytest.approx(29.97), True)
     frames = list(video.frames())
-    assert all(frame.shape == (120, 160, 3) and frame.dtype == np.uint8 for frame in frames)
-    assert [round(frame.mean() / 10 - 0.45) for frame in frames] == list(range(12))
+    assert all(frame.pixels.shape == (120, 160, 3) and frame.pixels.dtype == np.uint8 for frame in frames)
+    assert [round(frame.pixels.mean() / 10 - 0.45) for frame in frames] == list(range(12))
+    assert [frame.seconds for frame in frames] == pytest.approx([i / 29.97 for i in range(12)], abs=2e-3)
 
 
 def test_frames_are_rgb(tmp_path):
@@ -45,24 +73,61 @@ def test_frames_are_rgb(tmp_path):
     writer = cv2.VideoWriter(str(tmp_path / "blue.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     writer.write(image)
     writer.release()
-    frame = next(Video(str(tmp_path / "blue.avi"), "blue.avi").frames())
+    frame = next(Video(str(tmp_path / "blue.avi"), "blue.avi").frames()).pixels
     assert np.abs(frame.astype(int) - read_image(tmp_path / "blue.png")).max() < 12
 
 
-def test_a_truncated_video_gives_its_frames_and_then_says_so(tmp_path):
-    path = truncate(write_video(tmp_path / "cut.avi"), 0.6)
-    *frames, error = Video(str(path), "cut.avi").frames()
-    assert 1 < len(frames) < 10
+@pytest.mark.parametrize(
+    ("name", "codec"), [("cut.avi", "MJPG"), ("cut.webm", "VP80"), ("cut.mkv", "MJPG"), ("cut.flv", "FLV1")]
+)
+def test_a_truncated_video_gives_its_frames_and_then_says_so(tmp_path, name, codec):
+    whole = write_video(tmp_path / name, 60, codec=codec)
+    assert len(list(Video(str(whole), name).frames())) == 60
+    missing = whole.stat().st_size
+    path = truncate(whole, 0.6)
+    missing -= path.stat().st_size
+    *frames, error = Video(str(path), name).frames()
+    assert 20 < len(frames) < 50
     assert isinstance(error, InputError)
-    assert str(error).startswith(f"cut.avi: ends after {len(frames)} of 12 frames")
+    told = int(
+        re.fullmatch(rf"{name}: ends after \d\.\d s, truncated: ([\d,]+) bytes .*", str(error))[1].replace(",", "")
+    )
+    assert told in (missing, missing - 1) or (name == "cut.flv" and 0 < told <= missing)
+
+
+def test_the_rate_and_the_end_are_those_of_the_frames_not_of_the_header(tmp_path):
+    """12 frames in 4 s in a file that promises 1000 frames a second for 4 s."""
+    path = write_matroska(tmp_path / "a.mkv", VARIABLE)
+    video = Video(str(path), "a.mkv")
+    assert (video.said_rate, video.rate) == (1000, pytest.approx(10))
+    frames = list(video.frames())
+    assert [frame.seconds for frame in frames] == pytest.approx(VARIABLE)
+
+
+def test_a_video_is_one_by_its_content(tmp_path):
+    for name in ("clip", "clip.bin"):
+        write_video(tmp_path / "a.avi", 5).rename(tmp_path / name)
+        assert find_sources([str(tmp_path / name)])[0].length == 5
+    (tmp_path / "notes").write_text("nothing to look at\n" * 50)
+    (tmp_path / "app.ts").write_text("import {a} from 'b'\n" * 50)
+    (tmp_path / "clip.MTS").write_bytes((tmp_path / "clip").read_bytes())
+    (frame,) = read_frames(find_sources([str(tmp_path / "notes")]), 1)
+    assert "not an image that can be read" in str(frame.pixels)
+    assert [source.name for source in find_sources([str(tmp_path)])] == ["clip"]
 
 
 def test_what_is_no_video(tmp_path, capfd):
     (tmp_path / "text.mp4").write_text("hello")
     headless = truncate(write_video(tmp_path / "cut.mp4", codec="mp4v"), 0.6)  # its index was at the end
-    for path in (tmp_path / "text.mp4", headless):
-        with pytest.raises(InputError, match=rf"{path.name}: not a video that can be read; convert"):
-            Video(str(path), path.name)
+    (tmp_path / "empty.mp4").touch()
+    for name, why in (
+        ("text.mp4", r"not a video that can be read \(sound alone, or an unknown format\); convert"),
+        (headless.name, "not a video that can be read: truncated, at least [0-9,]+ bytes are missing; convert"),
+        ("empty.mp4", "the file is empty"),
+        ("gone.mp4", "no such file"),
+    ):
+        with pytest.raises(InputError, match=f"{name}: {why}"):
+            Video(str(tmp_path / name), name)
     with pytest.raises(InputError, match=r"camera:97: no camera there that can be opened; check"):
         Video(97, "camera:97")
     assert capfd.readouterr().err == ""  # OpenCV and FFmpeg have nothing to add

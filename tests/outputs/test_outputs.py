@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from faster_coco_eval import COCO
 
+from chromium import CHROMIUM, browser
 from cornernet.data.coco import load_coco
 from cornernet.errors import InputError
 from cornernet.inference.stream import Result
@@ -22,7 +24,7 @@ from cornernet.outputs.choice import make_writers, parse_kinds
 from cornernet.outputs.image_writers import safe_names
 from cornernet.outputs.writer import WriteBehind, Writer
 from cornernet.structures import Detections
-from media.test_video import write_video
+from media.test_video import VARIABLE, write_matroska, write_video
 
 NAMES = ("cat/dog", 'a "quoted", 🐕')
 IMAGE = np.full((100, 200, 3), 120, np.uint8)
@@ -60,16 +62,16 @@ def write(folder: Path, save: str | None, results: list[Result]) -> set[str]:
 
 
 def test_by_default_json_pictures_of_images_and_a_video_of_a_video(tmp_path, results):
-    assert write(tmp_path / "out", None, results) == {"detections.json", "a.jpg", "b.jpg", "clip.mp4"}
+    assert write(tmp_path / "out", None, results) == {"detections.json", "a.jpg", "b.jpg", "clip.webm"}
     picture = read_image(tmp_path / "out" / "a.jpg")
     assert picture.shape == IMAGE.shape
     changed = np.abs(picture.astype(int) - IMAGE).max(2)
     assert changed[20:80, 10].min() > 30
     assert changed[60:70, 20:50].max() < 10
-    video = Video(str(tmp_path / "out" / "clip.mp4"), "clip.mp4")
-    assert (video.length, video.rate) == (3, pytest.approx(29.97))
-    plain = next(results[2].frame.video.frames())
-    drawn = next(video.frames())
+    video = Video(str(tmp_path / "out" / "clip.webm"), "clip.webm")
+    assert (video.length, video.rate) == (3, pytest.approx(29.97, rel=0.02))  # WebM counts milliseconds
+    plain = next(results[2].frame.video.frames()).pixels
+    drawn = next(video.frames()).pixels
     assert drawn.shape == plain.shape
     assert np.abs(drawn[20:40, 10:30].astype(int) - plain[20:40, 10:30]).max() > 60
 
@@ -80,6 +82,7 @@ def test_json(tmp_path, results):
     assert content["classes"] == list(NAMES)
     assert [image["file"] for image in content["images"]] == ["in/a.png", "in/b.png", *[str(tmp_path / "clip.avi")] * 3]
     assert [image.get("frame") for image in content["images"]] == [None, None, 0, 1, 2]
+    assert [image.get("time") for image in content["images"]] == [None, None, 0.0, 0.033, 0.067]
     assert content["images"][0] == {"file": "in/a.png", "height": 100, "width": 200} | {
         "detections": results[0].detections.as_dicts()
     }
@@ -118,8 +121,8 @@ def test_csv(tmp_path, results):
         rows = list(csv.DictReader(file))
     assert len(rows) == 6
     first = {"file": "in/a.png", "frame": "", "class": NAMES[1], "score": "0.9"}
-    assert rows[0] == first | {"x1": "10.0", "y1": "20.0", "x2": "60.5", "y2": "80.0"}
-    assert (rows[4]["frame"], rows[4]["x2"]) == ("1", "31.0")
+    assert rows[0] == first | {"x1": "10.0", "y1": "20.0", "x2": "60.5", "y2": "80.0", "time": ""}
+    assert (rows[4]["frame"], rows[4]["x2"], rows[4]["time"]) == ("1", "31.0", "0.033")
 
 
 def test_yolo(tmp_path, results):
@@ -195,8 +198,31 @@ def test_two_videos_in_one_call(tmp_path):
     for frame in read_frames(find_sources(paths), depth=2):
         none = Detections(np.zeros((0, 4)), [], [], NAMES, (120, 160))
         results.append(Result(frame, frame.pixels, none))
-    assert write(tmp_path / "out", None, results) == {"detections.json", "clip.mp4", "clip_2.mp4"}
-    assert Video(str(tmp_path / "out" / "clip_2.mp4"), "").length == 4
+    assert write(tmp_path / "out", None, results) == {"detections.json", "clip.webm", "clip_2.webm"}
+    assert Video(str(tmp_path / "out" / "clip_2.webm"), "").length == 4
+
+
+def test_a_written_video_keeps_the_times_of_its_source(tmp_path):
+    path = write_matroska(tmp_path / "a.mkv", VARIABLE)
+    none = Detections(np.zeros((0, 4)), [], [], NAMES, (120, 160))
+    frames = read_frames(find_sources([str(path)]), depth=2)
+    assert write(tmp_path / "out", "video", [Result(frame, frame.pixels, none) for frame in frames]) == {"a.webm"}
+    written = list(Video(str(tmp_path / "out" / "a.webm"), "").frames())
+    assert [frame.seconds for frame in written] == pytest.approx([i / 10 for i in range(41)])
+    shown = [round(frame.pixels.mean() / 10) for frame in written]
+    assert shown == [max(i for i, seconds in enumerate(VARIABLE) if seconds <= k / 10 + 1e-6) for k in range(41)]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_browser_plays_a_written_video(tmp_path, results):
+    write(tmp_path / "out", "video", results)
+    script = "(v => [v.readyState, v.duration, v.videoWidth, v.videoHeight])(document.querySelector('video'))"
+    with browser(tmp_path / "profile") as page:
+        page.open((tmp_path / "out" / "clip.webm").as_uri())
+        deadline = time.monotonic() + 10
+        while (told := page.value(script))[0] < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert told == [4, pytest.approx(0.1, abs=0.01), 160, 120]
 
 
 def make_folders(parent: Path) -> list[tuple[str, int]]:

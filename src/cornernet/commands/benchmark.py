@@ -97,10 +97,10 @@ def benchmark(
     if release:
         published = {"training memory (GB)": release.memory, "images/s, flip": release.fps, "box AP, flip": release.ap}
     width = max(map(len, row))
+    atomic_write_json(out, {"measured": row, "published": published})
     print(f"{'':{width}}  {'measured':>24}  {'published':>10}")
     for key in [*row, *(k for k in published if k not in row)]:
         print(f"{key:{width}}  {row.get(key, '-')!s:>24}  {published.get(key, ''):>10}")
-    atomic_write_json(out, {"measured": row, "published": published})
     print(f"figures: {out}", file=sys.stderr)
 
 

@@ -60,11 +60,11 @@ def evaluate(
         metrics, results = evaluate_dataset(
             detector, dataset, batch_size=batch_size, progress=ProgressBar("evaluating")
         )
-    print(metrics.table())
     settings = {"weights": weights, "data": data, "split": split, "val_share": val_share, "tta": tta, "oracle": oracle}
     settings |= {"precision": precision, "max_size": max_size, "tile": tile}
     atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
     atomic_write_json(folder / "predictions.json", results, indent=None)
     if labels.format != "coco":  # its images and boxes have no ids in its own files
         atomic_write_json(folder / "ground_truth.json", dataset.coco_dict(), indent=None)
+    print(metrics.table())
     print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)

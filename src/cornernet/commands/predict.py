@@ -31,14 +31,16 @@ def predict(
     batch_size: options.BatchSize = 1,
     heatmaps: bool = False,
 ) -> int:
-    """Find objects in SOURCES: images, folders, globs, http(s) addresses, videos, camera:0, - (standard input).
+    """Find objects in SOURCES: images, videos, folders, globs, text files of paths, http(s) addresses, camera:0,
+    streams (rtsp:// and others), - (standard input).
 
     Args:
         out: Folder for everything that is written.
-        save: What to write, joined by commas: pictures, video (annotated mp4), json (detections.json), coco (coco.json
-            with images and scores), yolo (labels/NAME.txt), csv (detections.csv), crops (of every box, in folders by
-            class), or boxes to correct in a labelling tool: cvat (annotations.xml), labelme (images/NAME.json),
-            labelstudio (label_studio.json). Default: json, pictures of images and a video of videos.
+        save: What to write, joined by commas: pictures, video (annotated, NAME.webm), json (detections.json), coco
+            (coco.json with images and scores), yolo (data.yaml, labels/NAME.txt), csv (detections.csv), crops (of every
+            box, in folders by class), or boxes to correct in a labelling tool: cvat (annotations.xml), labelme
+            (images/NAME.json), labelstudio (label_studio.json). Default: json, pictures of images and a video of
+            videos.
         heatmaps: Also draw corner heatmaps and paired corners.
     """
     from cornernet.files import make_folder
@@ -76,7 +78,7 @@ def predict(
                     images, boxes = images + 1, boxes + len(result.detections)
                 bar(done, total)
         except KeyboardInterrupt:
-            if all(video.is_file for video in videos):  # Ctrl-C is the normal end of a camera
+            if not any(video.is_live for video in videos):  # Ctrl-C is the normal end of a camera
                 raise
         finally:
             bar.close()
@@ -88,9 +90,11 @@ def predict(
 
 def _keep_sources(sources: Sequence[Source], kinds: Collection[OutputKind], folder: Path) -> None:
     """``InputError`` if an output file would replace a source."""
-    names = [f"{source.name}.mp4" for source in sources if source.video and "video" in kinds]
+    from cornernet.outputs.image_writers import VIDEO_ENDING
+
+    names = [f"{source.name}{VIDEO_ENDING}" for source in sources if source.video and "video" in kinds]
     names += [f"{source.name}.jpg" for source in sources if not source.video and "pictures" in kinds]
     written = {(folder / name).resolve() for name in names}
     for source in sources:
         if Path(source.place).resolve() in written:
-            raise InputError("a picture would be written over it", source.place, "give another folder with --out")
+            raise InputError("a picture would be written over it", source.shown, "give another folder with --out")

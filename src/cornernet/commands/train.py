@@ -134,11 +134,11 @@ def train(
         result = trainer.resume(Path(str(resume)), data, checkpoint_seconds=checkpoint_seconds)
     if not world.is_first:
         return
-    if result.metrics:
-        print(result.metrics.table())
     print(f"weights, log and figures: {result.folder}", file=sys.stderr)
     if result.metrics and not no_report:
         report_after_training(result.folder)
+    if result.metrics:
+        print(result.metrics.table())
 
 
 def _recipe_for(
@@ -158,10 +158,10 @@ def _recipe_for(
     timed = partial(seconds_per_image, processes=processes)
     begins = flags.get("weights") != "none"
     stats = dataset_stats(source.load_training())
-    recipe, reasons = make_recipe(stats, size, minutes, timed, processes, begins, trunk)
+    recipe, reasons = make_recipe(stats, size, minutes, timed, processes, begins, trunk, flags)
     for reason in reasons:
         print(reason, file=sys.stderr)
-    return override(recipe, flags)
+    return recipe
 
 
 def _processes(devices: int | None, resume: str | None) -> int:
@@ -182,10 +182,11 @@ def _processes(devices: int | None, resume: str | None) -> int:
 def _source(
     data: str, train_split: str, val_split: str, val_share: float | None, format: Format | None, has_recipe: bool
 ) -> DataSource:
-    """The data of a training; without a recipe and a val split, a tenth is held back for validation."""
-    from cornernet.data.find import find_data, has_val
+    """The data of a training; without a recipe and a val split, about a tenth is held back for validation."""
+    from cornernet.data.find import auto_val_share, find_data, has_val
     from cornernet.data.source import DataSource
 
-    if not has_recipe and val_share is None and val_split == "val" and not has_val(find_data(data, format)):
-        val_share = 0.1
+    if not has_recipe and val_share is None and val_split == "val":
+        labels = find_data(data, format)
+        val_share = None if has_val(labels) else auto_val_share(labels)
     return DataSource(data, train_split, None if val_split == "none" else val_split, val_share, format)

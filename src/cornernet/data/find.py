@@ -117,6 +117,19 @@ def load_split(
     return build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
 
 
+def auto_val_share(labels: LabelFolder) -> float:
+    """The share to hold back for ``val``: a tenth, or of few images the least of some that gives both parts one."""
+    names: list[str] = []
+
+    def note(name: str) -> bool:
+        names.append(name)
+        return False
+
+    shares = (0.1, 0.2, 0.3, 0.5, 0.7)
+    read_split(labels, _divided(labels, "val", shares[0]), note)
+    return next((s for s in shares if {in_val(name, s) for name in names} == {True, False}), shares[0])
+
+
 def read_split(labels: LabelFolder, split: str, wanted: Wanted = everything) -> Tables:
     """The tables of a split's ``wanted`` images. Raises ``InputError`` if the split cannot be read at all."""
     try:

@@ -10,12 +10,18 @@ from typing import Any
 
 
 def ahead(
-    function: Callable[[Any], Any], items: Iterable[Any], *, workers: int = 2, depth: int | None = None
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    workers: int = 2,
+    depth: int | None = None,
+    stop: Callable[[], object] | None = None,
 ) -> Iterator[Any]:
     """``function(item)`` of every item, in order; calls begin up to ``depth`` items before their result is needed.
 
     At most ``depth`` results wait in memory; the default is ``workers`` + 1. An exception is raised in place of its
-    result. If the caller leaves the loop early, calls that have not begun are cancelled.
+    result. If the caller leaves the loop early, calls that have not begun are cancelled, and ``stop`` is called, which
+    ends those that wait.
     """
     source = iter(items)
     first = islice(source, depth or workers + 1)
@@ -29,3 +35,5 @@ def ahead(
         finally:
             for future in waiting:
                 future.cancel()
+            if stop:
+                stop()

@@ -1,4 +1,4 @@
-"""Frames from image files, folders, globs, addresses, videos, cameras and standard input.
+"""Frames from image files, folders, globs, lists, addresses, videos, cameras, streams and standard input.
 
 Frames are read shortly before they are needed and are not kept: a long video needs the memory of a few frames.
 """
@@ -14,10 +14,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from cornernet.errors import InputError
+from cornernet.media.address import is_address, shown
 from cornernet.media.download import download
-from cornernet.media.images import IMAGE_SUFFIXES, Pixels, find_images, read_image
+from cornernet.media.images import IMAGE_SUFFIXES, Pixels, find_images, image_size, read_image
+from cornernet.media.lists import is_list, read_list
 from cornernet.media.prefetch import ahead
-from cornernet.media.video import VIDEO_SUFFIXES, Video
+from cornernet.media.video import VIDEO_SUFFIXES, Video, VideoFrame, is_video_address
 
 CAMERA = "camera:"
 STDIN = "-"
@@ -29,9 +31,9 @@ LONGEST_NAME = 60  # characters of up to 4 bytes each: file systems take 255 byt
 class Frame:
     """One image of a source.
 
-    ``source`` is what the user gave (a path, an address); ``name`` is unique among the sources of one call. ``pixels``
-    are (H, W, 3) RGB, or the error if they cannot be read. ``video``, and ``index`` counted from 0, are given for
-    frames of a video or a camera.
+    ``source`` is what the user gave (a path, an address without its password); ``name`` is unique among the sources of
+    one call. ``pixels`` are (H, W, 3) RGB, or the error if they cannot be read. ``video``, ``index`` counted from 0,
+    and ``seconds`` since the first frame are given for frames of a video, a camera or a stream.
     """
 
     source: str
@@ -39,6 +41,7 @@ class Frame:
     pixels: Pixels | InputError
     video: Video | None = None
     index: int | None = None
+    seconds: float | None = None
 
     @property
     def stem(self) -> str:
@@ -48,12 +51,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class Source:
-    """One image, video or camera, or the error if it cannot be opened; ``name`` is unique among the sources."""
+    """One image, video, camera or stream, or the error if it cannot be opened; ``name`` is unique among the sources.
+
+    ``place`` is what the user gave, which may have a password in it; ``shown`` is for people and files.
+    """
 
     place: str
     name: str
     video: Video | None = None
     error: InputError | None = None
+
+    @property
+    def shown(self) -> str:
+        return shown(self.place)
 
     @property
     def length(self) -> int | None:
@@ -64,24 +74,64 @@ class Source:
 def find_sources(places: Sequence[str]) -> list[Source]:
     """The sources at ``places``, in that order.
 
-    A place is a file; a folder (searched with its subfolders) or a glob of images and videos; an ``http(s)://`` address
-    of an image; ``camera:0``; or ``-``, one image's bytes on standard input. Videos and cameras are opened for a
-    moment; one that cannot be opened becomes a source with its error. Raises ``InputError`` if a place has no image.
+    A place is a file; a folder (searched with its subfolders) or a glob of images and videos; a text file with a place
+    on each line; an ``http(s)://`` address of an image or a video; a stream's (``rtsp://`` ...); a camera, ``camera:0``
+    or ``0``; or ``-``, one image's bytes on standard input. Videos are opened for a moment; one that cannot be opened,
+    or a line of a list that names no file, becomes a source with its error. Raises ``InputError`` if a place has no
+    image.
     """
     if not places:
         raise InputError("no images given", fix="name files, folders, globs, addresses, camera:0 or - (standard input)")
+    found: dict[str, InputError | None] = {}
+    for place in places:
+        for each, error in _listed(place):
+            found.setdefault(each, error)
+    seen: dict[str, tuple[str, InputError | None]] = {}  # two spellings of a path are one file
+    for place, error in found.items():
+        seen.setdefault(place if _is_direct(place) else os.path.abspath(place), (place, error))
     taken: set[str] = set()
-    found: list[Source] = []
-    for place in _expanded(places):
-        origin = _camera_number(place) if place.startswith(CAMERA) else place
-        is_video = place.startswith(CAMERA) or (not _is_address(place) and place.lower().endswith(VIDEO_SUFFIXES))
-        video = error = None
+    return [_source(place, error, taken) for place, error in seen.values()]
+
+
+def _listed(place: str) -> Iterator[tuple[str, InputError | None]]:
+    """The files that a place stands for; those of a list each on its own, so that an error stops none of the others."""
+    if not is_list(place):
+        yield from ((each, None) for each in _expanded([place]))
+        return
+    for line in read_list(place):
         try:
-            video = Video(origin, place) if is_video else None
-        except InputError as caught:  # the other sources are still read
-            error = caught
-        found.append(Source(place, free_name(_stem(place), taken), video, error))
-    return found
+            yield from ((each, None) for each in _expanded([line]))
+        except InputError as error:
+            yield line, InputError(f"{error.what} (named in {place})", error.where, error.fix)
+
+
+def _source(place: str, error: InputError | None, taken: set[str]) -> Source:
+    video = None
+    try:
+        video = None if error else _video(place)
+    except InputError as caught:  # the other sources are still read
+        error = caught
+    return Source(place, free_name(_stem(place), taken), video, error)
+
+
+def _video(place: str) -> Video | None:
+    """The video, camera or stream there, ``None`` for an image; a file with an unknown ending is tried as both."""
+    if (number := _camera_number(place)) is not None:
+        return Video(number, place)
+    if place == STDIN or (is_address(place) and not is_video_address(place)):
+        return None
+    if is_address(place) or place.lower().endswith(VIDEO_SUFFIXES):
+        return Video(place, shown(place))
+    if place.lower().endswith(IMAGE_SUFFIXES):
+        return None
+    try:
+        image_size(place)
+    except InputError:  # the image's error is told if it is no video either
+        try:
+            return Video(place, place)
+        except InputError:
+            pass
+    return None
 
 
 def total_frames(sources: Sequence[Source]) -> int | None:
@@ -109,23 +159,25 @@ def read_frames(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
 
 def _read_image(source: Source) -> Frame:
     try:
-        return Frame(source.place, source.name, source.error or _pixels(source.place))
+        return Frame(source.shown, source.name, source.error or _pixels(source.place))
     except InputError as error:
-        return Frame(source.place, source.name, error)
+        return Frame(source.shown, source.name, error)
 
 
 def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
     frames = video.frames()
     # One thread, because frames have an order; requests after the last frame get `None`.
-    read = ahead(lambda _: next(frames, None), repeat(None), workers=1, depth=depth)
-    for index, pixels in enumerate(takewhile(lambda pixels: pixels is not None, read)):
-        yield Frame(source.place, source.name, pixels, video, index)
+    read = ahead(lambda _: next(frames, None), repeat(None), workers=1, depth=depth, stop=video.stop)
+    found: VideoFrame | InputError
+    for index, found in enumerate(takewhile(lambda found: found is not None, read)):
+        seconds, pixels = (None, found) if isinstance(found, InputError) else found
+        yield Frame(source.shown, source.name, pixels, video, index, seconds)
 
 
 def _pixels(place: str) -> Pixels:
-    if place != STDIN and not _is_address(place):
+    if place != STDIN and not is_address(place):
         return read_image(place)
-    data, name = (_standard_input(), "standard input") if place == STDIN else (download(place), place)
+    data, name = (_standard_input(), "standard input") if place == STDIN else (download(place), shown(place))
     if data[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise InputError("a web page, not an image", name, "give the address of the image itself")
     return read_image(data, name=name)
@@ -144,32 +196,49 @@ def _expanded(places: Sequence[str]) -> list[str]:
     """Every image and video file, each once; other kinds of places as they are."""
     found: dict[str, str] = {}
     for place in places:
-        if place == STDIN or place.startswith(CAMERA) or _is_address(place):
+        if _is_direct(place):
             found.setdefault(place, place)
             continue
+        if "://" in place:
+            raise InputError("addresses of this kind cannot be read", place, "give http(s)://, rtsp://, or a file")
         for path in find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES):
-            found.setdefault(os.path.abspath(path), str(path))
+            if Path(place).is_file() or not _is_typescript(path):
+                found.setdefault(os.path.abspath(path), str(path))
     return list(found.values())
 
 
-def _is_address(place: str) -> bool:
-    return place.lower().startswith(("http://", "https://"))
+def _is_direct(place: str) -> bool:
+    """Whether it is no path."""
+    return place == STDIN or is_address(place) or _camera_number(place) is not None
 
 
-def _camera_number(place: str) -> int:
-    number = place.removeprefix(CAMERA)
-    if not (number.isascii() and number.isdecimal()):
+def _is_typescript(path: Path) -> bool:
+    """Whether a .ts file in a folder is a program's text: each packet of a video begins with G."""
+    if path.suffix.lower() != ".ts":
+        return False
+    with open(path, "rb") as file:
+        head = file.read(189)
+    return head[:1] != b"G" or head[188:] not in (b"G", b"")
+
+
+def _camera_number(place: str) -> int | None:
+    """Of ``camera:0``, ``/dev/video0``, or ``0`` if there is no such file; ``None`` for other places."""
+    number = place.removeprefix(CAMERA).removeprefix("/dev/video")
+    if number.isascii() and number.isdecimal():
+        return int(number) if number != place or not os.path.exists(place) else None
+    if place.startswith(CAMERA):
         raise InputError("give the camera's number, as camera:0", place)
-    return int(number)
+    return None
 
 
 def _stem(place: str) -> str:
     if place == STDIN:
         return "stdin"
-    if place.startswith(CAMERA):
-        return place.replace(":", "_")
-    if _is_address(place):
-        name = unquote(urlsplit(place).path).rsplit("/", 1)[-1]
+    if (number := _camera_number(place)) is not None:
+        return f"camera_{number}"
+    if is_address(place):
+        parts = urlsplit(shown(place))
+        name = unquote(parts.path).rstrip("/").rsplit("/", 1)[-1] or (parts.hostname or "")
         stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(name).stem).strip(".")
         return stem[:LONGEST_NAME] or "image"
     return Path(place).stem

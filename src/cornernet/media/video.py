@@ -1,11 +1,21 @@
-"""Frames of videos and cameras, one after another, read by OpenCV."""
+"""Frames of videos, cameras and streams, one after another, with their times, read by OpenCV.
+
+OpenCV's wheel has an LGPL FFmpeg and gives every frame's time. PyAV's wheels hold x264 and x265, which are GPL;
+torchcodec needs an FFmpeg on the system.
+"""
 
 from __future__ import annotations
 
 import math
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints nothing on stderr: our errors say it
 
@@ -13,66 +23,214 @@ import cv2
 import numpy as np
 
 from cornernet.errors import InputError
-from cornernet.media.images import Pixels
+from cornernet.media.address import is_address, is_web
+from cornernet.media.container import missing_bytes
+from cornernet.media.download import announced
+from cornernet.media.images import IMAGE_SUFFIXES, Pixels
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv")
+# fmt: off
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".m1v", ".m2v",
+    ".vob", ".ts", ".mts", ".m2ts", ".m2t", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".nut", ".ivf", ".y4m",
+    ".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".dv",
+)
+# fmt: on
+_PLAYLISTS = (".m3u8", ".mpd")
+_STREAM_TYPES = ("video/", "multipart/x-mixed-replace", "application/vnd.apple.mpegurl", "application/x-mpegurl")
 _USUAL_RATE = 25.0  # frames a second, for cameras that do not say
-_ESTIMATE = 50  # a container's number of frames may be wrong by one in so many
+_FASTEST = 60.0  # frames a second, of videos whose frames have no constant rate
+_LOOKED_AT = 100  # frames, to find a rate
+_CLOSE = 0.05  # share by which a rate may differ from what is said
+_TIMEOUT = 10_000  # milliseconds, to connect and for each frame
+_PAUSES = (1, 2, 4, 8, 16)  # seconds before a broken stream is opened again
+_STEADY = 60.0  # seconds: a stream that ran so long may break as often again
+
+
+class VideoFrame(NamedTuple):
+    """``pixels`` (H, W, 3) RGB, upright, and their time in seconds since the first frame."""
+
+    seconds: float
+    pixels: Pixels
 
 
 class Video:
-    """A video file, given by its path, or a camera, given by its number; ``place`` is its name in errors.
+    """A video file, given by its path, a camera, given by its number, or a stream, given by its address.
 
-    ``rate`` is in frames per second; ``length`` in frames, ``None`` for a camera or if the file does not give it.
-    Raises ``InputError`` if it cannot be opened.
+    ``place`` is its name in errors. ``length`` is about its number of frames, as its header gives it; ``None`` if it
+    does not, as for what is live: a camera, or a stream without end. Raises ``InputError`` if it cannot be opened.
     """
 
     def __init__(self, origin: str | int, place: str) -> None:
         self.origin, self.place = origin, place
-        with self._opened() as capture:
-            rate = capture.get(cv2.CAP_PROP_FPS)
-            count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
-        self.length = int(count) if self.is_file and math.isfinite(count) and count >= 1 else None
+        self._stopped = threading.Event()
+        self._ready: cv2.VideoCapture | None = None
+        capture = self._open()
+        rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.said_rate = rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
+        self.length = int(count) if isinstance(origin, str) and math.isfinite(count) and count >= 1 else None
+        self.is_live = not self.is_file and self.length is None and not self._has_end()
+        if self.is_live and isinstance(origin, str):
+            self._ready = capture  # connecting takes long, and some servers take one guest
+        else:
+            capture.release()
 
     @property
     def is_file(self) -> bool:
-        return isinstance(self.origin, str)
+        return isinstance(self.origin, str) and "://" not in self.origin
 
-    def frames(self) -> Iterator[Pixels | InputError]:
-        """Frames (H, W, 3) RGB, upright; at the end an ``InputError`` if there are fewer than the file says."""
-        count = 0
+    @cached_property
+    def rate(self) -> float:
+        """Frames per second, by the times of the first frames; the shortest usual interval counts if they vary."""
+        plausible = self.said_rate if self.said_rate <= _FASTEST else _USUAL_RATE
+        if not self.is_file:
+            return plausible
+        steps = np.diff(list(self._first_times()))
+        if not len(steps) or steps.sum() <= 0:
+            return plausible
+        found = 1 / steps.mean(), 1 / max(np.percentile(steps, 20), 1 / _FASTEST)
+        said = any(abs(self.said_rate / rate - 1) < _CLOSE for rate in found)
+        return self.said_rate if said else float(found[1])
+
+    def frames(self) -> Iterator[VideoFrame | InputError]:
+        """All frames in order; at the end an ``InputError`` if the file or the connection ended too early.
+
+        A live stream that breaks is opened again a few times, after growing pauses.
+        """
+        self._stopped.clear()
+        begin, last, pauses = time.monotonic(), -1.0, list(_PAUSES)
+        while True:
+            opened = time.monotonic()
+            try:
+                offset = opened - begin if last >= 0 else 0.0
+                for frame in self._read_once(offset, last):
+                    begin = begin if last >= 0 else time.monotonic()
+                    last = frame.seconds
+                    yield frame
+            except InputError as error:
+                if last < 0 or not self.is_live:
+                    yield error
+                    return
+            if not self.is_live or self._stopped.is_set():
+                break
+            if time.monotonic() - opened > _STEADY:
+                pauses = list(_PAUSES)
+            if not pauses:
+                what = f"the stream broke after {last:.1f} s and could not be taken up again ({len(_PAUSES)} tries)"
+                yield InputError(what, self.place, "check the camera and the network")
+                return
+            pause = pauses.pop(0)
+            print(f"cornernet: {self.place}: the stream broke; opening it again in {pause} s", file=sys.stderr)
+            if self._stopped.wait(pause):
+                return
+        if error := self._ending(last):
+            yield error
+
+    def stop(self) -> None:
+        """End ``frames``, from another thread, also while they wait for a stream."""
+        self._stopped.set()
+
+    def _has_end(self) -> bool:
+        """Whether an address is that of a file whose frames cannot be counted from afar."""
+        return isinstance(self.origin, str) and is_web(self.origin) and announced(self.origin)[1] is not None
+
+    def _read_once(self, offset: float, last: float) -> Iterator[VideoFrame]:
+        """Frames until the end or a break; times begin at ``offset`` and grow from ``last`` on."""
         with self._opened() as capture:
-            while (found := capture.read())[0]:
-                count += 1
-                yield np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8)
-        if not count:
-            yield InputError("no frame can be read", self.place, self._fix)
-        elif self.length and self.length - count > self.length // _ESTIMATE:
-            what = f"ends after {count} of {self.length} frames, truncated or damaged"
-            yield InputError(what, self.place, "copy it again")
+            first: float | None = None
+            while not self._stopped.is_set() and (found := capture.read())[0]:
+                now = time.monotonic() if isinstance(self.origin, int) else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                first = now if first is None else first
+                seconds = offset + now - first if math.isfinite(now) else last
+                if seconds <= last:  # raw streams have no times
+                    seconds = last + 1 / self.said_rate
+                last = seconds
+                yield VideoFrame(seconds, np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8))
+
+    def _first_times(self) -> Iterator[float]:
+        with self._opened() as capture:
+            for _ in range(_LOOKED_AT):
+                if not capture.grab():
+                    return
+                yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+    def _ending(self, last: float) -> InputError | None:
+        """The error of a video whose last frame was at ``last``, unless that is its proper end."""
+        missing = missing_bytes(self.origin) if isinstance(self.origin, str) and self.is_file else 0
+        if last < 0:
+            what = "truncated, and no frame can be read" if missing else "no frame can be read"
+            return InputError(what, self.place, self._fix)
+        if missing:
+            what = f"ends after {last:.1f} s, truncated: {missing:,} bytes are missing"
+            return InputError(what, self.place, "copy it again")
+        said = (self.length or 0) / self.said_rate
+        if not self.is_file and self.length and last + 1 < (1 - _CLOSE) * said:
+            what = f"the connection ended after {last:.1f} of {said:.1f} s"
+            return InputError(what, self.place, "try again, or download it and give the file")
+        return None
 
     @property
     def _fix(self) -> str:
-        return "convert it to mp4, or copy it again" if self.is_file else "check that it is connected and free"
+        if self.is_file:
+            return "convert it to mp4 (H.264), or copy it again"
+        return (
+            "check that it is connected and free"
+            if isinstance(self.origin, int)
+            else "check the address, or download it and give the file"
+        )
 
     @contextmanager
     def _opened(self) -> Iterator[cv2.VideoCapture]:
-        logging = cv2.utils.logging
-        level = logging.getLogLevel()
-        logging.setLogLevel(0)
+        capture, self._ready = self._ready or self._open(), None
         try:
-            if isinstance(self.origin, str):
-                path = os.path.abspath(self.origin)  # for FFmpeg, text before a colon is a protocol
-                capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)  # other backends read fewer formats and print errors
-            else:
-                capture = cv2.VideoCapture(self.origin)
-        finally:
-            logging.setLogLevel(level)
-        try:
-            if not capture.isOpened():
-                what = "not a video that can be read" if self.is_file else "no camera there that can be opened"
-                raise InputError(what, self.place, self._fix)
             yield capture
         finally:
             capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        with quiet_opencv():
+            if isinstance(self.origin, int):
+                capture = cv2.VideoCapture(self.origin)
+            else:
+                # For FFmpeg, text before a colon is a protocol; other backends read fewer formats and print errors.
+                path = os.path.abspath(self.origin) if self.is_file else self.origin
+                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT]
+                capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, limits)
+        if not capture.isOpened():
+            capture.release()
+            raise InputError(self._why_closed(), self.place, self._fix)
+        return capture
+
+    def _why_closed(self) -> str:
+        if isinstance(self.origin, int):
+            return "no camera there that can be opened"
+        if not self.is_file:
+            return f"no video comes from there (waited up to {_TIMEOUT // 1000} s)"
+        if not os.path.exists(self.origin):
+            return "no such file"
+        if not os.path.getsize(self.origin):
+            return "the file is empty"
+        if missing := missing_bytes(self.origin):
+            return f"not a video that can be read: truncated, at least {missing:,} bytes are missing"
+        return "not a video that can be read (sound alone, or an unknown format)"
+
+
+def is_video_address(place: str) -> bool:
+    """Whether it is a stream's address, or one of the web that ends like a video's; the server is asked if need be."""
+    if not is_web(place):
+        return is_address(place)
+    path = urlsplit(place).path.lower()
+    if path.endswith(VIDEO_SUFFIXES + _PLAYLISTS):
+        return True
+    return not path.endswith(IMAGE_SUFFIXES) and announced(place)[0].startswith(_STREAM_TYPES)
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """OpenCV prints nothing: our errors say it."""
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)

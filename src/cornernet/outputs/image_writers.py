@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -15,10 +18,11 @@ from cornernet.files import make_folder
 from cornernet.inference.stream import Result
 from cornernet.media.images import Pixels
 from cornernet.media.sources import LONGEST_NAME, free_name
-from cornernet.media.video import Video
+from cornernet.media.video import Video, quiet_opencv
 from cornernet.outputs.writer import Writer
 from cornernet.structures import Explanation
 
+VIDEO_ENDING = ".webm"
 # Windows takes these for devices.
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(1, 10))}
 
@@ -60,7 +64,11 @@ class Crops(Writer):
 
 
 class Videos(Writer):
-    """NAME.mp4 for every video and camera: its frames with their boxes, at the same frame rate."""
+    """NAME.webm for every video, camera and stream: its frames with their boxes, as long and as fast as it is.
+
+    VP8 is the one codec in OpenCV's wheel that all browsers play and that is fast to write; its H.264 needs a device.
+    Frames come at a constant rate: one is shown again, or left out, where the source's times ask for it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,16 +81,24 @@ class Videos(Writer):
         if frame.name != self.name:
             self.finish()
             self._begin(frame.name, frame.video.rate, result.image)
-        self.writer.write(cv2.cvtColor(result.picture, cv2.COLOR_RGB2BGR))
-        self.count += 1
+        slot = round((frame.seconds or 0.0) * self.rate)
+        picture = cv2.cvtColor(result.picture, cv2.COLOR_RGB2BGR)
+        if (picture.shape[1], picture.shape[0]) != self.size:  # a stream may change its size
+            picture = cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA)
+        while self.count < slot:
+            self._write(self.last)
+        if self.count == slot:
+            self._write(picture)
+        self.last = picture
 
     def finish(self) -> None:
         if self.name is None:
             return
         self.writer.release()
-        target = self.folder / f"{self.name}.mp4"
+        target = self.folder / f"{self.name}{VIDEO_ENDING}"
         try:
-            if Video(str(self.part), str(target)).length != self.count:  # OpenCV does not tell of a full disk
+            written = Video(str(self.part), str(target)).length or 0
+            if abs(written - self.count) > 1:  # OpenCV does not tell of a full disk
                 raise InputError("not all frames could be written", target)
             self.part.replace(target)
         except (InputError, OSError) as error:
@@ -98,13 +114,33 @@ class Videos(Writer):
 
     def _begin(self, name: str, rate: float, image: Pixels) -> None:
         make_folder(self.folder)
-        self.part = self.folder.absolute() / f".{name[:32]}.{secrets.token_hex(4)}.mp4"
-        size = image.shape[1], image.shape[0]
-        self.writer = cv2.VideoWriter(str(self.part), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-        self.name, self.count = name, 0
+        self.part = self.folder.absolute() / f".{name[:32]}.{secrets.token_hex(4)}{VIDEO_ENDING}"
+        self.size = image.shape[1], image.shape[0]
+        with quiet_opencv(), _quiet_stderr():
+            codec = cv2.VideoWriter.fourcc(*"VP80")
+            self.writer = cv2.VideoWriter(str(self.part), cv2.CAP_FFMPEG, codec, rate, self.size)
+        self.name, self.rate, self.count = name, rate, 0
         if not self.writer.isOpened():
-            what = f"cannot be written (no video of {size[0]}x{size[1]} pixels can be made there)"
-            raise InputError(what, f"{self.folder / name}.mp4", "write elsewhere, or choose --save pictures")
+            what = f"cannot be written (no video of {self.size[0]}x{self.size[1]} pixels can be made there)"
+            raise InputError(what, f"{self.folder / name}{VIDEO_ENDING}", "write elsewhere, or choose --save pictures")
+
+    def _write(self, picture: Pixels | cv2.typing.MatLike) -> None:
+        self.writer.write(picture)
+        self.count += 1
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """OpenCV's C code prints there that WebM has no table of codec names; nothing else switches that off."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: Path) -> None:

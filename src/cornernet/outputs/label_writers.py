@@ -14,6 +14,7 @@ from cornernet.data.yolo import data_yaml
 from cornernet.evaluation.ap import to_coco_results
 from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
+from cornernet.media.sources import Frame
 from cornernet.outputs.image_folder import ImageFolder
 from cornernet.outputs.writer import Scratch, Writer
 
@@ -21,8 +22,8 @@ from cornernet.outputs.writer import Scratch, Writer
 class DetectionsFile(Writer):
     """detections.json: ``classes``, and under ``images`` each one's ``file``, ``height``, ``width``, ``detections``.
 
-    Frames of a video have its path as ``file`` and their number, from 0, as ``frame``. Detections are those of
-    ``Detections.as_dicts``.
+    Frames of a video have its path as ``file``, their number, from 0, as ``frame``, and their ``time`` in seconds since
+    the first. Detections are those of ``Detections.as_dicts``.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -33,7 +34,7 @@ class DetectionsFile(Writer):
         height, width = result.detections.image_size
         entry: dict[str, Any] = {"file": result.frame.source}
         if result.frame.index is not None:
-            entry["frame"] = result.frame.index
+            entry |= {"frame": result.frame.index, "time": _time(result.frame)}
         self.images.append(entry | {"height": height, "width": width, "detections": result.detections.as_dicts()})
 
     def finish(self) -> None:
@@ -45,7 +46,8 @@ class CocoFile(Writer):
 
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
     file: a link in ``images``, or where it is if it cannot be linked; ``source`` is the path as the user gave it. For
-    frames of a video ``video`` is that path, and ``file_name`` is the frame's picture in the folder ``frames``.
+    frames of a video ``video`` is that path, ``time`` in seconds, and ``file_name`` is the frame's picture in the folder
+    ``frames``.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str], frames: str = ".") -> None:
@@ -63,7 +65,7 @@ class CocoFile(Writer):
             image |= {"file_name": name, "source": source}
         else:
             name = (self.frames / f"{result.frame.stem}.jpg").as_posix()
-            image |= {"file_name": name, "video": source, "frame": result.frame.index}
+            image |= {"file_name": name, "video": source, "frame": result.frame.index, "time": _time(result.frame)}
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         for found in to_coco_results(result.detections, image["id"], ids):
@@ -76,17 +78,18 @@ class CocoFile(Writer):
 
 
 class CsvFile(Writer):
-    """detections.csv: one line per box, corners in pixels; ``frame`` is empty for images."""
+    """detections.csv: one line per box, corners in pixels; ``frame`` and ``time``, in seconds, are empty for images."""
 
     def __init__(self, folder: Path) -> None:
         self.target = folder / "detections.csv"
         self.lines = Scratch(self.target)
-        self._add_rows([["file", "frame", "class", "score", "x1", "y1", "x2", "y2"]])
+        self._add_rows([["file", "frame", "class", "score", "x1", "y1", "x2", "y2", "time"]])
 
     def add(self, result: Result) -> None:
         frame = result.frame
         first = [frame.source, "" if frame.index is None else frame.index]
-        self._add_rows([*first, d["class"], d["score"], *d["box"]] for d in result.detections.as_dicts())
+        seconds = "" if frame.index is None else _time(frame)
+        self._add_rows([*first, d["class"], d["score"], *d["box"], seconds] for d in result.detections.as_dicts())
 
     def finish(self) -> None:
         with atomic_file(self.target) as file:
@@ -144,6 +147,10 @@ def _relative(place: str, folder: Path) -> str:
         return Path(os.path.relpath(os.path.abspath(place), os.path.realpath(folder))).as_posix()
     except ValueError:  # on another drive
         return Path(place).absolute().as_posix()
+
+
+def _time(frame: Frame) -> float:
+    return round(frame.seconds or 0.0, 3)
 
 
 def _write_json(target: Path, content: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from cornernet.serve.responses import detections_as_json
 from cornernet.serve.schema import Error, ExplainedPrediction, Health, Prediction
 from cornernet.serve.service import Service
 from cornernet.serve.upload import FIELD
+from cornernet.typed import with_decimal_point
 
 _PAGE = Path(__file__).parent / "page"
 _HEADERS = {
@@ -105,8 +106,10 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-        return _as_json(422, InputError(faults))
+        faults = error.errors()
+        given = [str(fault.get("input", "")) for fault in faults]
+        fix = next((f"write {number}" for number in map(with_decimal_point, given) if number), "")
+        return _as_json(422, InputError("; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in faults), fix=fix))
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:

@@ -14,6 +14,7 @@ from cornernet.media.images import Pixels, image_size, read_image
 from cornernet.serve.limits import Limits, RequestError
 
 FIELD = "image"
+_OTHER_FIELD = "file"  # what many clients send
 _FIELDS = 8  # in a form, besides the image
 
 
@@ -69,7 +70,7 @@ def decode_upload(data: bytes, max_pixels: int) -> Pixels:
 
 async def _read_form(request: Request) -> bytes:
     async with request.form(max_files=1, max_fields=_FIELDS) as form:
-        file = form.get(FIELD)
+        file = form.get(FIELD) or form.get(_OTHER_FIELD)
         if not isinstance(file, UploadFile):
             raise HTTPException(400, f"no file in the field '{FIELD}'")
         return await file.read()

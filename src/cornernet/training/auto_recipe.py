@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import training_bytes
 from cornernet.hardware import available_memory
+from cornernet.recipes.load import override
 from cornernet.weights.store import Weights
 
 _LARGEST_OBJECT = 320  # pixels: what a crop of 511 holds with room around it
@@ -43,6 +44,19 @@ _COARSE_OBJECTS = 48  # pixels, of half of the objects: six cells of stride 8
 _TRUNK_RATE = 0.1  # of the rate of all else: docs/pretrained.md
 _FEWEST_SEEN = 3000  # images that a training within --minutes should see, if need be smaller ones
 _SMALLER = (1.0, 0.8, 0.64, 0.5)  # such images, in units of their size
+
+
+class _Reasons(list[str]):
+    """The reasons of all choices but those that the user made himself, by ``flags``."""
+
+    def __init__(self, flags: Mapping[str, str]) -> None:
+        super().__init__()
+        self.flags = flags
+
+    def add(self, reason: str, *fields: str) -> None:
+        """Add the reason of some fields of the recipe, or of a whole group of them."""
+        if not any(f"{flag}.".startswith(f"{field}.") for flag in self.flags for field in fields):
+            self.append(reason)
 
 
 class _Start(NamedTuple):
@@ -119,8 +133,9 @@ def make_recipe(
     processes: int = 1,
     pretrained: bool = True,
     trunk: Weights | None = None,
+    flags: Mapping[str, str] | None = None,
 ) -> tuple[Recipe, list[str]]:
-    """A recipe for the data set, and the reasons, a line for each choice.
+    """A recipe for the data set with ``flags``, fields that the user set; and the reasons, a line for each choice.
 
     ``size`` and ``minutes`` are the user's wishes, and so is ``trunk``, whose architecture stands in place of a size;
     ``seconds_per_image`` measures a recipe for a number of classes, and is needed for ``minutes``; ``processes`` is how
@@ -131,10 +146,10 @@ def make_recipe(
     if minutes is not None and (not seconds_per_image or minutes <= 0):
         raise InputError("give a time above 0", f"--minutes {minutes:g}")
     crop = math.inf
-    best: tuple[Recipe, list[str], float | None] | None = None
+    best: tuple[Recipe, _Reasons, float | None] | None = None
     for smaller in _SMALLER:
-        reasons: list[str] = []
-        recipe = _recipe(stats, size, smaller, reasons, processes, pretrained, trunk)
+        reasons = _Reasons(flags or {})
+        recipe = override(_recipe(stats, size, smaller, reasons, processes, pretrained, trunk), reasons.flags)
         if recipe.augmentation.crop_size >= crop:
             break  # nothing is gained
         crop = recipe.augmentation.crop_size
@@ -145,14 +160,17 @@ def make_recipe(
             break
     assert best is not None
     recipe, reasons, seconds = best
-    return _schedule(recipe, stats, minutes, seconds, reasons, processes), reasons
+    recipe = override(_schedule(recipe, stats, minutes, seconds, reasons, processes), reasons.flags)
+    if reasons.flags:
+        reasons.append(f"as asked: {', '.join(f'--{name} {value}' for name, value in reasons.flags.items())}")
+    return recipe, reasons
 
 
 def _recipe(
     stats: DatasetStats,
     size: Size | None,
     smaller: float,
-    reasons: list[str],
+    reasons: _Reasons,
     processes: int,
     pretrained: bool,
     trunk: Weights | None,
@@ -167,17 +185,17 @@ def _recipe(
         window = math.ceil(_AROUND * stats.box_side[2] * scale / model.backbone.stride)  # an object and room around it
         model = replace(model, pool_window=max(8, window))
     how = "images seen whole" if whole else f"crops at objects, scaled by {_SCALES[0]} to {_SCALES[-1]}"
-    reasons.append(
-        f"input {crop}x{crop}, {how}: nine in ten objects are at most {stats.box_side[2] * scale:.0f} pixels"
-    )
+    most = f"nine in ten objects are at most {stats.box_side[2] * scale:.0f} pixels"
+    reasons.add(f"input {crop}x{crop}, {how}: {most}", "augmentation")
     start = _start_of(chosen)
     weights = start.weights if pretrained and (start.has_trunk or stats.has_large_objects) else None
     if weights:
         known = _KNOWN.get(weights, "what its images show")
-        reasons.append(f"weights {weights}: {known} need not be learnt anew (--weights none)")
+        reasons.add(f"weights {weights}: {known} need not be learnt anew (--weights none)", "weights")
     corners = min(_MOST_CORNERS, max(Decoding.num_corners, 2 * stats.most_boxes))
     if corners > Decoding.num_corners:
-        reasons.append(f"{corners} corners of each kind are paired: images have up to {stats.most_boxes} objects")
+        why = f"images have up to {stats.most_boxes} objects"
+        reasons.add(f"{corners} corners of each kind are paired: {why}", "decoding.num_corners")
     images = batch * accumulate * processes
     rate = Optimization("muon", lr=start.rate * (images / 2) ** 0.5, base_batch_size=images, schedule="cosine")
     fine_tunes = weights is not None and start.has_trunk
@@ -220,7 +238,7 @@ def _scale(stats: DatasetStats, smaller: float, reasons: list[str]) -> tuple[flo
     why = f"nine in ten objects are up to {large:.0f} pixels, a crop holds {_LARGEST_OBJECT}"
     if smaller < 1:
         why = f"else fewer than {_FEWEST_SEEN:,} images can be seen in the time"
-    reasons.append(f"images scaled down to {side} pixels a side: {why}")
+    reasons.add(f"images scaled down to {side} pixels a side: {why}", "preprocessing.max_size")
     return scale, side
 
 
@@ -237,7 +255,7 @@ def _fit_memory(
     size: Size | None,
     scale: float,
     crop_for: Callable[[int], tuple[int, bool]],
-    reasons: list[str],
+    reasons: _Reasons,
     processes: int,
     trunk: Weights | None,
 ) -> tuple[str, int, int]:
@@ -258,11 +276,11 @@ def _fit_memory(
             need = training_bytes(model, stats.classes, batch, crop, frozen=_start_of(name).freeze)
             if stats.memory is None or need * sharing <= _ROOM * stats.memory:
                 why = "as asked" if size or trunk else f"{stats.images:,} images on a {'GPU' if on_gpu else 'CPU'}"
-                reasons.append(f"{option} {name}: {why} (--{option} {others})")
+                reasons.add(f"{option} {name}: {why} (--{option} {others})", "model")
                 many = "many small steps learn most from few images" if batch == full else "what memory holds"
                 factors = [processes] * (processes > 1) + [batch] + [full // batch] * (batch < full)
                 each = f" ({processes} processes: --devices)" if processes > 1 else ""
-                reasons.append(f"batch {' x '.join(map(str, factors))}{each}: {many}")
+                reasons.add(f"batch {' x '.join(map(str, factors))}{each}: {many}", "batch_size", "accumulate")
                 return name, batch, full // batch
             batch //= 2
     free = (stats.memory or 0) / 2**30
@@ -278,7 +296,7 @@ def _schedule(
     stats: DatasetStats,
     minutes: float | None,
     seconds: float | None,
-    reasons: list[str],
+    reasons: _Reasons,
     processes: int,
 ) -> Recipe:
     """The recipe with its epochs, and a moving average for so many steps."""
@@ -287,6 +305,8 @@ def _schedule(
     else:
         seen = (60_000 if stats.device == "cuda" else 20_000) // (2 if recipe.freeze != "none" else 1)
     epochs = min(300, max(1 if minutes else 12, round(seen / stats.images)))
+    if "epochs" in reasons.flags:
+        epochs = recipe.epochs
     steps = epochs * (stats.images // (recipe.batch_size * processes)) // recipe.accumulate
     took = f", about {epochs * stats.images * seconds / 60:.0f} minutes" if seconds else ""
     reasons.append(f"{epochs} epochs: {epochs * stats.images:,} images seen{took} (--minutes)")

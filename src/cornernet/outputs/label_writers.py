@@ -46,8 +46,8 @@ class CocoFile(Writer):
 
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
     file: a link in ``images``, or where it is if it cannot be linked; ``source`` is the path as the user gave it. For
-    frames of a video ``video`` is that path, ``time`` in seconds, and ``file_name`` is the frame's picture in the folder
-    ``frames``.
+    frames of a video ``video`` is that path, ``time`` in seconds, and ``file_name`` is the frame's picture in the
+    folder ``frames``.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str], frames: str = ".") -> None:

@@ -24,6 +24,14 @@ _FIXES = {
     errno.ENOTDIR: "a part of this path is a file: choose another folder",
     errno.EEXIST: "a part of this path is a file: choose another folder",
 }
+CACHE_VARIABLE = "CORNERNET_CACHE"
+
+
+def cache_folder() -> Path:
+    """Where fetched and unpacked files are kept: $CORNERNET_CACHE, or cornernet in the user's cache folder."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cornernet"
 
 
 @contextmanager

@@ -24,9 +24,9 @@ def doctor(*, data: str | None = None, weights: str | None = None, json: bool = 
     from cornernet.doctor import inputs, machine, packages
     from cornernet.doctor.finding import examine
     from cornernet.doctor.probe import ask
+    from cornernet.files import cache_folder
     from cornernet.hardware import usable_cores, usable_memory
     from cornernet.waiting import chosen_by_user, cores_used_by_others
-    from cornernet.weights import cache_folder
 
     if not json:
         print("looking ...", file=sys.stderr)

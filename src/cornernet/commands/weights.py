@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 def list_releases() -> None:
     """List the released networks, their published figures, and whether they are in the cache."""
+    from cornernet.files import cache_folder
     from cornernet.weights.imagenet import installed_trunks
-    from cornernet.weights.zoo import RELEASES, cache_folder
+    from cornernet.weights.zoo import RELEASES
 
     folder = cache_folder()
     width = max(len(release.alias) for release in RELEASES)
@@ -147,7 +148,8 @@ def verify(weights: str) -> None:
         weights: Weights file of any dialect, or the name of a release in the cache.
     """
     from cornernet.errors import InputError
-    from cornernet.weights.zoo import cache_folder, find_release, open_weights, sha256
+    from cornernet.files import cache_folder
+    from cornernet.weights.zoo import find_release, open_weights, sha256
 
     release = find_release(Path(weights).name)
     path = Path(weights)

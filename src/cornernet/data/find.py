@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cornernet.data.archive import is_archive, unpack
 from cornernet.data.dataset import CocoDataset, build_dataset
 from cornernet.data.formats import Format
 from cornernet.data.registry import LABEL_FORMATS, LabelFolder
 from cornernet.data.sniff import foreign_format
 from cornernet.data.tables import Tables, Wanted, everything
+from cornernet.data.yolo_layouts import find_yolo_layout
 from cornernet.errors import InputError
 
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -21,7 +23,7 @@ USUAL = ("train", "val", "test")
 
 
 def find_data(path: str | os.PathLike[str], format: Format | None = None, *, option: str = "--format") -> LabelFolder:
-    """The data set in a folder, or the one that a single label file describes.
+    """The data set in a folder or an archive, or the one that a single label file describes.
 
     Raises ``InputError`` if there is none, or if there are several formats and no ``format`` is given; ``option`` is
     the flag for it.
@@ -30,6 +32,8 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
     try:
         if not place.exists():
             raise InputError("no such folder", place, "give the folder that holds the data set")
+        if is_archive(place):
+            place = unpack(place)
         found = _found(place, format)
         fix = "" if found else _hint(place, format)
     except OSError as error:
@@ -49,6 +53,8 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
 
 def _found(place: Path, format: Format | None) -> list[LabelFolder]:
     candidates = [known.find(place) for name, known in LABEL_FORMATS.items() if format in (None, name)]
+    if not any(candidates) and format in (None, "yolo"):  # the least that can be a data set, so looked for last
+        candidates = [find_yolo_layout(place)]
     return [found for found in candidates if found]
 
 
@@ -67,8 +73,6 @@ def _hint(place: Path, format: Format | None) -> str:
     if holding:
         more = f" and {len(holding) - 2} more" if holding[2:] else ""
         return f"{', '.join(holding[:2])}{more}: give {'one of these folders' if holding[1:] else 'that folder'}"
-    if (place / "labels").is_dir() and (place / "images").is_dir():
-        return "labels and images are there: write a data.yaml with names, and train: images (YOLO)"
     return ""
 
 

@@ -78,7 +78,7 @@ class YamlPaths:
     """
 
     def __init__(self, file: Path, base: object, entries: Iterable[str]) -> None:
-        self.file, self.root = file, file.parent
+        self.file, self.root = file, file if file.is_dir() else file.parent
         self.base = str(base or ".")
         self.bases = list(dict.fromkeys([self.root / self.base, self.root]))
         stripped = [entry[3:] for entry in entries if entry.startswith("../")]

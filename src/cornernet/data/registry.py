@@ -49,7 +49,7 @@ class LabelFormat(NamedTuple):
 
 LABEL_FORMATS: dict[Format, LabelFormat] = {
     "coco": LabelFormat("COCO (annotations/instances_*.json, */_annotations.coco.json, *.json)", find_coco, write_coco),
-    "yolo": LabelFormat("YOLO (data.yaml)", find_yolo, write_yolo),
+    "yolo": LabelFormat("YOLO (data.yaml, obj.data, or images with .txt files of boxes)", find_yolo, write_yolo),
     "voc": LabelFormat("Pascal VOC (Annotations/*.xml, *.xml, */*.xml)", find_voc, write_voc),
     "cvat": LabelFormat("CVAT (annotations.xml)", find_cvat, write_cvat),
     "labelme": LabelFormat("LabelMe (a JSON file beside each image)", find_labelme, write_labelme),

@@ -9,10 +9,11 @@ the image's width and height; or a class and a polygon's points, whose bounding 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -25,21 +26,32 @@ from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_
 from cornernet.errors import InputError
 from cornernet.media.images import find_images, read_header
 
+NAME_FILES = ("classes.txt", "predefined_classes.txt", "obj.names", "_darknet.labels", "names.txt", "labels.txt")
 _NO_SPLITS = ("path", "names", "nc", "download")
+_KNOWN = "a class and a box (5 numbers) or a polygon (7, 9, ...)"
+_TOLD = {
+    "scored": "the sixth number of {} label lines is read as a confidence, which is not used",
+    "outline": "{} label lines are 4-point outlines, such as turned boxes: the upright box around each is read",
+    "polygon": "{} label lines are polygons: the box around each is read",
+    "keypoints": "{} label lines are boxes with keypoints: the box is read",
+}
 _DIGITS = 12  # decimals of a part of the image's side
 
 
 class YoloFolder:
-    """A data set described by a YAML file. Raises ``InputError`` if the file cannot be used."""
+    """A data set described by a YAML file, or by ``content`` as such a file has it, about the file or folder ``path``.
+
+    Raises ``InputError`` if it cannot be used.
+    """
 
     format: Format = "yolo"
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.root = path, path.parent
+    def __init__(self, path: Path, content: Mapping[Any, Any] | None = None, notes: Sequence[str] = ()) -> None:
+        self.path, self.root, self.notes = path, path if path.is_dir() else path.parent, notes
         self.title = f"YOLO ({path.name})"
-        content = _read_yaml(path)
+        content = _read_yaml(path) if content is None else content
         self.names = _class_names(path, content.get("names"))
-        self.has_keypoints = "kpt_shape" in content
+        self.keypoint_numbers = _keypoint_numbers(content.get("kpt_shape"))
         candidates = _path_entries(content)
         self.paths = YamlPaths(path, content.get("path"), [e for entries in candidates.values() for e in entries])
         self.entries: dict[str, list[str]] = {}
@@ -63,8 +75,9 @@ class YoloFolder:
         for path in paths:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
+        remarks.settle_keypoints()
         told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
-        tables.notes += [*told, *remarks.notes()]
+        tables.notes += [*self.notes, *told, *remarks.notes()]
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -80,7 +93,7 @@ class YoloFolder:
                     what, fix = f"has no label file {label}", "label it, or add an empty file if nothing is on it"
                     problems.append(Problem("images without labels", str(image), what, fix, "fixed"))
         for label in sorted({path for folder in folders for path in folder.glob("*.txt")} - expected):
-            if not label.name.startswith(".") and _looks_like_labels(label):
+            if not label.name.startswith(".") and looks_like_labels(label):
                 what, fix = "labels of an image that is not there", "add the image, or remove the file"
                 problems.append(Problem("labels without images", str(label), what, fix, "left out"))
         return problems
@@ -109,7 +122,7 @@ class YoloFolder:
         label = there[0] if there else _label_places(path)[0]
         try:
             (height, width), orientation = read_header(path)
-            lines = _lines(label) if there else []
+            lines = label_lines(label) if there else []
             remarks.check_labels(path, there)
         except InputError as error:
             tables.problems.append(unusable_image(path, error))
@@ -122,45 +135,34 @@ class YoloFolder:
         assert tables.places is not None
         for number, line in lines:
             where, fields = f"{label} line {number}", line.split()
-            class_id, box = self._parse(fields)
-            if box is None:
-                what = f"{short(line)} is not a class and a box (5 numbers) or a polygon (7, 9, ...)"
+            line_of = parse_label(fields, self.keypoint_numbers)
+            if isinstance(line_of, str):
+                what = f"{short(line)} is not {_KNOWN}{line_of}"
                 tables.problems.append(Problem("bad label lines", where, what, "correct or remove it", "left out"))
-            elif class_id not in self.names:
+            elif line_of.class_id not in self.names:
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             else:
-                remarks.scored += len(fields) == 6 and not self.has_keypoints
-                x, y, w, h = box
-                bbox = [x * width, y * height, w * width, h * height]
-                ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": class_id}
-                tables.annotations.append(ids | {"bbox": bbox})
+                ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": line_of.class_id}
+                annotation = ids | {"bbox": _in_pixels(line_of.box, width, height)}
+                tables.annotations.append(annotation)
                 tables.places.append(where)
-
-    def _parse(self, fields: Sequence[str]) -> tuple[int | None, list[float] | None]:
-        """The class id (``None`` if it is no whole number), and x y width height (``None`` if they are no box)."""
-        try:
-            first, *numbers = map(float, fields)
-        except ValueError:
-            return None, None
-        class_id = int(first) if first.is_integer() else None
-        is_scored = len(numbers) == 5 and 0 <= numbers[4] <= 1
-        if len(numbers) == 4 or is_scored or (self.has_keypoints and len(numbers) > 4):
-            x, y, w, h = numbers[:4]
-            return class_id, [x - w / 2, y - h / 2, w, h]
-        if len(numbers) < 6 or len(numbers) % 2:
-            return None, None
-        left, top = min(numbers[::2]), min(numbers[1::2])
-        return class_id, [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
+                remarks.kinds[line_of.kind] += 1
+                remarks.keep_doubtful(annotation, line_of, width, height)
 
 
 @dataclass
 class _Remarks:
-    """What is to be said about a split: ``doubts`` about label files, and how many boxes have a score (``scored``)."""
+    """What is to be said about a split: ``doubts`` about label files, and how many lines are of which kind.
+
+    ``doubtful`` has the annotations of lines that look like outlines and may be a box with keypoints, which only all
+    lines together tell; ``None`` if they are outlines.
+    """
 
     doubts: list[str] = field(default_factory=list)
-    scored: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    doubtful: list[tuple[dict[str, Any], list[float], tuple[int, int]]] | None = field(default_factory=list)
     images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
 
     def check_labels(self, image: Path, labels: Sequence[Path]) -> None:
@@ -176,8 +178,90 @@ class _Remarks:
     def notes(self) -> Iterator[str]:
         if self.doubts:
             yield self.doubts[0] + (f", and {len(self.doubts) - 1} more like it" if self.doubts[1:] else "")
-        if self.scored:
-            yield f"the sixth number of {self.scored} label lines is read as a confidence, which is not used"
+        yield from (f"{_TOLD[kind].format(count)}" for kind, count in self.kinds.items() if kind in _TOLD)
+
+    def keep_doubtful(self, annotation: dict[str, Any], line: LabelLine, width: int, height: int) -> None:
+        """Keep a line that may be a box with keypoints, as long as all lines with as many numbers may be."""
+        if line.kind not in ("outline", "polygon") or self.doubtful is None:
+            return
+        others = self.doubtful[:1]
+        if not _may_have_keypoints(line.numbers) or any(len(line.numbers) != len(numbers) for _, numbers, _ in others):
+            self.doubtful = None
+        else:
+            self.doubtful.append((annotation, line.numbers, (width, height)))
+
+    def settle_keypoints(self) -> None:
+        """Read the box of each line that is doubtful still: every long line of the split is a box with keypoints."""
+        for annotation, numbers, (width, height) in self.doubtful or ():
+            annotation["bbox"] = _in_pixels(_centred(numbers), width, height)
+        if self.doubtful:
+            self.kinds["keypoints"] += self.kinds.pop("polygon")
+
+
+class LabelLine(NamedTuple):
+    """A line of a label file: its class id (``None`` if it is no whole number), the box x y width height as shares of
+    the image, the kind of line, and the numbers after the class."""
+
+    class_id: int | None
+    box: list[float]
+    kind: Literal["box", "scored", "outline", "polygon", "keypoints"]
+    numbers: list[float]
+
+
+def parse_label(fields: Sequence[str], keypoint_numbers: int | None = None) -> LabelLine | str:
+    """A line of a label file, or, as a text that may be empty, why it is none.
+
+    ``keypoint_numbers`` is how many numbers the keypoints of each box have: 0 if that may vary, ``None`` if the data
+    set does not say that there are any.
+    """
+    try:
+        first, *numbers = map(float, fields)
+    except ValueError:
+        return ""
+    class_id, count = int(first) if first.is_integer() else None, len(numbers)
+    if count == 4:
+        return LabelLine(class_id, _centred(numbers), "box", numbers)
+    if keypoint_numbers is not None:
+        if count > 4 and keypoint_numbers in (0, count - 4):
+            return LabelLine(class_id, _centred(numbers), "keypoints", numbers)
+        return f", nor with the {keypoint_numbers} numbers of keypoints that kpt_shape says" if count > 4 else ""
+    if count == 5:
+        is_score = 0 <= numbers[4] <= 1
+        return (
+            LabelLine(class_id, _centred(numbers), "scored", numbers) if is_score else ", and the sixth no confidence"
+        )
+    if count == 6 and numbers[5] > 1 and numbers[5].is_integer() and 0 <= numbers[4] <= 1:  # the number of a track
+        return LabelLine(class_id, _centred(numbers), "scored", numbers)
+    if count > 6 and count % 2 and _may_have_keypoints(numbers):
+        return LabelLine(class_id, _centred(numbers), "keypoints", numbers)
+    if count < 6 or count % 2:
+        return ""
+    left, top = min(numbers[::2]), min(numbers[1::2])
+    box = [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
+    return LabelLine(class_id, box, "outline" if count == 8 else "polygon", numbers)
+
+
+def _centred(numbers: Sequence[float]) -> list[float]:
+    x, y, w, h = numbers[:4]
+    return [x - w / 2, y - h / 2, w, h]
+
+
+def _in_pixels(box: Sequence[float], width: int, height: int) -> list[float]:
+    x, y, w, h = box
+    return [x * width, y * height, w * width, h * height]
+
+
+def _may_have_keypoints(numbers: Sequence[float]) -> bool:
+    """Whether the numbers may be a box and keypoints x, y, visibility, which is 0, 1 or 2."""
+    return len(numbers) > 4 and (len(numbers) - 4) % 3 == 0 and all(value in (0, 1, 2) for value in numbers[6::3])
+
+
+def _keypoint_numbers(shape: Any) -> int | None:
+    """How many numbers the keypoints of a box have, for `parse_label`."""
+    if shape is None:
+        return None
+    is_usual = isinstance(shape, list) and len(shape) == 2 and all(type(number) is int for number in shape)
+    return shape[0] * shape[1] if is_usual else 0
 
 
 def label_file(image: Path) -> Path:
@@ -299,23 +383,32 @@ def _lists_images(place: Path) -> bool:
 
 def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
     """The images of a text file, one on each line, relative to the file or to the data set."""
-    names = [name for _, name in _lines(file)]
+    names = [name.replace("\\", "/") for _, name in label_lines(file)]
     folders = list(dict.fromkeys([file.parent, *bases]))
-    best = best_folder([folders], names[:TRIED], file) or file.parent
+    # The list may have been moved with its images: data/x.jpg is then x.jpg.
+    shorter = ([name.split("/", drop)[-1] for name in names] for drop in range(max(n.count("/") for n in names) + 1))
+    for tried in shorter if names else ():
+        if best := best_folder([folders], tried[:TRIED], file):
+            names = tried
+            break
+    else:
+        best = file.parent
     for name in names:
         yield next((base / name for base in (best, *folders) if os.path.isfile(base / name)), best / name)
 
 
-def _lines(file: Path) -> list[tuple[int, str]]:
+def label_lines(file: Path) -> list[tuple[int, str]]:
     """Every line that is not empty, and its number from 1."""
     lines = enumerate(read_text(file).split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
-def _looks_like_labels(file: Path) -> bool:
+def looks_like_labels(file: Path) -> bool:
     """Whether a text file is empty or begins with a number; other text files are notes and lists."""
     try:
-        lines = _lines(file)
+        lines = label_lines(file)
     except InputError:
+        return False
+    if file.name.lower() in NAME_FILES:
         return False
     return not lines or lines[0][1].split()[0].replace(".", "", 1).isdigit()

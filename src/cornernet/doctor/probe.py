@@ -74,8 +74,8 @@ def _weights(source: str) -> dict[str, Any]:
     import numpy as np
 
     from cornernet.errors import InputError
+    from cornernet.files import cache_folder
     from cornernet.inference.detector import load_detector
-    from cornernet.weights import cache_folder
     from cornernet.weights.zoo import find_release
 
     release = find_release(source)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cornernet.errors import InputError
-from cornernet.files import make_folder
-from cornernet.weights import BUNDLED, cache_folder
+from cornernet.files import cache_folder, make_folder
+from cornernet.weights import BUNDLED
 from cornernet.weights.foreign import load_foreign
 from cornernet.weights.hub import PREFIX, load_hub_trunk
 from cornernet.weights.imagenet import PACKAGES, load_trunk, trunk_name

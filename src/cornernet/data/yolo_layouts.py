@@ -1,0 +1,177 @@
+"""Finds YOLO's label files where no YAML file describes them, as darknet, labelImg, CVAT and Label Studio leave them.
+
+Each layout becomes what a ``data.yaml`` would say: the class names, and a folder or a list of images for each split.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cornernet.data.sniff import load_json
+from cornernet.data.tables import images_below
+from cornernet.data.yolo import NAME_FILES, YoloFolder, label_lines, looks_like_labels, parse_label
+from cornernet.errors import InputError
+from cornernet.media.images import IMAGE_SUFFIXES
+
+_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+_LOOKED_AT = 200  # text files, until one is found that has a box
+_NO_IMAGES = "put each image beside its label file, or the images into images/ and the label files into labels/"
+_UNNAMED = "no class names there (classes.txt, obj.names): the classes are named by their numbers"
+
+
+def find_yolo_layout(root: Path) -> YoloFolder | None:
+    """The YOLO data set of a folder without a YAML file, or of darknet's ``.data`` file; ``None`` if there is none.
+
+    Raises ``InputError`` if there are labels without images, or if lists of class names contradict each other.
+    """
+    if root.is_file():
+        return _darknet(root) if root.suffix == ".data" else None
+    if data := next(iter(sorted(root.glob("*.data"))), None):
+        return _darknet(data)
+    if lists := _lists(root):
+        return _folder(root, lists, [])
+    for name in ("images", "."):
+        if (root / name).is_dir() and (found := _splits(root, name)):
+            return _folder(root, *found)
+    if _has_boxes(root / "labels"):
+        raise InputError("YOLO's label files without images", root, _NO_IMAGES)
+    return None
+
+
+def _darknet(file: Path) -> YoloFolder | None:
+    """The data set of a file with ``classes =``, ``train =``, ``valid =`` and ``names =``."""
+    lines = [line.partition("=") for _, line in label_lines(file) if not line.startswith("#")]
+    content = {key.strip(): value.strip() for key, _, value in lines}
+    keys = [key for key in ("train", "valid", "val", "test") if content.get(key)]
+    places = {key: _nearest(file.parent, content[key]) for key in keys}
+    entries = {key: place for key, place in places.items() if (file.parent / place).exists()}
+    notes = [f"{key}: there is no {place}" for key, place in places.items() if key not in entries]
+    if not entries:
+        if not keys:
+            return None
+        raise InputError(f"its lists of images are not there: {', '.join(places.values())}", file, "correct the paths")
+    stated = file.parent / _nearest(file.parent, content.get("names", "obj.names"))
+    if stated.is_file():
+        return YoloFolder(file, entries | {"names": _numbered(_read_names(stated))}, notes)
+    return _folder(file.parent, entries, notes)
+
+
+def _nearest(root: Path, entry: str) -> str:
+    """The longest end of a path that is there: ``data/train.txt`` is written for a file beside."""
+    parts = Path(entry.replace("\\", "/")).parts
+    ends = (os.path.join(*parts[i:]) for i in range(len(parts)))
+    return next((end for end in ends if (root / end).exists()), entry)
+
+
+def _lists(root: Path) -> dict[str, str]:
+    """Text files of image paths, by split."""
+    files = {split: root / f"{split}.txt" for split in _SPLITS}
+    return {split: file.name for split, file in files.items() if file.is_file() and _is_list(file)}
+
+
+def _is_list(file: Path) -> bool:
+    """Whether the first line of a text file is the path of an image."""
+    with suppress(InputError):
+        return any(Path(line).suffix.lower() in IMAGE_SUFFIXES for _, line in label_lines(file)[:1])
+    return False
+
+
+def _splits(root: Path, name: str) -> tuple[dict[str, str], list[str]] | None:
+    """The image folders below ``name`` by split, and remarks; ``None`` if none has labels.
+
+    That is each folder with a split's name, or its ``images``; else the whole.
+    """
+    base = root / name
+    folders = [path for path in sorted(base.iterdir()) if path.is_dir() and path.name.lower() in _SPLITS]
+    inner = {path.name: path / "images" if (path / "images").is_dir() else path for path in folders}
+    inner = {split: os.path.relpath(path, root) for split, path in inner.items() if images_below(path)}
+    labels = root / "labels" if name == "images" else root
+    if inner:
+        if not any(_has_boxes(folder) for folder in (base, labels)):
+            return None
+        rest = [image for image in images_below(base) if image.relative_to(base).parts[0] not in inner]
+        what = f"{len(rest)} images in {base} are in no folder of a split, and left out"
+        return inner, [f"{what}; the first is {rest[0]}"] if rest else []
+    # The subfolders of other folders may be data sets of their own.
+    if not (_has_boxes(labels) or _has_boxes(base) if name == "images" else _has_boxes(base, "*.txt")):
+        return None
+    if not images_below(base):
+        raise InputError("YOLO's label files without images", root, _NO_IMAGES)
+    return {"all": name}, []
+
+
+def _has_boxes(folder: Path, pattern: str = "**/*.txt") -> bool:
+    """Whether a text file in a folder begins with a line of YOLO."""
+    for file in islice(_label_files(folder, pattern), _LOOKED_AT):
+        with suppress(InputError):
+            lines = label_lines(file)
+            if lines and not isinstance(parse_label(lines[0][1].split()), str):
+                return True
+    return False
+
+
+def _label_files(folder: Path, pattern: str = "**/*.txt") -> Iterator[Path]:
+    return (file for file in folder.glob(pattern) if not file.name.startswith(".") and looks_like_labels(file))
+
+
+def _folder(root: Path, entries: Mapping[str, str], notes: list[str]) -> YoloFolder:
+    """The data set of image folders or lists, with the class names that are found beside them."""
+    folders = [root, root / "labels", root / "images", root / "data"]
+    for entry in entries.values():
+        place = root / entry
+        folders += [place, place.parent, place.parent / "labels", root / "labels" / place.name]
+    found = {file: _read_names(file) for file in _name_files(folders)}
+    if not found:
+        ids = sorted(_class_ids(root))
+        content: dict[Any, Any] = {**entries, "names": {str(id_): str(id_) for id_ in ids} or {"0": "0"}}
+        return YoloFolder(root, content, [*notes, _UNNAMED])
+    longest = max(found, key=lambda file: len(found[file]))
+    for file, names in found.items():
+        if found[longest][: len(names)] != names:
+            fix = "make them one: the numbers in the labels mean the lines of one list"
+            raise InputError(f"its class names differ from those of {longest}", file, fix)
+    return YoloFolder(_shown(root, longest), {**entries, "names": _numbered(found[longest])}, notes)
+
+
+def _shown(root: Path, names: Path) -> Path:
+    """The file that names the data set: that of the class names if it is in the folder itself."""
+    return names if names.parent == root else root
+
+
+def _name_files(folders: Iterable[Path]) -> list[Path]:
+    files = [folder / name for folder in dict.fromkeys(folders) for name in (*NAME_FILES, "notes.json")]
+    files += [file for folder in dict.fromkeys(folders) if folder.is_dir() for file in sorted(folder.glob("*.names"))]
+    usable = [file for file in dict.fromkeys(files) if file.is_file()]
+    text = [file for file in usable if file.suffix != ".json"]
+    return text or [file for file in usable if _read_names(file)]
+
+
+def _read_names(file: Path) -> list[str]:
+    """The class names in a file, one a line, or of Label Studio's ``notes.json``."""
+    if file.suffix == ".json":
+        content = load_json(file)
+        categories = content.get("categories") if isinstance(content, dict) else None
+        return [str(entry.get("name")) for entry in categories] if isinstance(categories, list) else []
+    lines = dict(label_lines(file))
+    if gap := next((number for number in range(1, max(lines, default=0)) if number not in lines), None):
+        raise InputError(f"line {gap} is empty, and each line is the name of a class", file, "name it or remove it")
+    return list(lines.values())
+
+
+def _numbered(names: list[str]) -> dict[str, str]:
+    return {str(id_): name for id_, name in enumerate(names)}
+
+
+def _class_ids(root: Path) -> set[int]:
+    """The class numbers in all label files of a folder."""
+    ids: set[int] = set()
+    for file in _label_files(root):
+        with suppress(InputError):
+            lines = (parse_label(line.split()) for _, line in label_lines(file))
+            ids |= {line.class_id for line in lines if not isinstance(line, str) and line.class_id is not None}
+    return ids

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
-from cornernet.data.tables import Problem, Table, Tables, unusable_image
+from cornernet.data.tables import Problem, Table, Tables, note_of_pictures, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
 
@@ -255,6 +255,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     records: list[ImageRecord | None] = []
     problems: list[Problem] = []
     unsure = dict.fromkeys(tables.rotated, False)
+    several: list[Path] = []
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
@@ -273,6 +274,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
                 raise InputError("its name is not UTF-8", folder / name, "rename it")
             if not has_size or check_files:
                 header = read_header(folder / name)
+                several += [folder / name] if header.pictures > 1 else []
                 if not has_size:
                     size = header.size
                 elif header.size != size:
@@ -287,6 +289,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         (height, width), empty = size, np.zeros(0, np.int64)
         boxes, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
         records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
+    tables.notes += note_of_pictures(several)
     return records, problems, unsure
 
 

@@ -22,6 +22,7 @@ from cornernet.data.places import TRIED, best_folder, image_of_stem, same_conten
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
+from cornernet.media.walk import walk
 
 _LABELS, _IMAGES = ("Annotations", "annotations"), ("JPEGImages", "images")
 _LISTS = Path("ImageSets") / "Main"
@@ -71,6 +72,7 @@ class VocFolder:
         labels = next(iter(parts.values())).labels
         self.title = f"Pascal VOC ({(labels / '*.xml').relative_to(root)})"
         self._labels: dict[str, list[_Label]] = {}
+        self._unreachable: list[str] = []
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`; the class names come from the XML files of all splits."""
@@ -84,6 +86,7 @@ class VocFolder:
         if doubts := [label for label in labels if label.other]:
             what = f"{len(doubts)} label files name another image than the one with their own name, which is read: "
             tables.notes.append(f"{what}{doubts[0].file} names {doubts[0].other}")
+        tables.notes += dict.fromkeys(self._unreachable)
         for label in labels:
             if label.problem:
                 tables.problems.append(label.problem)
@@ -125,7 +128,7 @@ class VocFolder:
         if split not in self._labels:
             part = self.parts[split]
             by_stem: dict[str, list[Path]] = {}
-            for image in images_below(part.images):
+            for image in images_below(part.images, self._unreachable):
                 by_stem.setdefault(os.path.relpath(image.with_suffix(""), part.images), []).append(image)
             self._labels[split] = [
                 _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
@@ -139,7 +142,7 @@ def find_voc(path: Path) -> VocFolder | None:
     if path.is_file():
         return None
     for labels in (path / name for name in _LABELS):
-        if _has_labels(labels, "**/*.xml"):
+        if _has_labels(labels, below=True):
             folders = [path / name for name in _IMAGES if (path / name).is_dir()]
             usual = folders[0] if folders else labels if images_below(labels) else path
             images = best_folder([[*folders, labels], [path]], _some_stems(labels), path, image_of_stem) or usual
@@ -303,17 +306,21 @@ def _image_folder(labels: Path, beside: Sequence[Path]) -> Path:
 
 
 def _some_stems(folder: Path) -> list[str]:
-    return [os.path.relpath(file.with_suffix(""), folder) for file in islice(folder.rglob("*.xml"), TRIED)]
+    return [os.path.relpath(file.with_suffix(""), folder) for file in islice(_labels_below(folder), TRIED)]
 
 
 def _stems_below(folder: Path) -> list[str]:
-    files = (file for file in folder.rglob("*.xml") if not file.name.startswith("."))
-    return sorted(os.path.relpath(file.with_suffix(""), folder) for file in files)
+    return sorted(os.path.relpath(file.with_suffix(""), folder) for file in _labels_below(folder))
 
 
-def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
-    """Whether the first XML file in a folder is VOC's."""
-    file = next((file for file in folder.glob(pattern) if not file.name.startswith(".")), None)
+def _labels_below(folder: Path) -> Iterator[Path]:
+    return (file for file in walk(folder) if file.suffix == ".xml")
+
+
+def _has_labels(folder: Path, *, below: bool = False) -> bool:
+    """Whether the first XML file in a folder, or anywhere ``below`` it, is VOC's."""
+    files = _labels_below(folder) if below else (f for f in folder.glob("*.xml") if not f.name.startswith("."))
+    file = next(files, None)
     try:
         return file is not None and b"<annotation" in file.read_bytes()[:4096]
     except OSError:

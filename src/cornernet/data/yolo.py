@@ -19,10 +19,11 @@ import yaml
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
-from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
+from cornernet.data.tables import Problem, Tables, Wanted, everything, note_of_pictures, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
-from cornernet.media.images import find_images, read_header
+from cornernet.media.images import read_header
+from cornernet.media.walk import PassedOver, find_images
 
 _NO_SPLITS = ("path", "names", "nc", "download")
 _DIGITS = 12  # decimals of a part of the image's side
@@ -52,7 +53,8 @@ class YoloFolder:
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`."""
-        paths = self._images(split)
+        passed = PassedOver()
+        paths = self._images(split, passed)
         folder = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
         categories = [{"id": id_, "name": name} for id_, name in self.names.items()]
         tables = Tables(split, "YOLO", self.path, folder, [], [], categories, places=[], knows_headers=True)
@@ -62,7 +64,7 @@ class YoloFolder:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
         told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
-        tables.notes += [*told, *remarks.notes()]
+        tables.notes += [*told, *passed.unreachable, *remarks.notes()]
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -83,8 +85,8 @@ class YoloFolder:
                 problems.append(Problem("labels without images", str(label), what, fix, "left out"))
         return problems
 
-    def _images(self, split: str) -> list[Path]:
-        """The images of a split, each once; they may not exist."""
+    def _images(self, split: str, passed: PassedOver) -> list[Path]:
+        """The images of a split, each once; they may not exist. ``passed`` gets what their folders hold besides."""
         paths: dict[str, None] = {}
         for entry in self.entries[split]:
             place = self.paths.find(entry)
@@ -93,7 +95,7 @@ class YoloFolder:
             if not _lists_images(place):
                 raise InputError(f"{split}: {place} is neither a folder nor a .txt file", self.path, "name one of them")
             try:
-                images = find_images([place]) if place.is_dir() else _listed(place, self.paths.bases)
+                images = find_images([place], passed=passed) if place.is_dir() else _listed(place, self.paths.bases)
             except InputError as error:
                 raise MissingSplit(error.what, error.where, error.fix) from error
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
@@ -106,13 +108,15 @@ class YoloFolder:
         there = [place for place in _label_places(path) if os.path.isfile(place)]
         label = there[0] if there else _label_places(path)[0]
         try:
-            (height, width), orientation = read_header(path)
+            (height, width), orientation, pictures = read_header(path)
             lines = _lines(label) if there else []
             remarks.check_labels(path, there)
         except InputError as error:
             tables.problems.append(unusable_image(path, error))
             return
         image_id = len(tables.images) + 1
+        if pictures > 1:
+            remarks.several.append(path)
         if orientation > 1:
             tables.rotated.add(image_id)
         name = path.relative_to(tables.folder).as_posix()
@@ -155,10 +159,12 @@ class YoloFolder:
 
 @dataclass
 class _Remarks:
-    """What is to be said about a split: ``doubts`` about label files, and how many boxes have a score (``scored``)."""
+    """What is to be said about a split: ``doubts`` about label files, how many boxes have a score (``scored``), and the
+    files that hold ``several`` pictures."""
 
     doubts: list[str] = field(default_factory=list)
     scored: int = 0
+    several: list[Path] = field(default_factory=list)
     images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
 
     def check_labels(self, image: Path, labels: Sequence[Path]) -> None:
@@ -176,6 +182,7 @@ class _Remarks:
             yield self.doubts[0] + (f", and {len(self.doubts) - 1} more like it" if self.doubts[1:] else "")
         if self.scored:
             yield f"the sixth number of {self.scored} label lines is read as a confidence, which is not used"
+        yield from note_of_pictures(self.several)
 
 
 def label_file(image: Path) -> Path:

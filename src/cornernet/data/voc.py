@@ -178,7 +178,7 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
             place(record, out / _IMAGES[0] / name)
             stem = os.path.splitext(name)[0]
             stems.append(stem)
-            renamed += name != record.file_name
+            renamed += stem != os.path.splitext(record.file_name)[0]
             root = ElementTree.Element("annotation")
             _add_fields(root, folder=_IMAGES[0], filename=os.path.basename(name))
             size = ElementTree.SubElement(root, "size")

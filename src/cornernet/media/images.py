@@ -75,7 +75,8 @@ def read_others(source: ImageSource, *, name: str | None = None) -> Iterator[Pix
         for place, number in enumerate(numbers[1:], start=2):
             part = f"{where} (picture {place} of {len(numbers)})"
             try:
-                image.seek(number)
+                with _quiet_pillow():
+                    image.seek(number)
                 yield _read(image, part, None)
             except InputError as error:
                 yield error
@@ -90,7 +91,8 @@ def first_taken(count: int) -> str:
 
 def _pictures(image: Image.Image, where: str) -> list[int]:
     try:
-        numbers = pictures_in(image)
+        with _quiet_pillow():
+            numbers = pictures_in(image)
     except Exception as error:  # Pillow's plugins raise anything
         raise _damaged(where, error) from error
     if not numbers:

@@ -180,7 +180,7 @@ def _expanded(places: Sequence[str], tell: Callable[[str], None]) -> list[str]:
         for path in sorted(paths, key=os.path.islink):  # by their own names
             repeated += found.setdefault(os.path.realpath(path), str(path)) != str(path)
         if repeated:
-            tell(f"{repeated} files in {place} are reached twice, and looked at once")
+            tell(f"{repeated} of the names in {place} lead to files that others lead to too; each is looked at once")
         for line in passed.lines(place):
             tell(line)
     return list(found.values())

@@ -24,7 +24,8 @@ IMAGE_SUFFIXES = (
     ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".avif", ".avifs", *HEIF_SUFFIXES,
 )
 _COMPANIONS = (  # what lies beside images and is not missed
-    ".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".yaml", ".yml", ".md", ".names", ".data", ".cache", ".xmp", ".aae",
+    ".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".yaml", ".yml", ".md", ".names", ".data", ".cache", ".xmp",
+    ".aae",
 )
 _NO_IMAGES = (  # not opened to see whether they are images; raw files of cameras begin as a TIFF does
     *_COMPANIONS, ".py", ".pdf", ".svg", ".eps", ".ps", ".html", ".zip", ".tar", ".gz", ".npy", ".npz", ".pt", ".pth",

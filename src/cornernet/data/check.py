@@ -107,6 +107,7 @@ def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
     places = sorted({Path(os.path.realpath(folder)): folder for folder in folders}.items())
     outermost = [place for real, place in places if not any(other in real.parents for other, _ in places)]
     unreadable: list[OSError] = []
+    outermost = [top for top in outermost if top.is_dir()]
     for top in outermost:  # grows by linked folders
         for parent, names, files in os.walk(top, onerror=unreadable.append):
             names[:] = sorted(name for name in names if not is_junk(name))

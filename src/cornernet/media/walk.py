@@ -87,19 +87,22 @@ def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -
             except OSError as error:
                 lines.append(f"{place}: the folder cannot be read ({error.strerror})")
                 continue
+            found = [entry for entry in found if not is_junk(entry.name)]
             for entry in reversed(found):
-                if not is_junk(entry.name) and entry.is_file():
+                if entry.is_symlink():
+                    if os.path.isfile(entry.path):
+                        yield Path(entry.path)
+                    elif not os.path.exists(entry.path):
+                        lines.append(_dead_link(entry.path))
+                    elif os.path.isdir(entry.path) and not contains_itself(entry.path):
+                        links.append(entry.path)
+                elif entry.is_file():
                     yield Path(entry.path)
-            for entry in found:
-                if is_junk(entry.name) or entry.is_file():
-                    continue
-                if not entry.is_symlink():
-                    places += [entry.path] if entry.is_dir() else []
-                elif not entry.is_dir():
-                    if not os.path.exists(entry.path):
-                        lines.append(f"{entry.path}: a link to {os.readlink(entry.path)}, which is not there")
-                elif not contains_itself(entry.path):
-                    links.append(entry.path)
+            places += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+
+
+def _dead_link(path: str | os.PathLike[str]) -> str:
+    return f"{path}: a link to {os.readlink(path)}, which is not there"
 
 
 def contains_itself(link: str) -> bool:
@@ -193,7 +196,7 @@ def _globbed(pattern: Path, over: PassedOver) -> Iterator[Path]:
         elif path.is_file() and not is_junk(path.name):
             yield path
         elif path.is_symlink() and not path.exists():
-            over.unreachable.append(f"{path}: a link to {os.readlink(path)}, which is not there")
+            over.unreachable.append(_dead_link(path))
 
 
 def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:

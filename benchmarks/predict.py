@@ -24,8 +24,9 @@ from cornernet.files import atomic_write_json
 from cornernet.inference.detector import Detector, load_detector
 from cornernet.inference.preprocess import to_input
 from cornernet.inference.stream import detect
-from cornernet.media.images import find_images, read_image
+from cornernet.media.images import read_image
 from cornernet.media.sources import find_sources, read_frames
+from cornernet.media.walk import find_images
 from cornernet.outputs.choice import make_writers, parse_kinds
 from cornernet.outputs.writer import WriteBehind
 

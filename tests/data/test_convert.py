@@ -261,16 +261,19 @@ def test_image_names_that_a_format_cannot_hold(tmp_path, name):
     assert load_all(tmp_path / "yolo")["train"].images[0].file_name == name
 
 
-def test_images_that_a_format_would_not_find(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "written"), [("photo", "photo.png"), ("shot 3.5", "shot 3.5.png"), ("b.GIF", "b.png")]
+)
+def test_images_that_a_format_would_not_find(tmp_path, name, written):
     source = small(tmp_path / "source", {"a.png": 1})
     file = source / "annotations/instances_train.json"
-    file.write_text(file.read_text().replace("a.png", "photo"))
-    (source / "train/a.png").rename(source / "train/photo")
+    file.write_text(file.read_text().replace("a.png", name))
+    (source / "train/a.png").rename(source / "train" / name)
     datasets = load_all(source)
-    with pytest.raises(InputError, match=r"photo: in this format an image's name ends in \.jpg.*convert to COCO"):
-        write_data(tmp_path / "yolo", "yolo", datasets)
+    write_data(tmp_path / "yolo", "yolo", datasets)
+    assert load_all(tmp_path / "yolo")["train"].images[0].file_name == written
     write_data(tmp_path / "coco", "coco", datasets)
-    assert len(load_all(tmp_path / "coco")["train"].images) == 1
+    assert load_all(tmp_path / "coco")["train"].images[0].file_name == name
 
 
 def write_rotated(folder: Path, name: str, orientation: int, labelled: str) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cornernet.errors import InputError
-from cornernet.media.images import find_images
+from cornernet.media.walk import find_images
 
 
 def test_find_images(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def benchmark(
     from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import atomic_write_json
     from cornernet.inference.detector import Detector
-    from cornernet.media.images import find_images
+    from cornernet.media.walk import find_images
     from cornernet.model.cornernet import CornerNet, channels_last
     from cornernet.model.fuse import fuse
     from cornernet.recipes.load import find_recipe, load_recipe

@@ -34,9 +34,11 @@ def explain(
     from cornernet.explain.pairs import PairOutcomes
     from cornernet.explain.reasons import answer, pairs_as_json, table
     from cornernet.files import atomic_write_json, make_folder
-    from cornernet.media.images import read_image, shrunk_scale
+    from cornernet.media.images import first_taken, read_first, shrunk_scale
 
-    pixels = read_image(image)
+    pixels, count = read_first(image)
+    if count > 1:
+        print(f"cornernet: {image}: {first_taken(count)}", file=sys.stderr)
     height, width = pixels.shape[:2]
     point = _point(at, width, height) if at else None
     detector = open_detector(weights, device, "none", precision, max_size)

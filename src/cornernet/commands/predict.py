@@ -54,7 +54,7 @@ def predict(
     if heatmaps and tile:
         raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
     kinds, (side, _) = parse_kinds(save), parse_tile(tile)
-    found = find_sources(sources)
+    found = find_sources(sources, lambda line: print(f"cornernet: {line}", file=sys.stderr))
     videos = [source.video for source in found if source.video]
     if save and "video" in kinds and not videos:
         raise InputError("there is no video or camera among the sources", "--save video", "choose pictures")

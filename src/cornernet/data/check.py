@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import numpy as np
 from cornernet.data.causes import SystematicError
 from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
-from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
+from cornernet.data.tables import Problem, Tables, note_of_pictures, problem_of, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import read_header
+from cornernet.media.walk import contains_itself, is_junk
 
 _DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
 _CAUSES = "boxes with another meaning"
@@ -69,8 +70,12 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
     total, done = sum(len(dataset.images) for dataset in datasets.values()), 0
     for split, dataset in datasets.items():
         unusable, repeated, unsure = set(), set(), dict[int, bool]()
+        several: list[Path] = []
         with ThreadPool() as pool:
-            for image, (error, as_stored) in zip(dataset.images, pool.imap(_read, dataset.images), strict=True):
+            for image, (error, as_stored, pictures) in zip(
+                dataset.images, pool.imap(_read, dataset.images), strict=True
+            ):
+                several += [image.path] if pictures > 1 else []
                 if as_stored is not None:
                     unsure[image.id] = as_stored
                 if error:
@@ -84,7 +89,8 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
                 done += 1
                 if progress:
                     progress(done, total)
-        dataset = dataset.without(unusable, repeated)
+        notes = dict.fromkeys([*dataset.notes, *note_of_pictures(several)])
+        dataset = replace(dataset.without(unusable, repeated), notes=tuple(notes))
         datasets[split] = dataset if dataset.unsure else dataset.with_unsure(unsure)
     duplicates, left_out = _duplicate_images(datasets)
     datasets = {split: dataset.without(left_out[split], set()) for split, dataset in datasets.items()}
@@ -96,25 +102,30 @@ def _unreadable(split: str, error: InputError) -> Problem:
     return problem_of(error, "splits that cannot be read", split, "left out")
 
 
-def _read(image: ImageRecord) -> tuple[InputError | None, bool | None]:
-    """What is wrong with an image's pixels, and whether its labels are read as those of the picture before its EXIF
-    rotation; ``None`` if they are certainly of the picture after it."""
+def _read(image: ImageRecord) -> tuple[InputError | None, bool | None, int]:
+    """What is wrong with an image's pixels; whether its labels are read as those of the picture before its EXIF
+    rotation, ``None`` if they are certainly of the picture after it; and how many pictures its file holds."""
     try:
         image.read()
         header = read_header(image.path)
     except InputError as error:
-        return error, None
+        return error, None, 1
     size = image.height, image.width
-    return None, size != header.size if header.orientation > 1 and size == header.stored_size else None
+    is_unsure = header.orientation > 1 and size == header.stored_size
+    return None, size != header.size if is_unsure else None, header.pictures
 
 
 def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
     """Names that differ only in case, and links to nothing or to a folder that contains them."""
     places = sorted({Path(os.path.realpath(folder)): folder for folder in folders}.items())
     outermost = [place for real, place in places if not any(other in real.parents for other, _ in places)]
-    for top in outermost:
-        for parent, names, files in os.walk(top):
-            names[:] = sorted(name for name in names if not name.startswith("."))
+    unreadable: list[OSError] = []
+    outermost = [top for top in outermost if top.is_dir()]
+    for top in outermost:  # grows by linked folders
+        for parent, names, files in os.walk(top, onerror=unreadable.append):
+            names[:] = sorted(name for name in names if not is_junk(name))
+            linked = [path for name in names if os.path.islink(path := os.path.join(parent, name))]
+            outermost += [Path(path) for path in linked if not _is_below(path, outermost)]
             first: dict[str, str] = {}
             for name in sorted(files):
                 other = first.setdefault(name.casefold(), name)
@@ -126,6 +137,15 @@ def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
                 if os.path.islink(path) and (what := _link_problem(path)):
                     yield Problem("links that lead nowhere", path, what, "remove it", "left out")
 
+    for error in unreadable:
+        what, fix = f"the folder cannot be read ({error.strerror})", "change its permissions"
+        yield Problem("folders that cannot be read", str(error.filename), what, fix, "left out")
+
+
+def _is_below(path: str, folders: Iterable[Path]) -> bool:
+    real = Path(os.path.realpath(path))
+    return contains_itself(path) or any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
+
 
 def _link_problem(path: str) -> str | None:
     try:
@@ -134,8 +154,7 @@ def _link_problem(path: str) -> str | None:
         return f"a link to {os.readlink(path)}, which is not there"
     except OSError as error:
         return f"a link that cannot be followed ({error.strerror})"
-    target, folder = Path(os.path.realpath(path)), Path(os.path.realpath(os.path.dirname(path)))
-    return "a link to a folder that contains it" if folder.is_relative_to(target) else None
+    return "a link to a folder that contains it" if contains_itself(path) else None
 
 
 def _similar_class_names(read: Iterable[Tables]) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """Writes a data set in any label format, whole or not at all.
 
-Images are copied. Only those with an EXIF rotation are written anew, upright: some readers apply it and some do not.
+Images are copied. Only those with an EXIF rotation are written anew, upright: some readers apply it and some do not;
+and, in YOLO and VOC, those of kinds that few tools read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.find import USUAL, plain_name
 from cornernet.data.formats import Format
 from cornernet.data.registry import LABEL_FORMATS
+from cornernet.data.writing import is_rewritten
 from cornernet.files import atomic_folder
 from cornernet.media.images import read_header, write_upright
 
@@ -37,12 +39,15 @@ def write_data(
     rotated: set[Path] = set()
     for split, dataset in splits.items():
         splits[split] = _upright(dataset, rotated)
+    rewritten: list[Path] = []
     done = 0
 
     def place(record: ImageRecord, target: Path) -> None:
         nonlocal done
         target.parent.mkdir(parents=True, exist_ok=True)
-        if record.path in rotated:
+        if is_new := is_rewritten(record.path, target):
+            rewritten.append(record.path)
+        if is_new or record.path in rotated:
             write_upright(record.path, target)
         elif link:
             os.link(os.path.realpath(record.path), target)
@@ -56,6 +61,9 @@ def write_data(
         notes = LABEL_FORMATS[format].write(new, splits, place)
     renamed = [(old, new) for old, new in zip(datasets, splits, strict=True) if new not in (old, plain_name(old))]
     notes += [f"the split {old} is named {new}, which other tools look for" for old, new in renamed]
+    if rewritten:
+        endings = ", ".join(sorted({path.suffix.lower() or "none" for path in rewritten}))
+        notes.append(f"{len(rewritten)} images are written anew as PNG: few tools read their kind ({endings})")
     if rotated:
         what = f"{len(rotated)} images have an EXIF rotation, which some tools ignore"
         notes.append(f"{what}: written anew as their pixels upright" + (", not linked" if link else ""))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cornernet.data.causes import Cause, SystematicError, find_cause, find_size_cause
 from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
-from cornernet.data.tables import Problem, Table, Tables, unusable_image
+from cornernet.data.tables import Problem, Table, Tables, note_of_pictures, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
 
@@ -286,6 +286,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     problems: list[Problem] = []
     unsure = dict.fromkeys(tables.rotated, False)
     differing: dict[int, tuple[Any, tuple[int, int]]] = {}
+    several: list[Path] = []
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
@@ -304,6 +305,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
                 raise InputError("its name is not UTF-8", folder / name, "rename it")
             if not has_size or check_files:
                 header = read_header(folder / name)
+                several += [folder / name] if header.pictures > 1 else []
                 if not has_size:
                     size = header.size
                 elif header.size != size:
@@ -322,6 +324,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
     if cause := find_size_cause(list(differing.values()), len(raw)):
         raise SystematicError(cause.what, path, cause.fix)
+    tables.notes += note_of_pictures(several)
     return records, problems, unsure
 
 

@@ -44,7 +44,7 @@ from cornernet.data.writing import (
     write_text,
 )
 from cornernet.errors import InputError
-from cornernet.media.images import IMAGE_SUFFIXES
+from cornernet.media.walk import IMAGE_SUFFIXES
 
 CONFIG = "label_config.xml"
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the names of uploaded files

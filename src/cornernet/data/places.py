@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cornernet.errors import InputError
-from cornernet.media.images import IMAGE_SUFFIXES
+from cornernet.media.walk import IMAGE_SUFFIXES, walk
 
 TRIED = 20  # files that are searched to find their folder
 _SPLITS = ("train", "val", "valid", "validation", "test")
@@ -65,9 +65,7 @@ def same_content(one: Path, two: Path) -> bool:
 
 
 def _names_below(folder: Path) -> list[str]:
-    return sorted(
-        os.path.relpath(os.path.join(root, name), folder) for root, _, names in os.walk(folder) for name in names
-    )
+    return sorted(os.path.relpath(path, folder) for path in walk(folder))
 
 
 class YamlPaths:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cornernet.data.causes import Layout, Unit
 from cornernet.errors import InputError
-from cornernet.media.images import find_images
+from cornernet.media.walk import PassedOver, find_images
 
 Table = list[dict[str, Any]]
 Wanted = Callable[[str], bool]  # whether an image of that file name is wanted
@@ -102,9 +102,23 @@ def read_text(file: Path) -> str:
         raise InputError(f"not text ({error})", file, "save it as UTF-8") from error
 
 
-def images_below(folder: Path) -> list[Path]:
-    """Every image in a folder and its subfolders, sorted; the list may be empty."""
+def images_below(folder: Path, notes: list[str] | None = None) -> list[Path]:
+    """Every image in a folder and its subfolders, sorted; the list may be empty.
+
+    ``notes`` gets a line about each place that cannot be reached.
+    """
+    passed = PassedOver()
     try:
-        return find_images([folder])
+        return find_images([folder], passed=passed)
     except InputError:
         return []
+    finally:
+        if notes is not None:
+            notes += passed.unreachable
+
+
+def note_of_pictures(paths: Sequence[Path]) -> list[str]:
+    """A line about files that hold several pictures, if there are any."""
+    if not paths:
+        return []
+    return [f"{len(paths)} files hold several pictures, of which the first is taken; the first such file is {paths[0]}"]

@@ -25,6 +25,7 @@ from cornernet.data.sniff import is_voc, read_xml
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, require_xml, write_text
 from cornernet.errors import InputError
+from cornernet.media.walk import walk
 
 _LABELS, _IMAGES = ("Annotations", "annotations"), ("JPEGImages", "images")
 _LISTS = Path("ImageSets") / "Main"
@@ -74,6 +75,7 @@ class VocFolder:
         labels = next(iter(parts.values())).labels
         self.title = f"Pascal VOC ({(labels / '*.xml').relative_to(root)})"
         self._labels: dict[str, list[_Label]] = {}
+        self._unreachable: list[str] = []
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`; the class names come from the XML files of all splits."""
@@ -90,6 +92,7 @@ class VocFolder:
         if shaped := [label.file for label in labels for item in label.objects if item.has_shape]:
             what = f"{len(shaped)} objects have a shape and no bndbox, such as in {shaped[0]}"
             tables.notes.append(f"{what}: their boxes are those around it")
+        tables.notes += dict.fromkeys(self._unreachable)
         for label in labels:
             if label.problem:
                 tables.problems.append(label.problem)
@@ -131,7 +134,7 @@ class VocFolder:
         if split not in self._labels:
             part = self.parts[split]
             by_stem: dict[str, list[Path]] = {}
-            for image in images_below(part.images):
+            for image in images_below(part.images, self._unreachable):
                 by_stem.setdefault(os.path.relpath(image.with_suffix(""), part.images), []).append(image)
             self._labels[split] = [
                 _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
@@ -145,7 +148,7 @@ def find_voc(path: Path) -> VocFolder | None:
     if path.is_file():
         return None
     for labels in (path / name for name in _LABELS):
-        if _has_labels(labels, "**/*.xml"):
+        if _has_labels(labels, below=True):
             folders = [path / name for name in _IMAGES if (path / name).is_dir()]
             usual = folders[0] if folders else labels if images_below(labels) else path
             images = best_folder([[*folders, labels], [path]], _some_stems(labels), path, image_of_stem) or usual
@@ -176,7 +179,7 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
             place(record, out / _IMAGES[0] / name)
             stem = os.path.splitext(name)[0]
             stems.append(stem)
-            renamed += name != record.file_name
+            renamed += stem != os.path.splitext(record.file_name)[0]
             root = ElementTree.Element("annotation")
             _add_fields(root, folder=_IMAGES[0], filename=os.path.basename(name))
             size = ElementTree.SubElement(root, "size")
@@ -322,17 +325,21 @@ def _image_folder(labels: Path, beside: Sequence[Path]) -> Path:
 
 
 def _some_stems(folder: Path) -> list[str]:
-    return [os.path.relpath(file.with_suffix(""), folder) for file in islice(folder.rglob("*.xml"), TRIED)]
+    return [os.path.relpath(file.with_suffix(""), folder) for file in islice(_labels_below(folder), TRIED)]
 
 
 def _stems_below(folder: Path) -> list[str]:
-    files = (file for file in folder.rglob("*.xml") if not file.name.startswith("."))
-    return sorted(os.path.relpath(file.with_suffix(""), folder) for file in files)
+    return sorted(os.path.relpath(file.with_suffix(""), folder) for file in _labels_below(folder))
 
 
-def _has_labels(folder: Path, pattern: str = "*.xml") -> bool:
-    """Whether an XML file in a folder is VOC's."""
-    return any(is_voc(file) for file in folder.glob(pattern) if not file.name.startswith("."))
+def _labels_below(folder: Path) -> Iterator[Path]:
+    return (file for file in walk(folder) if file.suffix == ".xml")
+
+
+def _has_labels(folder: Path, *, below: bool = False) -> bool:
+    """Whether an XML file in a folder, or anywhere ``below`` it, is VOC's."""
+    files = _labels_below(folder) if below else (f for f in folder.glob("*.xml") if not f.name.startswith("."))
+    return any(is_voc(file) for file in files)
 
 
 def _is_of_one_class(file: Path) -> bool:

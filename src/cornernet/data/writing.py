@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.errors import InputError
-from cornernet.media.images import IMAGE_SUFFIXES, read_header, write_upright
+from cornernet.media.images import read_header, write_upright
+from cornernet.media.walk import IMAGE_SUFFIXES, JPEG_SUFFIXES, PORTABLE_SUFFIXES, is_junk
 
 Placer = Callable[[ImageRecord, Path], None]  # copies or links an image to a new place
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in any XML file
@@ -90,17 +91,22 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
     out of the data set.
 
     Names that differ only in case count as the same, as on many disks. With ``by_stem`` names that differ only in their
-    ending do too, because label files have the stem as name; and ``InputError`` is raised for a name that readers of
-    the folder ignore. ``taken`` has the names used so far, and grows.
+    ending do too, because label files have the stem as name; an ending that other tools do not look for becomes .jpg or
+    .png (see `is_rewritten`); and ``InputError`` is raised for a name that readers of the folder ignore. ``taken`` has
+    the names used so far, and grows.
     """
     names = []
     for image in images:
         path = PurePosixPath(image.file_name)
         if path.is_absolute() or ".." in path.parts:
             path = PurePosixPath(path.name)
-        if by_stem and (not path.name.lower().endswith(IMAGE_SUFFIXES) or any(p.startswith(".") for p in path.parts)):
-            what = f"in this format an image's name ends in {', '.join(IMAGE_SUFFIXES)} and does not begin with a dot"
+        if by_stem and any(map(is_junk, path.parts)):
+            what = "in this format an image's name does not begin with a dot, nor is it a system's own"
             raise InputError(what, image.path, "rename it, or convert to COCO")
+        if by_stem and path.suffix.lower() not in PORTABLE_SUFFIXES:
+            suffix = ".jpg" if path.suffix.lower() in JPEG_SUFFIXES else ".png"
+            stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name  # "shot 3.5" has no ending
+            path = path.with_name(f"{stem}{suffix}")
         name, count = path, 1
         while (key := str(name.with_suffix("") if by_stem else name).casefold()) in taken:
             count += 1
@@ -108,6 +114,11 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
         taken.add(key)
         names.append(str(name))
     return names
+
+
+def is_rewritten(source: Path, target: Path) -> bool:
+    """Whether an image is written anew as PNG, because few tools read its kind: GIF, JPEG 2000, HEIC ..."""
+    return target.suffix.lower() == ".png" and source.suffix.lower() != ".png"
 
 
 def place_image(source: Path, target: Path, *, copy: bool) -> bool:

@@ -21,10 +21,11 @@ from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
-from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
+from cornernet.data.tables import Problem, Tables, Wanted, everything, note_of_pictures, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
-from cornernet.media.images import find_images, read_header
+from cornernet.media.images import read_header
+from cornernet.media.walk import PassedOver, find_images
 
 NAME_FILES = ("classes.txt", "predefined_classes.txt", "obj.names", "_darknet.labels", "names.txt", "labels.txt")
 _NO_SPLITS = ("path", "names", "nc", "download")
@@ -65,7 +66,8 @@ class YoloFolder:
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`."""
-        paths = self._images(split)
+        passed = PassedOver()
+        paths = self._images(split, passed)
         folder = Path(os.path.commonpath([os.path.dirname(path) for path in paths]))
         categories = [{"id": id_, "name": name} for id_, name in self.names.items()]
         tables = Tables(split, "YOLO", self.path, folder, [], [], categories, places=[], knows_headers=True)
@@ -77,7 +79,7 @@ class YoloFolder:
                 self._read_image(tables, path, remarks)
         remarks.settle_keypoints()
         told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
-        tables.notes += [*self.notes, *told, *remarks.notes()]
+        tables.notes += [*self.notes, *told, *passed.unreachable, *remarks.notes()]
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -98,8 +100,8 @@ class YoloFolder:
                 problems.append(Problem("labels without images", str(label), what, fix, "left out"))
         return problems
 
-    def _images(self, split: str) -> list[Path]:
-        """The images of a split, each once; they may not exist."""
+    def _images(self, split: str, passed: PassedOver) -> list[Path]:
+        """The images of a split, each once; they may not exist. ``passed`` gets what their folders hold besides."""
         paths: dict[str, None] = {}
         for entry in self.entries[split]:
             place = self.paths.find(entry)
@@ -108,7 +110,7 @@ class YoloFolder:
             if not _lists_images(place):
                 raise InputError(f"{split}: {place} is neither a folder nor a .txt file", self.path, "name one of them")
             try:
-                images = find_images([place]) if place.is_dir() else _listed(place, self.paths.bases)
+                images = find_images([place], passed=passed) if place.is_dir() else _listed(place, self.paths.bases)
             except InputError as error:
                 raise MissingSplit(error.what, error.where, error.fix) from error
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
@@ -121,13 +123,15 @@ class YoloFolder:
         there = [place for place in _label_places(path) if os.path.isfile(place)]
         label = there[0] if there else _label_places(path)[0]
         try:
-            (height, width), orientation = read_header(path)
+            (height, width), orientation, pictures = read_header(path)
             lines = label_lines(label) if there else []
             remarks.check_labels(path, there)
         except InputError as error:
             tables.problems.append(unusable_image(path, error))
             return
         image_id = len(tables.images) + 1
+        if pictures > 1:
+            remarks.several.append(path)
         if orientation > 1:
             tables.rotated.add(image_id)
         name = path.relative_to(tables.folder).as_posix()
@@ -154,7 +158,8 @@ class YoloFolder:
 
 @dataclass
 class _Remarks:
-    """What is to be said about a split: ``doubts`` about label files, and how many lines are of which kind.
+    """What is to be said about a split: ``doubts`` about label files, how many lines are of which kind, and the files
+    that hold ``several`` pictures.
 
     ``doubtful`` has the annotations of lines that look like outlines and may be a box with keypoints, which only all
     lines together tell; ``None`` if they are outlines.
@@ -163,6 +168,7 @@ class _Remarks:
     doubts: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     doubtful: list[tuple[dict[str, Any], list[float], tuple[int, int]]] | None = field(default_factory=list)
+    several: list[Path] = field(default_factory=list)
     images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
 
     def check_labels(self, image: Path, labels: Sequence[Path]) -> None:
@@ -179,6 +185,7 @@ class _Remarks:
         if self.doubts:
             yield self.doubts[0] + (f", and {len(self.doubts) - 1} more like it" if self.doubts[1:] else "")
         yield from (f"{_TOLD[kind].format(count)}" for kind, count in self.kinds.items() if kind in _TOLD)
+        yield from note_of_pictures(self.several)
 
     def keep_doubtful(self, annotation: dict[str, Any], line: LabelLine, width: int, height: int) -> None:
         """Keep a line that may be a box with keypoints, as long as all lines with as many numbers may be."""

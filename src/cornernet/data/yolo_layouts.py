@@ -16,7 +16,7 @@ from cornernet.data.sniff import load_json
 from cornernet.data.tables import images_below
 from cornernet.data.yolo import NAME_FILES, YoloFolder, label_lines, looks_like_labels, parse_label
 from cornernet.errors import InputError
-from cornernet.media.images import IMAGE_SUFFIXES
+from cornernet.media.walk import IMAGE_SUFFIXES
 
 _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _LOOKED_AT = 200  # text files, until one is found that has a box

@@ -11,7 +11,7 @@ bits a channel, because Pillow truncates them.
 
 from __future__ import annotations
 
-import glob
+import importlib.util
 import io
 import os
 import threading
@@ -24,17 +24,19 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cornernet.errors import InputError
 from cornernet.hardware import available_memory
+from cornernet.media.pictures import pictures_in
+from cornernet.media.walk import HEAD, is_avif, is_heif
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 Pixels = NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes  # a file's path, or a file's content
 
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+# No others: Pillow's EPS reader, for one, runs a program of the file.
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
 _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE = 0x0112, 256, 257, (322, 323)
 _GIANT_TILE = 2**22  # pixels of a TIFF's tile
 _DECODED_BYTES = 8  # a pixel is 4 bytes inside Pillow, then 3 in our array
@@ -48,34 +50,86 @@ def read_image(source: ImageSource, *, name: str | None = None, size: tuple[int,
 
     ``name`` is the image's name in errors: by default its path, or "image" for bytes. ``size`` is the (height, width)
     in pixels that the label file gives. EXIF rotation is applied, because labelling tools show images upright, unless
-    only the file's unrotated size equals ``size``. 16-bit values are divided by 257 and rounded. Raises ``InputError``
-    for a file that is missing, unreadable, not an image, truncated, of another size, or too large for the available
-    memory (checked before decoding).
+    only the file's unrotated size equals ``size``. 16-bit values are divided by 257 and rounded. Of a file with several
+    pictures the first one is read. Raises ``InputError`` for a file that is missing, unreadable, not an image,
+    truncated, of another size, or too large for the available memory (checked before decoding).
     """
+    return read_first(source, name=name, size=size)[0]
+
+
+def read_first(
+    source: ImageSource, *, name: str | None = None, size: tuple[int, int] | None = None
+) -> tuple[Pixels, int]:
+    """`read_image`, and how many pictures the file holds."""
     where = _name_of(source, name)
     with _opened(source, where) as image:
-        orientation = _orientation(image)
-        stored = _stored_size(image)
-        upright = stored[::-1] if orientation >= 5 else stored
-        if size is not None and tuple(size) not in (upright, stored):
-            what = f"the image is {_text(upright)} (height x width), its label file says {_text(size)}"
-            raise InputError(what, where, "correct the label file, or give the image that was labelled")
-        _refuse_giant_tiles(image, where)
-        require_memory(*stored, _DECODED_BYTES, where, "save a smaller copy of it")
-        pixels = _decode(image, where)
-        if isinstance(image, TiffImageFile):  # both decoders already turn a TIFF upright
-            stored_to_upright, upright_to_stored = 1, {6: 8, 8: 6}.get(orientation, orientation)
-        else:
-            stored_to_upright, upright_to_stored = orientation, 1
+        count = len(_pictures(image, where))
+        return _read(image, where, size), count
+
+
+def read_others(source: ImageSource, *, name: str | None = None) -> Iterator[Pixels | InputError]:
+    """The second picture of a file and all after it, each as `read_image`, or its error."""
+    where = _name_of(source, name)
+    with _opened(source, where) as image:
+        numbers = _pictures(image, where)
+        for place, number in enumerate(numbers[1:], start=2):
+            part = f"{where} (picture {place} of {len(numbers)})"
+            try:
+                with _quiet_pillow():
+                    image.seek(number)
+                yield _read(image, part, None)
+            except InputError as error:
+                yield error
+            except Exception as error:  # Pillow's plugins raise anything for a damaged page
+                yield _damaged(part, error)
+
+
+def first_taken(count: int) -> str:
+    """What is said where only the first of several pictures is read."""
+    return f"it holds {count} pictures, of which the first is taken"
+
+
+def _pictures(image: Image.Image, where: str) -> list[int]:
+    try:
+        with _quiet_pillow():
+            numbers = pictures_in(image)
+    except Exception as error:  # Pillow's plugins raise anything
+        raise _damaged(where, error) from error
+    if not numbers:
+        raise InputError(
+            "only its thumbnail can be read, as of a camera's raw file", where, "export it as JPEG or TIFF"
+        )
+    return numbers
+
+
+def _read(image: Image.Image, where: str, size: tuple[int, int] | None) -> Pixels:
+    """The picture that was sought."""
+    orientation = _orientation(image)
+    stored = _stored_size(image)
+    upright = stored[::-1] if orientation >= 5 else stored
+    if size is not None and tuple(size) not in (upright, stored):
+        what = f"the image is {_text(upright)} (height x width), its label file says {_text(size)}"
+        raise InputError(what, where, "correct the label file, or give the image that was labelled")
+    _refuse_giant_tiles(image, where)
+    require_memory(*stored, _DECODED_BYTES, where, "save a smaller copy of it")
+    pixels = _decode(image, where)
+    if isinstance(image, TiffImageFile):  # both decoders already turn a TIFF upright
+        stored_to_upright, upright_to_stored = 1, {6: 8, 8: 6}.get(orientation, orientation)
+    else:
+        stored_to_upright, upright_to_stored = orientation, 1
     is_upright = size is None or upright == tuple(size)
     return np.ascontiguousarray(_turn(pixels, stored_to_upright if is_upright else upright_to_stored))
 
 
 class ImageHeader(NamedTuple):
-    """``size`` is (height, width) in pixels after EXIF rotation; ``orientation`` is EXIF's, 1 to 8, 1 for upright."""
+    """``size`` is (height, width) in pixels after EXIF rotation; ``orientation`` is EXIF's, 1 to 8, 1 for upright.
+
+    ``pictures`` is how many the file holds; the others are of the first.
+    """
 
     size: tuple[int, int]
     orientation: int
+    pictures: int = 1
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -86,9 +140,11 @@ class ImageHeader(NamedTuple):
 
 def read_header(source: ImageSource, *, name: str | None = None) -> ImageHeader:
     """The size and the orientation of an image, without its pixels. Arguments and errors as in `read_image`."""
-    with _opened(source, _name_of(source, name)) as image:
+    where = _name_of(source, name)
+    with _opened(source, where) as image:
+        count = len(_pictures(image, where))
         orientation, (height, width) = _orientation(image), _stored_size(image)
-        return ImageHeader((width, height) if orientation >= 5 else (height, width), orientation)
+        return ImageHeader((width, height) if orientation >= 5 else (height, width), orientation, count)
 
 
 def image_size(source: ImageSource, *, name: str | None = None) -> tuple[int, int]:
@@ -97,17 +153,17 @@ def image_size(source: ImageSource, *, name: str | None = None) -> tuple[int, in
 
 
 def write_upright(source: Path, target: Path) -> None:
-    """Write an image anew in its own format, upright and without EXIF: every reader sees it the same way.
+    """Write an image anew, upright and without EXIF: every reader sees it the same way.
 
-    JPEG and AVIF get quality 95 without chroma subsampling; WebP is lossless, as PNG and TIFF are. Raises
-    ``InputError`` as `read_image` does, and ``OSError`` if the target cannot be written.
+    As PNG if ``target`` ends so, else in its own format: JPEG and AVIF get quality 95 without chroma subsampling; WebP
+    is lossless, as PNG and TIFF are. Raises ``InputError`` as `read_image` does, and ``OSError`` if the target cannot
+    be written.
     """
     with _opened(source, _name_of(source, None)) as image:
-        kind = "JPEG" if image.format == "MPO" else image.format
-    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(
-        kind or "", {}
-    )
-    Image.fromarray(read_image(source)).save(target, kind, **options.get(str(kind), {}))
+        kind = "PNG" if target.suffix.lower() == ".png" else "JPEG" if image.format == "MPO" else str(image.format)
+    lossy = {"quality": 95, "subsampling": "4:4:4"}
+    options: dict[str, dict[str, Any]] = {"JPEG": lossy, "AVIF": lossy, "WEBP": {"lossless": True}}
+    Image.fromarray(read_image(source)).save(target, kind, **options.get(kind, {}))
 
 
 def turn_boxes(boxes: NDArray[Any], orientation: int, height: int, width: int) -> NDArray[Any]:
@@ -200,32 +256,6 @@ def resize(image: Pixels, scale: float) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def find_images(sources: Sequence[str | os.PathLike[str]], suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
-    """The image files of files, folders (with subfolders) and globs (also ``**``), in that order, each once.
-
-    A folder or a glob gives the sorted files with ``suffixes``, upper or lower case, that are not hidden. A file that
-    is named itself may have any suffix. Raises ``InputError`` with the source that gives no image.
-    """
-    if not sources:
-        raise InputError("no images given", fix="name files, folders or globs")
-    found: dict[str, Path] = {}
-    for source in sources:
-        path = Path(source).expanduser()
-        if path.is_dir():
-            paths = sorted(_files_below(path, suffixes))
-        elif path.exists():
-            paths = [path]
-        elif glob.has_magic(str(path)):
-            paths = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if _is_file(name, suffixes)]
-        else:
-            raise InputError("no such file or folder", source)
-        if not paths:
-            raise InputError(f"no image there (looked for {', '.join(suffixes)})", source)
-        for each in paths:
-            found.setdefault(os.path.abspath(each), each)
-    return list(found.values())
-
-
 def require_memory(
     height: int, width: int, bytes_per_pixel: float, where: object, fix: str = "scale it down with --max-size"
 ) -> None:
@@ -240,18 +270,6 @@ def require_memory(
     if available is not None and needed > available:
         what = f"{_text((height, width))} pixels (height x width) need {needed / 2**30:.1f} GiB of memory"
         raise InputError(f"{what}, {available / 2**30:.1f} GiB are available", where, fix)
-
-
-def _is_file(name: str, suffixes: tuple[str, ...]) -> bool:
-    return name.lower().endswith(suffixes) and os.path.isfile(name)
-
-
-def _files_below(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:  # "._photo.jpg" is a file of macOS, not a photo
-            if not name.startswith(".") and _is_file(os.path.join(root, name), suffixes):
-                yield Path(root, name)
 
 
 @contextmanager
@@ -277,11 +295,13 @@ def _opened(source: ImageSource, where: str) -> Iterator[Image.Image]:
     """The image; its header is read, its pixels are not."""
     try:
         with _quiet_pillow():
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+            image = _open(source, where)
+    except InputError:
+        raise
     except UnidentifiedImageError as error:
         if (len(source) if isinstance(source, bytes) else os.path.getsize(source)) == 0:
             raise InputError("the file is empty", where, "copy or download it again") from error
-        what = f"not an image that can be read ({', '.join(_FORMATS)})"
+        what = f"not an image that can be read ({', '.join(_FORMATS)}, HEIF)"
         raise InputError(what, where, "convert it, or leave it out") from error
     except FileNotFoundError as error:
         raise InputError("no such file", where, "check the path") from error
@@ -293,6 +313,36 @@ def _opened(source: ImageSource, where: str) -> Iterator[Image.Image]:
         raise _damaged(where, error) from error
     with image:
         yield image
+
+
+def _open(source: ImageSource, where: str) -> Image.Image:
+    """Open by content; HEIC and HEIF by a decoder that is imported only for them."""
+    content = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        return Image.open(content, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        head = source[:HEAD] if isinstance(source, bytes) else _head(source)
+        if is_avif(head) and not features.check("avif"):
+            raise InputError(
+                "an AVIF image, which this Pillow does not read", where, "pip install -U pillow"
+            ) from error
+        if not is_heif(head):
+            raise
+    if not has_heif():
+        fix = "pip install 'cornernet[heif]', or convert it"
+        raise InputError("a HEIC image, which needs a decoder", where, fix)
+    importlib.import_module("pi_heif").register_heif_opener()
+    return Image.open(content, formats=("HEIF",))
+
+
+def has_heif() -> bool:
+    """Whether HEIC and HEIF images can be read."""
+    return importlib.util.find_spec("pi_heif") is not None
+
+
+def _head(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(HEAD)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -329,7 +379,7 @@ def _decode(image: Image.Image, where: str) -> Pixels:
             return pixels
         content = _content(image) if is_deep_color else b""
         image.load()
-        return _decode_deep_color(content) if is_deep_color else _from_pillow(image)
+        return _decode_deep_color(content, image.tell()) if is_deep_color else _from_pillow(image)
     except InputError as error:
         raise error.at(where) from error
     except Exception as error:  # Pillow's decoders raise anything for a broken file
@@ -355,14 +405,16 @@ def _decode_jpeg(content: bytes) -> Pixels | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
-def _decode_deep_color(content: bytes) -> Pixels:
-    """(H, W, 3) of a colour file with 16 bits a channel, after Pillow has found it complete."""
+def _decode_deep_color(content: bytes, page: int) -> Pixels:
+    """(H, W, 3) of a page of a colour file with 16 bits a channel, after Pillow has found it complete."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()
     logging.setLogLevel(0)  # silent: OpenCV reports unknown TIFF tags on stderr
     try:
         flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-        values = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        data = np.frombuffer(content, np.uint8)
+        pages = cv2.imdecodemulti(data, flags, range=(page, page + 1))[1] if page else [cv2.imdecode(data, flags)]
+        values = pages[0] if pages else None
     finally:
         logging.setLogLevel(level)
     if values is None:

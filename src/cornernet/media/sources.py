@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat, takewhile
 from pathlib import Path
@@ -16,10 +16,11 @@ from urllib.parse import unquote, urlsplit
 from cornernet.errors import InputError
 from cornernet.media.address import is_address, shown
 from cornernet.media.download import download
-from cornernet.media.images import IMAGE_SUFFIXES, Pixels, find_images, image_size, read_image
+from cornernet.media.images import Pixels, has_heif, image_size, read_first, read_others
 from cornernet.media.lists import is_list, read_list
 from cornernet.media.prefetch import ahead
 from cornernet.media.video import VIDEO_SUFFIXES, Video, VideoFrame, is_video_address
+from cornernet.media.walk import HEIF_SUFFIXES, IMAGE_SUFFIXES, PassedOver, find_images
 
 CAMERA = "camera:"
 STDIN = "-"
@@ -32,8 +33,9 @@ class Frame:
     """One image of a source.
 
     ``source`` is what the user gave (a path, an address without its password); ``name`` is unique among the sources of
-    one call. ``pixels`` are (H, W, 3) RGB, or the error if they cannot be read. ``video``, ``index`` counted from 0,
-    and ``seconds`` since the first frame are given for frames of a video, a camera or a stream.
+    one call. ``pixels`` are (H, W, 3) RGB, or the error if they cannot be read. ``video``, and ``seconds`` since the
+    first frame, are given for frames of a video, a camera or a stream; ``index``, counted from 0, for these and for the
+    pictures of a file that holds several, as an animation.
     """
 
     source: str
@@ -45,7 +47,7 @@ class Frame:
 
     @property
     def stem(self) -> str:
-        """The name of files about this frame; frames of a video are numbered files in a folder ``name``."""
+        """The name of files about this frame; frames and pages are numbered files in a folder ``name``."""
         return self.name if self.index is None else f"{self.name}/{self.index:06d}"
 
 
@@ -67,12 +69,16 @@ class Source:
 
     @property
     def length(self) -> int | None:
-        """Its number of frames; ``None`` if unknown."""
+        """Its number of frames, 1 for an image file; ``None`` if unknown."""
         return self.video.length if self.video else 1
 
 
-def find_sources(places: Sequence[str]) -> list[Source]:
-    """The sources at ``places``, in that order.
+def _ignore(_: str) -> None:
+    pass
+
+
+def find_sources(places: Sequence[str], tell: Callable[[str], None] = _ignore) -> list[Source]:
+    """The sources at ``places``, in that order; ``tell`` is called with a line about what was passed over in them.
 
     A place is a file; a folder (searched with its subfolders) or a glob of images and videos; a text file with a place
     on each line; an ``http(s)://`` address of an image or a video; a stream's (``rtsp://`` ...); a camera, ``camera:0``
@@ -84,23 +90,23 @@ def find_sources(places: Sequence[str]) -> list[Source]:
         raise InputError("no images given", fix="name files, folders, globs, addresses, camera:0 or - (standard input)")
     found: dict[str, InputError | None] = {}
     for place in places:
-        for each, error in _listed(place):
+        for each, error in _listed(place, tell):
             found.setdefault(each, error)
     seen: dict[str, tuple[str, InputError | None]] = {}  # two spellings of a path are one file
     for place, error in found.items():
-        seen.setdefault(place if _is_direct(place) else os.path.abspath(place), (place, error))
+        seen.setdefault(place if _is_direct(place) else os.path.realpath(place), (place, error))
     taken: set[str] = set()
     return [_source(place, error, taken) for place, error in seen.values()]
 
 
-def _listed(place: str) -> Iterator[tuple[str, InputError | None]]:
+def _listed(place: str, tell: Callable[[str], None]) -> Iterator[tuple[str, InputError | None]]:
     """The files that a place stands for; those of a list each on its own, so that an error stops none of the others."""
     if not is_list(place):
-        yield from ((each, None) for each in _expanded([place]))
+        yield from ((each, None) for each in _expanded(place, tell))
         return
     for line in read_list(place):
         try:
-            yield from ((each, None) for each in _expanded([line]))
+            yield from ((each, None) for each in _expanded(line, tell))
         except InputError as error:
             yield line, InputError(f"{error.what} (named in {place})", error.where, error.fix)
 
@@ -143,25 +149,38 @@ def total_frames(sources: Sequence[Source]) -> int | None:
 def read_frames(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
     """The frames of all sources, in order; threads read at most ``depth`` of them ahead.
 
-    An image that cannot be read becomes a frame with its error. A video that ends too early gives one more frame, with
-    an error that says so.
+    An image that cannot be read becomes a frame with its error. A file with several pictures gives one frame each, by
+    its ``index``. A video that ends too early gives one more frame, with an error that says so.
     """
     images: list[Source] = []
     for source in sources:
         if source.video is None:
             images.append(source)
             continue
-        yield from ahead(_read_image, images, depth=depth)
+        yield from _read_images(images, depth)
         images = []
         yield from _read_video(source, source.video, depth)
-    yield from ahead(_read_image, images, depth=depth)
+    yield from _read_images(images, depth)
 
 
-def _read_image(source: Source) -> Frame:
+def _read_images(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
+    for first, others in ahead(_read_image, sources, depth=depth):
+        yield first
+        for index, pixels in enumerate(others, start=1):
+            yield Frame(first.source, first.name, pixels, index=index)
+
+
+def _read_image(source: Source) -> tuple[Frame, Iterator[Pixels | InputError]]:
+    """The first picture of a file, and the others, which are read when they are asked for."""
     try:
-        return Frame(source.shown, source.name, source.error or _pixels(source.place))
+        if source.error:
+            raise source.error
+        data, name = _content(source.place)
+        pixels, count = read_first(data, name=name)
     except InputError as error:
-        return Frame(source.shown, source.name, error)
+        return Frame(source.shown, source.name, error), iter(())
+    others = read_others(data, name=name) if count > 1 else iter(())
+    return Frame(source.shown, source.name, pixels, index=0 if count > 1 else None), others
 
 
 def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
@@ -174,13 +193,14 @@ def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
         yield Frame(source.shown, source.name, pixels, video, index, seconds)
 
 
-def _pixels(place: str) -> Pixels:
+def _content(place: str) -> tuple[str | bytes, str]:
+    """An image's path, or its bytes; and its name in errors."""
     if place != STDIN and not is_address(place):
-        return read_image(place)
+        return place, place
     data, name = (_standard_input(), "standard input") if place == STDIN else (download(place), shown(place))
     if data[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise InputError("a web page, not an image", name, "give the address of the image itself")
-    return read_image(data, name=name)
+    return data, name
 
 
 def _standard_input() -> bytes:
@@ -192,18 +212,33 @@ def _standard_input() -> bytes:
     return data
 
 
-def _expanded(places: Sequence[str]) -> list[str]:
-    """Every image and video file, each once; other kinds of places as they are."""
+def _expanded(place: str, tell: Callable[[str], None]) -> list[str]:
+    """Every image and video file there, each once also if links lead to it; other kinds of places as they are."""
+    if _is_direct(place):
+        return [place]
+    if "://" in place:
+        raise InputError("addresses of this kind cannot be read", place, "give http(s)://, rtsp://, or a file")
+    passed, repeated = PassedOver(), 0
+    paths = find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES, passed)
+    if not os.path.isfile(place):
+        for path in filter(_is_typescript, paths):
+            passed.add(path)
+        paths = [path for path in paths if not _is_typescript(path)]
+        if not has_heif():
+            lacking = [path for path in paths if path.suffix.lower() in HEIF_SUFFIXES]
+            paths = [path for path in paths if path.suffix.lower() not in HEIF_SUFFIXES]
+            if lacking and not paths:
+                what = f"no image there that can be read, only {len(lacking)} HEIC images"
+                raise InputError(what, place, "pip install 'cornernet[heif]'")
+            if lacking:
+                tell(f"{len(lacking)} HEIC images in {place} were not looked at; pip install 'cornernet[heif]'")
     found: dict[str, str] = {}
-    for place in places:
-        if _is_direct(place):
-            found.setdefault(place, place)
-            continue
-        if "://" in place:
-            raise InputError("addresses of this kind cannot be read", place, "give http(s)://, rtsp://, or a file")
-        for path in find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES):
-            if Path(place).is_file() or not _is_typescript(path):
-                found.setdefault(os.path.abspath(path), str(path))
+    for path in sorted(paths, key=os.path.islink):  # by their own names
+        repeated += found.setdefault(os.path.realpath(path), str(path)) != str(path)
+    if repeated:
+        tell(f"{repeated} of the names in {place} lead to files that others lead to too; each is looked at once")
+    for line in passed.lines(place):
+        tell(line)
     return list(found.values())
 
 

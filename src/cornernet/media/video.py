@@ -26,7 +26,8 @@ from cornernet.errors import InputError
 from cornernet.media.address import is_address, is_web
 from cornernet.media.container import missing_bytes
 from cornernet.media.download import announced
-from cornernet.media.images import IMAGE_SUFFIXES, Pixels
+from cornernet.media.images import Pixels
+from cornernet.media.walk import IMAGE_SUFFIXES
 
 # fmt: off
 VIDEO_SUFFIXES = (

@@ -10,7 +10,7 @@ from cornernet.drawing.draw import save_image
 from cornernet.errors import InputError
 from cornernet.files import atomic_write, make_folder, write_errors
 from cornernet.inference.stream import Result
-from cornernet.media.images import IMAGE_SUFFIXES
+from cornernet.media.walk import PORTABLE_SUFFIXES
 
 _MARK = ".cornernet-predict"  # an empty file: what lies in the folder may be replaced
 
@@ -36,7 +36,7 @@ class ImageFolder:
         """
         frame = result.frame
         source = Path(frame.source)
-        is_file = frame.index is None and source.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(source)
+        is_file = frame.index is None and source.suffix.lower() in PORTABLE_SUFFIXES and os.path.isfile(source)
         target = self.folder / f"{frame.stem}{source.suffix if is_file else '.jpg'}"
         if not (self.folder / _MARK).is_file():
             atomic_write(self.folder / _MARK, b"")

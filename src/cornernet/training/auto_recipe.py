@@ -226,7 +226,7 @@ def _start_of(name: str) -> _Start:
     return _STARTS.get(name) or _Start(name, 2e-3, "statistics")
 
 
-def _scale(stats: DatasetStats, smaller: float, reasons: list[str]) -> tuple[float, int | None]:
+def _scale(stats: DatasetStats, smaller: float, reasons: _Reasons) -> tuple[float, int | None]:
     """The factor that images are scaled down by, and their largest side then; ``None`` if they are not scaled."""
     small, _, large = stats.box_side
     scale = min(1.0, _LARGEST_OBJECT / large)

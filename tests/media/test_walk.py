@@ -91,8 +91,10 @@ def test_heic_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match=r"only 1 HEIC images; pip install 'cornernet\[heif\]'"):
         find_sources([str(tmp_path)])
     save(tmp_path / "a.jpg")
+    save(tmp_path / "converted.HEIC", format="JPEG")  # by its name alone
     told: list[str] = []
-    assert len(find_sources([str(tmp_path)], told.append)) == 1
+    found = find_sources([str(tmp_path)], told.append)
+    assert [source.name for source in found] == ["a", "converted"]
     assert told == [f"1 HEIC images in {tmp_path} were not looked at; pip install 'cornernet[heif]'"]
 
 

@@ -18,7 +18,7 @@ from cornernet.media.download import download
 from cornernet.media.images import Pixels, has_heif, read_first, read_others
 from cornernet.media.prefetch import ahead
 from cornernet.media.video import VIDEO_SUFFIXES, Video
-from cornernet.media.walk import HEIF_SUFFIXES, IMAGE_SUFFIXES, PassedOver, find_images
+from cornernet.media.walk import HEIF_SUFFIXES, IMAGE_SUFFIXES, PassedOver, find_images, is_heif, read_head
 
 CAMERA = "camera:"
 STDIN = "-"
@@ -170,8 +170,8 @@ def _expanded(places: Sequence[str], tell: Callable[[str], None]) -> list[str]:
         passed, repeated = PassedOver(), 0
         paths = find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES, passed)
         if not os.path.isfile(place) and not has_heif():
-            lacking = [path for path in paths if path.suffix.lower() in HEIF_SUFFIXES]
-            paths = [path for path in paths if path.suffix.lower() not in HEIF_SUFFIXES]
+            lacking = {path for path in paths if path.suffix.lower() in HEIF_SUFFIXES and is_heif(read_head(path))}
+            paths = [path for path in paths if path not in lacking]
             if lacking and not paths:
                 what = f"no image there that can be read, only {len(lacking)} HEIC images"
                 raise InputError(what, place, "pip install 'cornernet[heif]'")

@@ -35,7 +35,10 @@ def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
     passed = PassedOver()
     wanted = ["a.jpg", "day/b.jpg", "deep/c.jpg", "e.jpg"]
     assert names(find_images([root], passed=passed), root) == wanted
-    assert passed.unreachable == [f"{root}/gone.jpg: a link to nowhere.jpg, which is not there"]
+    assert passed.unreachable == [
+        f"{root}/gone.jpg: a link to nowhere.jpg, which is not there",
+        f"{root}/alias: a link to a folder that is searched by its own name",
+    ]
     assert names(find_images([root / "**/*.jpg"]), root) == wanted
     told: list[str] = []
     found = find_sources([str(root)], told.append)

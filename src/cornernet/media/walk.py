@@ -68,7 +68,8 @@ class PassedOver:
 def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -> Iterator[Path]:
     """Every file below a folder that is not hidden, also through links; what is reached twice has its real path.
 
-    ``unreachable`` gets a line for each folder that cannot be read, and each link that leads nowhere.
+    ``unreachable`` gets a line for each folder that cannot be read, and each link that leads nowhere or to a folder
+    that is searched anyway.
     """
     lines = [] if unreachable is None else unreachable
     seen: set[tuple[int, int]] = set()
@@ -80,6 +81,7 @@ def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -
             try:
                 status = os.stat(place)
                 if (status.st_dev, status.st_ino) in seen:
+                    lines += [f"{place}: a link to a folder that is searched by its own name"] * os.path.islink(place)
                     continue
                 seen.add((status.st_dev, status.st_ino))
                 with os.scandir(place) as entries:

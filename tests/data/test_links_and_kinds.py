@@ -1,5 +1,6 @@
 """Data sets through links, with files of several pictures, and with images of kinds that few tools read."""
 
+import json
 import os
 from pathlib import Path
 
@@ -86,3 +87,18 @@ def test_the_first_of_several_pictures_is_taken_and_it_is_said(tmp_path: Path, f
     said = f"1 files hold several pictures, of which the first is taken; the first such file is {path}"
     assert dataset.notes == (said,)
     assert check_data(labels).datasets[labels.splits[0]].notes == (said,)
+
+
+def test_a_coco_file_may_list_images_by_a_linked_folder(tmp_path: Path) -> None:
+    (tmp_path / "images/day1").mkdir(parents=True)
+    (tmp_path / "images/alias").symlink_to("day1")
+    Image.new("RGB", (40, 20)).save(tmp_path / "images/day1/a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "alias/a.png", "width": 40, "height": 20}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 5, 8, 10]}],
+        "categories": [{"id": 1, "name": "c"}],
+    }
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    findings = check_data(find_data(tmp_path))
+    assert findings.problems == []
+    assert findings.datasets["train"].images[0].boxes.tolist() == [[4, 5, 12, 15]]

@@ -35,7 +35,10 @@ def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
     passed = PassedOver()
     wanted = ["a.jpg", "day/b.jpg", "deep/c.jpg", "e.jpg"]
     assert names(find_images([root], passed=passed), root) == wanted
-    assert passed.unreachable == [f"{root}/gone.jpg: a link to nowhere.jpg, which is not there"]
+    assert passed.unreachable == [
+        f"{root}/gone.jpg: a link to nowhere.jpg, which is not there",
+        f"{root}/alias: a link to a folder that is searched by its own name",
+    ]
     assert names(find_images([root / "**/*.jpg"]), root) == wanted
     told: list[str] = []
     found = find_sources([str(root)], told.append)
@@ -91,8 +94,10 @@ def test_heic_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match=r"only 1 HEIC images; pip install 'cornernet\[heif\]'"):
         find_sources([str(tmp_path)])
     save(tmp_path / "a.jpg")
+    save(tmp_path / "converted.HEIC", format="JPEG")  # by its name alone
     told: list[str] = []
-    assert len(find_sources([str(tmp_path)], told.append)) == 1
+    found = find_sources([str(tmp_path)], told.append)
+    assert [source.name for source in found] == ["a", "converted"]
     assert told == [f"1 HEIC images in {tmp_path} were not looked at; pip install 'cornernet[heif]'"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from cornernet.data.coco_tables import boxes_of_outlines, read_json
@@ -106,8 +107,16 @@ class CocoFolder:
         """
         if self.root in self.files.values():
             return []
-        listed = {os.path.abspath(t.folder / str(item.get("file_name"))) for t in read for item in t.images}
-        found = {os.path.abspath(path): path for t in read for path in images_below(t.folder)}
+
+        @cache
+        def real(folder: Path) -> str:  # links give folders several names
+            return os.path.realpath(folder)
+
+        def key(path: Path) -> str:
+            return os.path.join(real(path.parent), path.name)
+
+        listed = {key(t.folder / str(item.get("file_name"))) for t in read for item in t.images}
+        found = {key(path): path for t in read for path in images_below(t.folder)}
         what, fix = "an image that no label file lists", "label it, or remove it"
         return [
             Problem("images without labels", str(path), what, fix, "image left out")

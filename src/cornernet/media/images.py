@@ -30,7 +30,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from cornernet.errors import InputError
 from cornernet.hardware import available_memory
 from cornernet.media.pictures import pictures_in
-from cornernet.media.walk import HEAD, is_avif, is_heif
+from cornernet.media.walk import HEAD, is_avif, is_heif, read_head
 
 Pixels = NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes  # a file's path, or a file's content
@@ -321,7 +321,7 @@ def _open(source: ImageSource, where: str) -> Image.Image:
     try:
         return Image.open(content, formats=_FORMATS)
     except UnidentifiedImageError as error:
-        head = source[:HEAD] if isinstance(source, bytes) else _head(source)
+        head = source[:HEAD] if isinstance(source, bytes) else read_head(source)
         if is_avif(head) and not features.check("avif"):
             raise InputError(
                 "an AVIF image, which this Pillow does not read", where, "pip install -U pillow"
@@ -338,11 +338,6 @@ def _open(source: ImageSource, where: str) -> Image.Image:
 def has_heif() -> bool:
     """Whether HEIC and HEIF images can be read."""
     return importlib.util.find_spec("pi_heif") is not None
-
-
-def _head(path: str | os.PathLike[str]) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(HEAD)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -20,7 +20,7 @@ from cornernet.media.images import Pixels, has_heif, image_size, read_first, rea
 from cornernet.media.lists import is_list, read_list
 from cornernet.media.prefetch import ahead
 from cornernet.media.video import VIDEO_SUFFIXES, Video, VideoFrame, is_video_address
-from cornernet.media.walk import HEIF_SUFFIXES, IMAGE_SUFFIXES, PassedOver, find_images
+from cornernet.media.walk import HEIF_SUFFIXES, IMAGE_SUFFIXES, PassedOver, find_images, is_heif, read_head
 
 CAMERA = "camera:"
 STDIN = "-"
@@ -225,8 +225,8 @@ def _expanded(place: str, tell: Callable[[str], None]) -> list[str]:
             passed.add(path)
         paths = [path for path in paths if not _is_typescript(path)]
         if not has_heif():
-            lacking = [path for path in paths if path.suffix.lower() in HEIF_SUFFIXES]
-            paths = [path for path in paths if path.suffix.lower() not in HEIF_SUFFIXES]
+            lacking = {path for path in paths if path.suffix.lower() in HEIF_SUFFIXES and is_heif(read_head(path))}
+            paths = [path for path in paths if path not in lacking]
             if lacking and not paths:
                 what = f"no image there that can be read, only {len(lacking)} HEIC images"
                 raise InputError(what, place, "pip install 'cornernet[heif]'")

@@ -68,7 +68,8 @@ class PassedOver:
 def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -> Iterator[Path]:
     """Every file below a folder that is not hidden, also through links; what is reached twice has its real path.
 
-    ``unreachable`` gets a line for each folder that cannot be read, and each link that leads nowhere.
+    ``unreachable`` gets a line for each folder that cannot be read, and each link that leads nowhere or to a folder
+    that is searched anyway.
     """
     lines = [] if unreachable is None else unreachable
     seen: set[tuple[int, int]] = set()
@@ -80,6 +81,7 @@ def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -
             try:
                 status = os.stat(place)
                 if (status.st_dev, status.st_ino) in seen:
+                    lines += [f"{place}: a link to a folder that is searched by its own name"] * os.path.islink(place)
                     continue
                 seen.add((status.st_dev, status.st_ino))
                 with os.scandir(place) as entries:
@@ -153,6 +155,15 @@ def find_images(
     return list(found.values())
 
 
+def read_head(path: str | os.PathLike[str]) -> bytes:
+    """The first bytes of a file, empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
+
+
 def is_heif(head: bytes) -> bool:
     """Whether a file that begins so is a HEIC or HEIF image."""
     return head[4:8] == b"ftyp" and not is_avif(head) and any(brand in _brands(head) for brand in _HEIF_BRANDS)
@@ -213,11 +224,7 @@ def _begins_as_image(path: Path) -> bool:
     """Whether a file without a known ending holds an image."""
     if path.name.lower().endswith(_NO_IMAGES):
         return False
-    try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD)
-    except OSError:
-        return False
+    head = read_head(path)
     is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     is_bitmap = head[:2] == b"BM" and head[6:10] == bytes(4)
     is_netpbm = head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b"\n \t" and len(head) > 10

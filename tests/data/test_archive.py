@@ -217,3 +217,9 @@ def test_archives_that_are_not_read(tmp_path, start, name):
     path.write_bytes(start + bytes(300))
     with pytest.raises(InputError, match=f"a {name} archive, which is not read; unpack it yourself"):
         find_data(path)
+
+
+def test_an_archive_in_an_archive(tmp_path):
+    inner = write_zip(tmp_path / "inner.zip", FILES).read_bytes()
+    with pytest.raises(InputError, match=r"no data set there.*inner\.zip is an archive: give that file"):
+        find_data(write_zip(tmp_path / "a.zip", {"inner.zip": inner}))

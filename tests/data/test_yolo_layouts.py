@@ -118,6 +118,12 @@ REFUSED = {
         "val/classes.txt: its class names differ from those of .*train/classes.txt",
     ),
     "no images": ({"labels/a.txt": BOX, "classes.txt": NAMES}, "label files without images"),
+    "images elsewhere": (
+        {"a.jpg": "", "labels/a.txt": BOX},
+        "belongs to an image, such as .*a.jpg",
+    ),
+    "commas": ({"a.jpg": "", "a.txt": "0,0.5,0.5,0.2,0.4"}, "a.txt line 1: .0,0.5,0.5,0.2,0.4. is no line of YOLO"),
+    "names": ({"a.jpg": "", "a.txt": "\ncat 0.5 0.5 0.2 0.4"}, "a.txt line 2: .cat 0.5 .* is no line of YOLO"),
     "a gap": ({**PAIR, "classes.txt": "cat\n\ndog\n"}, "line 2 is empty"),
     "no list": ({**PAIR, "obj.data": "train = data/gone.txt\n"}, "obj.data: its lists of images are not there"),
     "two data sets": (

@@ -166,6 +166,18 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
                 target = os.path.relpath(_parts(target), os.path.dirname(_parts(info.name)) or ".")
             size = info.size if info.isreg() else 0
             yield _Member(info.name, kind, size, target, lambda info=info: opened.extractfile(info) or _no_file())
+        _check_end(opened)
+
+
+def _check_end(opened: tarfile.TarFile) -> None:
+    """Raise ``TarError`` if a tar ends without its mark, where Python stops in silence; read its checksum, if any."""
+    if (file := opened.fileobj) is None:
+        return
+    file.seek(opened.offset)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.TarError("a bad header, or no end")
+    while file.read(_CHUNK):  # the checksum is at the end
+        pass
 
 
 def _no_file() -> IO[bytes]:
@@ -218,9 +230,9 @@ def _write(archive: Path, members: Iterator[_Member], limits: _Limits, folder: P
         except FileExistsError:
             what = "differs from another entry only in how it is spelled, or is a file and a folder"
             raise _unsafe(archive, name, what) from None
+    _link(archive, links, folder)
     if not seen:
         raise InputError("holds no file", archive, "pack the data set again")
-    _link(archive, links, folder)
 
 
 def _link(archive: Path, links: dict[str, str], folder: Path) -> None:

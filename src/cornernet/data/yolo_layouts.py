@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cornernet.data.coco_tables import short
+from cornernet.data.places import image_of_stem
 from cornernet.data.sniff import load_json
 from cornernet.data.tables import images_below
 from cornernet.data.yolo import NAME_FILES, YoloFolder, label_lines, looks_like_labels, parse_label
@@ -39,8 +41,20 @@ def find_yolo_layout(root: Path) -> YoloFolder | None:
         if (root / name).is_dir() and (found := _splits(root, name)):
             return _folder(root, *found)
     if _has_boxes(root / "labels"):
-        raise InputError("YOLO's label files without images", root, _NO_IMAGES)
+        raise _no_images(root)
+    for labels, images in ((root, root), (root / "labels", root / "images")):
+        for file in islice(sorted(labels.glob("*.txt")), _LOOKED_AT):
+            lines = label_lines(file) if image_of_stem(images, file.stem) else []
+            if lines and len(lines[0][1].replace(",", " ").split()) >= 5:
+                fix = "write class number, centre x and y, width and height, as shares of the image with spaces between"
+                raise InputError(f"{short(lines[0][1])} is no line of YOLO", f"{file} line {lines[0][0]}", fix)
     return None
+
+
+def _no_images(root: Path) -> InputError:
+    if images := images_below(root):
+        return InputError(f"no label file of YOLO belongs to an image, such as {images[0]}", root, _NO_IMAGES)
+    return InputError("YOLO's label files without images", root, _NO_IMAGES)
 
 
 def _darknet(file: Path) -> YoloFolder | None:
@@ -50,7 +64,7 @@ def _darknet(file: Path) -> YoloFolder | None:
     keys = [key for key in ("train", "valid", "val", "test") if content.get(key)]
     places = {key: _nearest(file.parent, content[key]) for key in keys}
     entries = {key: place for key, place in places.items() if (file.parent / place).exists()}
-    notes = [f"{key}: there is no {place}" for key, place in places.items() if key not in entries]
+    notes = [f"the list of {key}, {place}, is not there" for key, place in places.items() if key not in entries]
     if not entries:
         if not keys:
             return None
@@ -101,7 +115,7 @@ def _splits(root: Path, name: str) -> tuple[dict[str, str], list[str]] | None:
     if not (_has_boxes(labels) or _has_boxes(base) if name == "images" else _has_boxes(base, "*.txt")):
         return None
     if not images_below(base):
-        raise InputError("YOLO's label files without images", root, _NO_IMAGES)
+        raise _no_images(root)
     return {"all": name}, []
 
 

@@ -53,6 +53,7 @@ def convert(
     from cornernet.data.convert import write_data
     from cornernet.data.find import find_data, load_split, plain_name, split_names
     from cornernet.data.places import MissingSplit
+    from cornernet.data.remarks import shared_images
 
     labels = find_data(source, format)
     datasets = {}
@@ -63,7 +64,9 @@ def convert(
             if strict or plain_name(split) in ("train", "val") or len(names) == 1:
                 raise
             print(f"warning: {error}; the other splits are converted", file=sys.stderr)
-    for dataset in datasets.values():
+    for i, dataset in enumerate(datasets.values()):
+        others = [shared_images(other, dataset) for other in list(datasets.values())[:i]]
+        dataset.notes += tuple(filter(None, others))
         report_dataset(dataset)
     for note in write_data(Path(out), to, datasets, link=link, progress=ProgressBar("linking" if link else "copying")):
         print(f"warning: {note}", file=sys.stderr)

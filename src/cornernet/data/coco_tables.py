@@ -78,7 +78,8 @@ def read_categories(
     for i, item in enumerate(raw):
         name = item.get("name")
         if not isinstance(name, str) or not name or NOT_UTF8.search(name):
-            raise InputError(f"{entry.format(i)} must be a text, not {short(name)}", path)
+            fix = "give it a name, or remove it with its boxes"
+            raise InputError(f"{entry.format(i)} must be a text, not {short(name)}", path, fix)
         if name in names:
             raise InputError(f"{entry.format(i)} {name!r} stands twice", path, "rename or remove one")
         names.append(name)

@@ -266,7 +266,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         if leaves and not (folder / name).is_file():
             what = f"images[{i}].file_name {name!r} leaves the image folder"
             raise InputError(what, path, f"make it relative to {folder}")
-        size: Any = (item.get("height"), item.get("width"))
+        size: Any = tuple(_whole(item.get(side)) for side in ("height", "width"))
         if None not in size and not all(type(side) is int and side > 0 for side in size):
             sides = " and ".join(map(short, size))
             raise InputError(f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path)
@@ -294,6 +294,11 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     if cause := find_size_cause(list(differing.values()), len(raw)):
         raise SystematicError(cause.what, path, cause.fix)
     return records, problems, unsure
+
+
+def _whole(side: Any) -> Any:
+    """A whole number that is written as 640.0 as an integer; any other value as it is."""
+    return int(side) if type(side) is float and side.is_integer() else side
 
 
 def _positions(wanted: NDArray[np.int64], ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import LabelFolder, find_data, load_split
 from cornernet.data.formats import Format
+from cornernet.data.remarks import training_remarks, validation_remarks
 
 
 @dataclass
@@ -30,6 +31,7 @@ class DataSource:
             return training, None
         names = training.class_names
         validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
+        validation.notes += tuple(validation_remarks(training, validation))
         return training, validation
 
     def load_training(self) -> CocoDataset:
@@ -39,4 +41,5 @@ class DataSource:
     def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
         training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
         training.require_boxes()
+        training.notes += tuple(training_remarks(training))
         return training

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import LabelFolder, find_data, load_split
 from cornernet.data.formats import Format
+from cornernet.data.strays import with_stray_notes
 
 
 @dataclass
@@ -27,9 +28,10 @@ class DataSource:
         labels = find_data(self.folder, self.format)
         training = self._training(labels, strict)
         if self.val_split is None:
-            return training, None
+            return with_stray_notes(labels, [training])[0], None
         names = training.class_names
         validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
+        training, validation = with_stray_notes(labels, [training, validation])
         return training, validation
 
     def load_training(self) -> CocoDataset:

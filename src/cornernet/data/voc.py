@@ -18,6 +18,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.names import ImageNames
 from cornernet.data.outlines import box_of_points
 from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
@@ -73,6 +74,7 @@ class VocFolder:
         labels = next(iter(parts.values())).labels
         self.title = f"Pascal VOC ({(labels / '*.xml').relative_to(root)})"
         self._labels: dict[str, list[_Label]] = {}
+        self._respelled: dict[str, list[str]] = {}
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`; the class names come from the XML files of all splits."""
@@ -86,6 +88,7 @@ class VocFolder:
         if doubts := [label for label in labels if label.other]:
             what = f"{len(doubts)} label files name another image than the one with their own name, which is read: "
             tables.notes.append(f"{what}{doubts[0].file} names {doubts[0].other}")
+        tables.notes += self._respelled[split]
         if shaped := [label.file for label in labels for item in label.objects if item.has_shape]:
             what = f"{len(shaped)} objects have a shape and no bndbox, such as in {shaped[0]}"
             tables.notes.append(f"{what}: their boxes are those around it")
@@ -132,10 +135,15 @@ class VocFolder:
             by_stem: dict[str, list[Path]] = {}
             for image in images_below(part.images):
                 by_stem.setdefault(os.path.relpath(image.with_suffix(""), part.images), []).append(image)
-            self._labels[split] = [
-                _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
-                for stem in _stems(part)
-            ]
+            there = ImageNames(part.images)
+            self._labels[split] = []
+            for stem in _stems(part):
+                label = _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
+                if not by_stem.get(stem) and not label.problem and not os.path.isfile(label.image):
+                    name = os.path.relpath(label.image, part.images)
+                    label = label._replace(image=there.find(name) or there.find(f"{stem}.jpg") or label.image)
+                self._labels[split].append(label)
+            self._respelled[split] = there.notes()
         return self._labels[split]
 
 

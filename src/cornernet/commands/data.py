@@ -53,7 +53,7 @@ def convert(
     from cornernet.data.convert import write_data
     from cornernet.data.find import find_data, load_split, plain_name, split_names
     from cornernet.data.places import MissingSplit
-    from cornernet.data.remarks import shared_images
+    from cornernet.data.strays import with_stray_notes
 
     labels = find_data(source, format)
     datasets = {}
@@ -64,10 +64,11 @@ def convert(
             if strict or plain_name(split) in ("train", "val") or len(names) == 1:
                 raise
             print(f"warning: {error}; the other splits are converted", file=sys.stderr)
-    for i, dataset in enumerate(datasets.values()):
-        others = [shared_images(other, dataset) for other in list(datasets.values())[:i]]
-        dataset.notes += tuple(filter(None, others))
+    datasets = dict(zip(datasets, with_stray_notes(labels, list(datasets.values())), strict=True))
+    for dataset in datasets.values():
         report_dataset(dataset)
+    for dataset in datasets.values():
+        dataset.refuse_losses()
     for note in write_data(Path(out), to, datasets, link=link, progress=ProgressBar("linking" if link else "copying")):
         print(f"warning: {note}", file=sys.stderr)
     print(f"as {to}: {out}")

@@ -39,6 +39,7 @@ def evaluate(
             ground_truth.json, which has the ids of the predictions.
     """
     from cornernet.data.find import find_data, load_split
+    from cornernet.data.strays import with_stray_notes
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
     from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import atomic_write_json, make_folder
@@ -50,7 +51,10 @@ def evaluate(
     detector = network or open_detector(*chosen)
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
+    if val_share is None:
+        dataset = with_stray_notes(labels, [dataset])[0]
     report_dataset(dataset)
+    dataset.refuse_losses(share=1.0)
     folder = make_folder(Path(out))
     if oracle and network:
         parts = parse_parts(oracle)
@@ -59,11 +63,11 @@ def evaluate(
         metrics, results = evaluate_dataset(
             detector, dataset, batch_size=batch_size, progress=ProgressBar("evaluating")
         )
-    print(metrics.table())
     settings = {"weights": weights, "data": data, "split": split, "val_share": val_share, "tta": tta, "oracle": oracle}
     settings |= {"precision": precision, "max_size": max_size, "tile": tile}
     atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
     atomic_write_json(folder / "predictions.json", results, indent=None)
     if labels.format != "coco":  # its images and boxes have no ids in its own files
         atomic_write_json(folder / "ground_truth.json", dataset.coco_dict(), indent=None)
+    print(metrics.table())
     print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)

@@ -136,6 +136,8 @@ def train(
         return
     if result.metrics:
         print(result.metrics.table())
+    else:
+        print("without validation there are no figures, no report and no best.safetensors", file=sys.stderr)
     print(f"weights, log and figures: {result.folder}", file=sys.stderr)
     if result.metrics and not no_report:
         report_after_training(result.folder)

@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cornernet.data.coco_tables import read_json
+from cornernet.data.coco_tables import boxes_of_outlines, read_json
 from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.names import ImageNames
 from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
 from cornernet.data.writing import Placer, all_classes, boxes_of, free_names, write_text
@@ -47,7 +48,8 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
         images = [item for item in images if str(item.get("id")) not in unwanted]
         annotations = [item for item in annotations if str(item.get("image_id")) not in unwanted]
     title = "COCO as Roboflow exports it" if path.name == _ROBOFLOW else "COCO"
-    return Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"])
+    notes = boxes_of_outlines(annotations)
+    return Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"], notes=notes)
 
 
 def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path]:
@@ -182,6 +184,11 @@ def _folder_of(file: Path, names: Sequence[str]) -> Path:
     beside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     ranks = [[root / split, root / "images" / split], [root / "images", root], beside]
     folder = best_folder(ranks, names, file)
+    if folder is None:
+        below: dict[Path, ImageNames] = {}
+        folder = best_folder(
+            ranks, names, file, lambda place, name: below.setdefault(place, ImageNames(place)).find(name)
+        )
     if folder is None:
         what = f"its images, such as {names[0]}, are in no folder beside it"
         raise MissingSplit(what, file, "put them into images/")

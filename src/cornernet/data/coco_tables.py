@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cornernet.data.outlines import box_of_segmentation
 from cornernet.data.tables import Table
 from cornernet.errors import InputError
 
@@ -41,8 +42,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         try:
-            # Polygons are most of COCO's file and not used: parsing them takes 2 GB and half the time.
+            # Polygons are most of COCO's file, and used where there is no box: parsing takes 2 GB and half the time.
             raw = json.loads(_POLYGONS.sub(b'"segmentation":null', content))
+            if isinstance(raw, dict) and isinstance(items := raw.get("annotations"), list) and any(map(_no_box, items)):
+                raw = json.loads(content)
         except ValueError:
             raw = json.loads(content)  # for the line and column of the error
     except FileNotFoundError as error:
@@ -69,6 +72,27 @@ def read_json(path: Path) -> dict[str, Any]:
     return raw
 
 
+def boxes_of_outlines(raw: Table) -> list[str]:
+    """Give annotations without a box the box of their segmentation; returns a line about how many, if any."""
+    count, first = 0, None
+    for item in filter(_no_box, raw):
+        if box := box_of_segmentation(item.get("segmentation")):
+            item["bbox"] = box
+            count, first = count + 1, item if first is None else first
+    if first is None:
+        return []
+    what = f"{count} annotations have a segmentation and no bbox, such as id {short(first.get('id'))}"
+    return [f"{what}: their boxes are those around it"]
+
+
+def _no_box(item: Any) -> bool:
+    """Whether an annotation's box is absent, empty or only zeros."""
+    if type(item) is not dict:
+        return False
+    box = item.get("bbox")
+    return box is None or (type(box) is list and not any(box))
+
+
 def read_categories(
     path: Path, raw: Table, expected: Sequence[str] | None, entry: str = "categories[{}].name"
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -88,8 +112,8 @@ def read_categories(
         if sorted(expected) != sorted(names):
             lacking = [name for name in expected if name not in names]
             unknown = [name for name in names if name not in expected]
-            what = f"its {len(names)} categories are not the {len(expected)} classes of the weights (missing here:"
-            what += f" {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')})"
+            what = f"its {len(names)} categories are not the {len(expected)} classes of the weights or of the training"
+            what += f" (missing here: {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')})"
             raise InputError(what, path, "take weights trained on these classes, or rename the categories")
         pairs.sort(key=lambda pair: list(expected).index(pair[1]))
     return tuple(id_ for id_, _ in pairs), tuple(name for _, name in pairs)
@@ -110,14 +134,15 @@ def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any
                 boxes[i] = [np.nan] * 4
     columns = np.array(boxes, np.float64).reshape(-1, 4)
 
-    crowd = [item.get("iscrowd", 0) for item in raw]
+    crowd = [item.get("iscrowd") or 0 for item in raw]
     areas = [item.get("area") for item in raw]
     for i, flag in enumerate(crowd):
         if flag not in (0, 1):
             raise InputError(f"annotations[{i}].iscrowd must be 0 or 1, not {short(flag)} (id {ids[i]})", path)
     if not _are_numbers([area for area in areas if area is not None]):
         i = next(i for i, area in enumerate(areas) if area is not None and not _are_numbers([area]))
-        raise InputError(f"annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})", path)
+        what = f"annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})"
+        raise InputError(what, path, "correct it or leave it out")
     area = np.array(areas, np.float64)  # None becomes NaN
     with np.errstate(invalid="ignore", over="ignore"):
         area = np.where(np.isfinite(area) & (area >= 0), area, columns[:, 2] * columns[:, 3])

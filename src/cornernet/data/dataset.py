@@ -5,6 +5,8 @@ It uses COCO's terms: every label format is read into COCO's tables, and these b
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -14,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cornernet.data.causes import Cause, SystematicError, find_cause, find_size_cause
+from cornernet.data.causes import Cause, SystematicError, find_cause, find_class_cause, find_size_cause
 from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
+from cornernet.data.names import ImageNames
 from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
@@ -54,7 +57,8 @@ class CocoDataset:
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
     ``notes`` are remarks about the whole split, one line each. ``unsure`` has the ids of images with an EXIF rotation
     whose labels do not tell whether they are those of the picture before or after it; they are read as after.
-    ``cause`` may explain boxes that look wrong; it is not sure, because `build_dataset` refuses those that are.
+    Image file names are relative to ``folder``. ``cause`` may explain boxes that look wrong; it is not sure, because
+    `build_dataset` refuses those that are.
     """
 
     name: str
@@ -68,6 +72,7 @@ class CocoDataset:
     notes: tuple[str, ...] = ()
     unsure: frozenset[int] = frozenset()
     cause: Cause | None = None
+    folder: Path = Path()
 
     def __str__(self) -> str:
         counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"
@@ -86,8 +91,30 @@ class CocoDataset:
     def require_boxes(self) -> None:
         """Raise ``InputError`` if no image has a box to learn from."""
         if bool(self._annotations.crowd.all()):
+            self.refuse_losses(share=1.0)
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
+
+    def refuse_losses(self, share: float = 0.1) -> None:
+        """Raise ``InputError`` if more than this share of the images or of the boxes was left out, or every box.
+
+        A single image or box may be any share.
+        """
+        kept = len(self._annotations.ids)
+        images, boxes = self.skipped_images, self.skipped
+        too_many = images > max(1, share * (images + len(self.images))) or boxes > max(1, share * (boxes + kept))
+        if not too_many and (kept or not boxes):
+            return
+        counts = Counter(problem.kind for problem in self.problems if problem.outcome.endswith("left out"))
+        kind, count = counts.most_common(1)[0]
+        first = next(problem for problem in self.problems if problem.kind == kind)
+        lost = [f"{boxes} of {boxes + kept} boxes"] * bool(boxes)
+        lost += [f"{images} of {images + len(self.images)} images"] * bool(images)
+        what = (
+            f"{' and '.join(lost)} of {self.name} cannot be used: {count} {kind}, such as {first.where}, {first.what}"
+        )
+        fix = "correct them, or write a copy without them: cornernet data check DATA --fix NEW_FOLDER"
+        raise InputError(what, self.json_path, fix)
 
     def without(self, image_ids: AbstractSet[int], annotation_ids: AbstractSet[int]) -> CocoDataset:
         """The data set without these images (and their boxes) and without these boxes."""
@@ -194,6 +221,8 @@ def build_dataset(
     is_usable = is_kept & has_class & is_finite & has_area & is_inside
 
     cause = find_cause(annotations.boxes[is_kept], sizes[is_kept, :2], tables.layout, tables.unit)
+    used, unknown = (np.unique(annotations.category_ids[is_kept & rows_]) for rows_ in (has_class, ~has_class))
+    cause = find_class_cause(used.tolist(), unknown.tolist(), category_ids) or cause
     if cause and cause.is_sure:
         tables.problems = problems
         raise SystematicError(cause.what, path, cause.fix)
@@ -232,7 +261,7 @@ def build_dataset(
             image.boxes, image.labels = boxes[start:end], labels[start:end]
             image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
     dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, tuple(notes))
-    dataset.cause = cause
+    dataset.cause, dataset.folder = cause, tables.folder
     dataset = dataset.with_unsure(unsure)
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
@@ -242,12 +271,16 @@ def build_dataset(
 
 
 def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Table:
-    """The categories; if the format does not list classes, also the weights' classes that no box has."""
-    if class_names is None or tables.lists_classes:
+    """The categories; also the weights' classes that no box has, if it lists no classes or no others."""
+    if class_names is None:
         return tables.categories
-    names = [str(category["name"]) for category in tables.categories]
+    names = [str(category.get("name")) for category in tables.categories]
     lacking = [name for name in class_names if name not in names]
-    first_free = 1 + max((int(category["id"]) for category in tables.categories), default=0)
+    if tables.lists_classes and lacking:
+        if not set(names) <= set(class_names):
+            return tables.categories
+        tables.notes.append(f"it lists {len(names)} of the {len(class_names)} classes; without {few(lacking, ', ')}")
+    first_free = 1 + max((id_ for category in tables.categories if type(id_ := category.get("id")) is int), default=0)
     return tables.categories + [{"id": id_, "name": name} for id_, name in enumerate(lacking, start=first_free)]
 
 
@@ -257,13 +290,19 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     ids = integers(path, "images", "id", raw, unique=True).tolist()
     records: list[ImageRecord | None] = []
     problems, unsure = [], set(tables.rotated)
+    images_there, listed, repeated = ImageNames(folder), {}, []
     differing: dict[int, tuple[Any, tuple[int, int]]] = {}
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
         name = item.get("file_name")
         if not isinstance(name, str) or not name:
             raise InputError(f"images[{i}].file_name must be a text, not {short(name)} (image id {id_})", path)
         leaves = name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts)
-        if leaves and not (folder / name).is_file():
+        is_read = check_files or None in (item.get("height"), item.get("width"))
+        is_missing = (leaves or is_read) and not os.path.isfile(folder / name)
+        if is_missing and not NOT_UTF8.search(name) and (found := images_there.find(name)):
+            name = item["file_name"] = Path(os.path.relpath(found, folder)).as_posix()
+            is_missing = False
+        elif leaves and is_missing and not images_there.fitting(name):
             what = f"images[{i}].file_name {name!r} leaves the image folder"
             raise InputError(what, path, f"make it relative to {folder}")
         size: Any = tuple(_whole(item.get(side)) for side in ("height", "width"))
@@ -273,7 +312,9 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         try:
             if NOT_UTF8.search(name):
                 raise InputError("its name is not UTF-8", folder / name, "rename it")
-            if None in size or check_files:
+            if is_missing:
+                raise images_there.missing(name)
+            if is_read:
                 header = read_header(folder / name)
                 if header.orientation > 1 and (None in size or header.size == header.stored_size):
                     unsure.add(id_)
@@ -288,11 +329,17 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
             problems.append(unusable_image(folder / name, error))
             records.append(None)
             continue
+        if (first := listed.setdefault(os.path.normpath(name), id_)) != id_:
+            repeated.append(f"{name} with the ids {first} and {id_}")
         (height, width), empty = size, np.zeros(0, np.int64)
         boxes, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
         records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
     if cause := find_size_cause(list(differing.values()), len(raw)):
         raise SystematicError(cause.what, path, cause.fix)
+    tables.notes += images_there.notes()
+    if repeated:
+        what = f"{len(repeated)} images are listed twice, such as {repeated[0]}"
+        tables.notes.append(f"{what}: what is labelled in one of them is background in the other; list each once")
     return records, problems, unsure
 
 

@@ -13,7 +13,6 @@ from typing import Protocol
 from cornernet.data.coco import find_coco
 from cornernet.data.dataset import CocoDataset, build_dataset
 from cornernet.data.formats import Format
-from cornernet.data.places import image_of_stem
 from cornernet.data.remarks import split_remarks
 from cornernet.data.tables import Problem, Tables, Wanted, everything
 from cornernet.data.voc import find_voc
@@ -123,7 +122,6 @@ def load_split(
     ``val_share`` divides ``train``, or the only split, into ``val`` and ``train``. Only an image's name decides its
     part, not its folder or format. Raises ``InputError`` for a split that is not there.
     """
-    wanted = everything
     if val_share is None:
         tables = read_split(labels, _named(labels, split))
         others = [name for name in labels.splits if name != tables.name and plain_name(name) == plain_name(split)]
@@ -131,39 +129,13 @@ def load_split(
             tables.notes.append(f"{' and '.join(others)} is there too, and is not a part of it")
     else:
         whole = _divided(labels, split, val_share)
-
-        def wanted(name: str) -> bool:
-            return in_val(name, val_share) == (split == "val")
-
-        tables = read_split(labels, whole, wanted)
+        tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
         tables.name = split
         if not tables.images and not tables.problems:
             raise InputError(f"no image falls to {split} with --val_share {val_share:g}", labels.root, "choose another")
-    strays = [problem for problem in _strays(labels, tables) if wanted(problem.where)]
     dataset = build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
-    dataset.notes += tuple(split_remarks(dataset, tables, strays))
+    dataset.notes += tuple(split_remarks(dataset, tables))
     return dataset
-
-
-def _strays(labels: LabelFolder, tables: Tables) -> list[Problem]:
-    """Images without labels and labels without images, as far as one split tells without reading the others."""
-    if labels.format not in ("yolo", "voc"):
-        is_own = len(labels.splits) == 1 or plain_name(tables.folder.name) == plain_name(tables.name)
-        return labels.strays([tables]) if is_own else []
-    return [problem for problem in labels.strays([tables]) if not _has_image(problem)]
-
-
-def _has_image(problem: Problem) -> bool:
-    """Whether the problem is a label file whose image is there, in another split."""
-    label = Path(problem.where)
-    if label.suffix != ".txt":
-        return False
-    folders = label.parent.parts
-    places = [label.parent]
-    if "labels" in folders:
-        last = len(folders) - 1 - folders[::-1].index("labels")
-        places.append(Path(*folders[:last], "images", *folders[last + 1 :]))
-    return any(image_of_stem(place, label.stem) for place in places)
 
 
 def read_split(labels: LabelFolder, split: str, wanted: Wanted = everything) -> Tables:

@@ -1,44 +1,31 @@
-"""What every command says about splits that can be read: files and boxes that stand twice, classes that are none."""
+"""What commands say about splits that can be read: boxes that stand twice, classes that are none or not learnt."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.coco_tables import few
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.tables import Problem, Tables
+from cornernet.data.tables import Tables
 
 _NO_CLASS = ("none", "null", "nan", "n/a", "undefined", "unlabeled", "background")
 _DIGITS = 2  # decimals of a pixel: boxes that agree in them are the same
 
 
-def split_remarks(dataset: CocoDataset, tables: Tables, strays: Sequence[Problem] = ()) -> Iterator[str]:
-    """One line for each kind of fault that leaves a split's boxes readable, with the number and the first of them."""
+def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
+    """Lines about a split without boxes, or with boxes that stand twice."""
     if not any((~image.crowd).any() for image in dataset.images):
         yield "no box in it, so no figure can be measured"
-    first: dict[str, int] = {}
-    again = [
-        (first[name], image)
-        for image in dataset.images
-        if (name := os.path.normpath(image.path)) in first or first.setdefault(name, image.id) != image.id
-    ]
-    if again:
-        one, image = again[0]
-        what = f"images listed twice: {len(again)}, such as {image.file_name} (ids {one} and {image.id})"
-        yield f"{what}: what is labelled in one is background in the other; give each file one entry with all its boxes"
     rows = _repeated(dataset)
     if len(rows):
         ids = np.concatenate([image.annotation_ids for image in dataset.images])
-        names = np.repeat([image.file_name for image in dataset.images], [len(image.boxes) for image in dataset.images])
-        where = tables.place_of(int(ids[rows[0]]), str(names[rows[0]]))
+        ends = np.cumsum([len(image.boxes) for image in dataset.images])
+        image = dataset.images[int(np.searchsorted(ends, rows[0], side="right"))]
+        where = tables.place_of(int(ids[rows[0]]), image.file_name)
         yield f"boxes that their image has twice: {len(rows)}, such as {where}; cornernet data check lists all"
-    for kind in dict.fromkeys(problem.kind for problem in strays):
-        those = [problem for problem in strays if problem.kind == kind]
-        yield f"{kind}: {len(those)}, such as {those[0].where}, {those[0].what}; cornernet data check lists all"
 
 
 def training_remarks(training: CocoDataset) -> Iterator[str]:
@@ -65,17 +52,6 @@ def validation_remarks(training: CocoDataset, validation: CocoDataset) -> Iterat
     if unknown := sorted(seen - learnt):
         what = f"classes with boxes here and none in {training.name}: {few(unknown, ', ')}"
         yield f"{what}; their AP will be 0"
-    if shared := shared_images(training, validation):
-        yield shared
-
-
-def shared_images(one: CocoDataset, other: CocoDataset) -> str:
-    """A line about the files that both splits list, or ""."""
-    files = {os.path.normpath(image.path) for image in one.images}
-    shared = [image.path for image in other.images if os.path.normpath(image.path) in files]
-    if not shared or one.name == other.name:
-        return ""
-    return f"images that {one.name} has too: {len(shared)}, such as {shared[0]}: figures on them say too much"
 
 
 def _repeated(dataset: CocoDataset) -> NDArray[np.int64]:

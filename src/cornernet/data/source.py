@@ -8,6 +8,7 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import LabelFolder, find_data, load_split
 from cornernet.data.formats import Format
 from cornernet.data.remarks import training_remarks, validation_remarks
+from cornernet.data.strays import with_stray_notes
 
 
 @dataclass
@@ -28,15 +29,18 @@ class DataSource:
         labels = find_data(self.folder, self.format)
         training = self._training(labels, strict)
         if self.val_split is None:
-            return training, None
+            return with_stray_notes(labels, [training])[0], None
         names = training.class_names
         validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
         validation.notes += tuple(validation_remarks(training, validation))
+        training, validation = with_stray_notes(labels, [training, validation])
         return training, validation
 
     def load_training(self) -> CocoDataset:
-        """The training split alone."""
-        return self._training(find_data(self.folder, self.format), strict=False)
+        """The training split alone; ``InputError`` if it lost many images or boxes."""
+        training = self._training(find_data(self.folder, self.format), strict=False)
+        training.refuse_losses()
+        return training
 
     def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
         training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)

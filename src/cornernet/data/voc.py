@@ -18,6 +18,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.names import ImageNames
+from cornernet.data.outlines import box_of_points
 from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
@@ -44,6 +46,7 @@ class _Object(NamedTuple):
     name: str | None
     bbox: list[float] | list[str | None]  # x y width height, or the four texts if they are no numbers
     is_difficult: bool
+    has_shape: bool = False  # the box is that of a polygon or an oriented box
 
 
 class _Label(NamedTuple):
@@ -71,6 +74,7 @@ class VocFolder:
         labels = next(iter(parts.values())).labels
         self.title = f"Pascal VOC ({(labels / '*.xml').relative_to(root)})"
         self._labels: dict[str, list[_Label]] = {}
+        self._respelled: dict[str, list[str]] = {}
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`; the class names come from the XML files of all splits."""
@@ -84,6 +88,10 @@ class VocFolder:
         if doubts := [label for label in labels if label.other]:
             what = f"{len(doubts)} label files name another image than the one with their own name, which is read: "
             tables.notes.append(f"{what}{doubts[0].file} names {doubts[0].other}")
+        tables.notes += self._respelled[split]
+        if shaped := [label.file for label in labels for item in label.objects if item.has_shape]:
+            what = f"{len(shaped)} objects have a shape and no bndbox, such as in {shaped[0]}"
+            tables.notes.append(f"{what}: their boxes are those around it")
         for label in labels:
             if label.problem:
                 tables.problems.append(label.problem)
@@ -127,10 +135,15 @@ class VocFolder:
             by_stem: dict[str, list[Path]] = {}
             for image in images_below(part.images):
                 by_stem.setdefault(os.path.relpath(image.with_suffix(""), part.images), []).append(image)
-            self._labels[split] = [
-                _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
-                for stem in _stems(part)
-            ]
+            there = ImageNames(part.images)
+            self._labels[split] = []
+            for stem in _stems(part):
+                label = _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
+                if not by_stem.get(stem) and not label.problem and not os.path.isfile(label.image):
+                    name = os.path.relpath(label.image, part.images)
+                    label = label._replace(image=there.find(name) or there.find(f"{stem}.jpg") or label.image)
+                self._labels[split].append(label)
+            self._respelled[split] = there.notes()
         return self._labels[split]
 
 
@@ -264,11 +277,29 @@ def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
     texts = [item.findtext(f"bndbox/{side}") for side in _SIDES]
     numbers = [_number(text) for text in texts]
     bbox: list[float] | list[str | None] = texts
+    has_shape = False
     if None not in numbers:
         x1, y1, x2, y2 = (float(number) for number in numbers if number is not None)
         x1, y1 = x1 - first_pixel, y1 - first_pixel
         bbox = [x1, y1, x2 - x1, y2 - y1]
-    return _Object(_name(item.findtext("name")), bbox, (item.findtext("difficult") or "0").strip() == "1")
+    elif not any(texts) and (shape := _box_of_shape(item)):
+        bbox, has_shape = [shape[0] - first_pixel, shape[1] - first_pixel, *shape[2:]], True
+    return _Object(_name(item.findtext("name")), bbox, (item.findtext("difficult") or "0").strip() == "1", has_shape)
+
+
+def _box_of_shape(item: ElementTree.Element) -> list[float] | None:
+    """The box x y width height around an object's polygon or oriented box (``robndbox``)."""
+    if (oriented := item.find("robndbox")) is not None:
+        numbers = [_number(oriented.findtext(name)) for name in ("cx", "cy", "w", "h", "angle")]
+        x, y, w, h, angle = (math.nan if number is None else number for number in numbers)
+        cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
+        width, height = w * cos + h * sin, w * sin + h * cos
+        return [x - width / 2, y - height / 2, width, height] if math.isfinite(x + y + width + height) else None
+    points = [(part.tag, _number(part.text)) for polygon in item.iter("polygon") for part in polygon.iter()]
+    xs, ys = ([number for tag, number in points if tag.rstrip("0123456789") == axis] for axis in "xy")
+    if len(xs) < 3 or len(xs) != len(ys) or None in xs or None in ys:
+        return None
+    return box_of_points([x for x in xs if x is not None], [y for y in ys if y is not None])
 
 
 def _name(text: str | None) -> str | None:

@@ -16,9 +16,11 @@ from typing import Any
 
 import yaml
 
+from cornernet.data.causes import SystematicError, find_class_cause
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
+from cornernet.data.names import ImageNames
+from cornernet.data.places import MissingSplit, YamlPaths, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
 from cornernet.errors import InputError
@@ -62,6 +64,9 @@ class YoloFolder:
         for path in paths:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
+        used = {annotation["category_id"] for annotation in tables.annotations}
+        if cause := find_class_cause(used, remarks.unknown, self.names):
+            raise SystematicError(cause.what, self.path, cause.fix)
         tables.notes += [*self.paths.notes, *remarks.notes()]
         return tables
 
@@ -93,13 +98,24 @@ class YoloFolder:
             if not _lists_images(place):
                 raise InputError(f"{split}: {place} is neither a folder nor a .txt file", self.path, "name one of them")
             try:
-                images = find_images([place]) if place.is_dir() else _listed(place, self.paths.bases)
+                images = find_images([place]) if place.is_dir() else self._listed(place)
             except InputError as error:
                 raise MissingSplit(error.what, error.where, error.fix) from error
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
         if not paths:
             raise MissingSplit(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
         return [Path(path) for path in paths]
+
+    def _listed(self, file: Path) -> Iterator[Path]:
+        """The images of a text file, one on each line, relative to the file or to the data set."""
+        folders = (file.parent, *self.paths.bases)
+        there = [ImageNames(Path(folder)) for folder in dict.fromkeys(map(os.path.normpath, folders))]
+        for _, name in _lines(file):
+            direct = next((folder / name for folder in folders if os.path.isfile(folder / name)), None)
+            spelled = next(filter(None, (names.find(name) for names in there)), None) if direct is None else None
+            yield direct or spelled or file.parent / name
+        for names in there:
+            self.paths.notes |= dict.fromkeys(names.notes())
 
     def _read_image(self, tables: Tables, path: Path, remarks: _Remarks) -> None:
         """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
@@ -125,6 +141,7 @@ class YoloFolder:
                 what = f"{short(line)} is not a class and a box (5 numbers) or a polygon (7, 9, ...)"
                 tables.problems.append(Problem("bad label lines", where, what, "correct or remove it", "left out"))
             elif class_id not in self.names:
+                remarks.unknown.add(class_id)
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
@@ -293,15 +310,6 @@ def _is_yolo(file: Path) -> bool:
 
 def _lists_images(place: Path) -> bool:
     return place.is_dir() or place.suffix == ".txt"
-
-
-def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
-    """The images of a text file, one on each line, relative to the file or to the data set."""
-    names = [name for _, name in _lines(file)]
-    folders = list(dict.fromkeys([file.parent, *bases]))
-    best = best_folder([folders], names[:TRIED], file) or file.parent
-    for name in names:
-        yield next((base / name for base in (best, *folders) if os.path.isfile(base / name)), best / name)
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:

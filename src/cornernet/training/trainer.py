@@ -69,14 +69,17 @@ def train(
     if recipe.precision == "16-mixed" and not torch.cuda.is_available():
         raise InputError("16-mixed needs a GPU", "precision", "on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
+    if world.is_first:
+        for dataset in filter(None, data):
+            report(dataset)
+    for dataset in filter(None, data):
+        dataset.refuse_losses()
     start = open_weights(recipe.weights) if recipe.weights else None
     if start:
         own = recipe.preprocessing
         sizes = {"pad_mask": own.pad_mask, "pad_multiple": own.pad_multiple, "max_size": own.max_size}
         recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
     if world.is_first:
-        for dataset in filter(None, data):
-            report(dataset)
         if start and "licence" in start.info:
             print(f"weights {recipe.weights}: licence {start.info['licence']}", file=sys.stderr)
         make_folder(folder)

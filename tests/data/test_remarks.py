@@ -60,7 +60,12 @@ def test_every_command_says_it(tmp_path: Path, split: str, change: Callable[[Raw
     [
         ("train", only_red, 0, "1 of 2 classes have no box here and are not learnt: blue"),
         ("train", only_red, 1, "classes with boxes here and none in train: blue; their AP will be 0"),
-        ("val", no_boxes, 1, "no AP without boxes: best.safetensors will be the weights of the last validation"),
+        (
+            "val",
+            no_boxes,
+            1,
+            "without boxes there is no AP, and best.safetensors will be the weights of the last validation",
+        ),
     ],
 )
 def test_training_says_it(tmp_path: Path, split: str, change: Callable[[Raw], None], place: int, said: str) -> None:

@@ -23,6 +23,7 @@ from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
 
+_SIZE_FIX = "write its size, or leave both out"
 _OUTSIDE = 1.0  # pixels by which a box may leave its image without a report: labels are rounded
 
 
@@ -308,7 +309,9 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         size: Any = tuple(_whole(item.get(side)) for side in ("height", "width"))
         if None not in size and not all(type(side) is int and side > 0 for side in size):
             sides = " and ".join(map(short, size))
-            raise InputError(f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path)
+            raise InputError(
+                f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path, _SIZE_FIX
+            )
         try:
             if NOT_UTF8.search(name):
                 raise InputError("its name is not UTF-8", folder / name, "rename it")

@@ -46,7 +46,7 @@ def training_remarks(training: CocoDataset) -> Iterator[str]:
 def validation_remarks(training: CocoDataset, validation: CocoDataset) -> Iterator[str]:
     """Lines about a validation split that cannot say how good the training is."""
     if not any((~image.crowd).any() for image in validation.images):
-        yield "no AP without boxes: best.safetensors will be the weights of the last validation"
+        yield "without boxes there is no AP, and best.safetensors will be the weights of the last validation"
     learnt = {training.class_names[label] for image in training.images for label in set(image.labels.tolist())}
     seen = {validation.class_names[label] for image in validation.images for label in set(image.labels.tolist())}
     if unknown := sorted(seen - learnt):
@@ -65,5 +65,8 @@ def _repeated(dataset: CocoDataset) -> NDArray[np.int64]:
     for column in columns:  # a hash of 64 bits each: sorting rows takes ten times as long
         keys = (keys ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.zeros(0, np.int64)
     _, first = np.unique(keys, return_index=True)
     return np.setdiff1d(np.arange(len(keys)), first)

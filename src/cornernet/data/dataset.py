@@ -23,6 +23,7 @@ from cornernet.data.tables import Problem, Table, Tables, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
 
+_NO_CLASS = ("none", "background", "bg", "null", "nothing", "no class", "ignore", "unlabeled")
 _OUTSIDE = 1.0  # pixels by which a box may leave its image without a report: labels are rounded
 
 
@@ -94,6 +95,19 @@ class CocoDataset:
             self.refuse_losses(share=1.0)
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
+
+    def class_notes(self) -> list[str]:
+        """A line about classes without any box, and one about classes whose names say that they are none."""
+        used = {int(label) for image in self.images for label in image.labels}
+        unused = [name for label, name in enumerate(self.class_names) if label not in used]
+        none = [repr(name) for name in self.class_names if name.strip(" _").casefold() in _NO_CLASS]
+        notes = []
+        if unused:
+            what = f"{len(unused)} of {len(self.class_names)} classes have no box to learn from: {few(unused, ', ')}"
+            notes.append(f"{what}; leave them out of the list of classes if they are none")
+        if none:
+            notes.append(f"the class {' and '.join(none)} is learnt as a thing to find; remove it if it means nothing")
+        return notes
 
     def refuse_losses(self, share: float = 0.1) -> None:
         """Raise ``InputError`` if more than this share of the images or of the boxes was left out, or every box.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import LabelFolder, find_data, load_split
@@ -43,4 +43,4 @@ class DataSource:
     def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
         training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
         training.require_boxes()
-        return training
+        return replace(training, notes=(*training.notes, *training.class_notes()))

@@ -72,6 +72,11 @@ def train(
     if world.is_first:
         for dataset in filter(None, data):
             report(dataset)
+        if data[1] and not any((~image.crowd).any() for image in data[1].images):
+            what = (
+                f"warning: {data[1].name} has no box, so there is no AP and no best.safetensors: take last.safetensors,"
+            )
+            print(f"{what} or hold images with boxes back (--val_share 0.1 without a val split)", file=sys.stderr)
     for dataset in filter(None, data):
         dataset.refuse_losses()
     start = open_weights(recipe.weights) if recipe.weights else None

@@ -126,9 +126,10 @@ def find_class_cause(used: Collection[int], unknown: Collection[int], known: Col
         return None
     other = next(iter(unknown))
     if (other == last + 1 and first not in used) or (other == first - 1 and last not in used):
-        start = first + 1 if other > last else other
-        what = f"boxes count their classes from {start} (none has class {last if start == other else first}, some have"
-        return Cause(f"{what} class {other}), and the list of classes counts from {first}", "number both alike", True)
+        start, absent = (first + 1, first) if other > last else (other, last)
+        what = f"boxes count their classes from {start} (some have class {other}, none has {absent}), and the list of"
+        is_sure = len(used) == len(known) - 1
+        return Cause(f"{what} classes counts from {first}", "number both alike", is_sure, is_sure)
     return None
 
 

@@ -11,7 +11,19 @@ from cornernet.data.coco_tables import few
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.tables import Tables
 
-_NO_CLASS = ("none", "null", "nan", "n/a", "undefined", "unlabeled", "background")
+_NO_CLASS = (
+    "none",
+    "null",
+    "nan",
+    "n/a",
+    "undefined",
+    "unlabeled",
+    "background",
+    "bg",
+    "nothing",
+    "no class",
+    "ignore",
+)
 _DIGITS = 2  # decimals of a pixel: boxes that agree in them are the same
 
 

@@ -65,8 +65,10 @@ class YoloFolder:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
         used = {annotation["category_id"] for annotation in tables.annotations}
-        if cause := find_class_cause(used, remarks.unknown, self.names):
-            raise SystematicError(cause.what, self.path, cause.fix)
+        if cause := find_class_cause(used, remarks.unknown - {None}, self.names):
+            if cause.is_sure:
+                raise SystematicError(cause.what, self.path, cause.fix)
+            tables.notes.append(str(cause))
         tables.notes += [*self.paths.notes, *remarks.notes()]
         return tables
 
@@ -172,10 +174,14 @@ class YoloFolder:
 
 @dataclass
 class _Remarks:
-    """What is to be said about a split: ``doubts`` about label files, and how many boxes have a score (``scored``)."""
+    """What is to be said about a split: ``doubts`` about label files, how many boxes have a score (``scored``).
+
+    ``unknown`` are class ids without a name.
+    """
 
     doubts: list[str] = field(default_factory=list)
     scored: int = 0
+    unknown: set[int | None] = field(default_factory=set)
     images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
 
     def check_labels(self, image: Path, labels: Sequence[Path]) -> None:

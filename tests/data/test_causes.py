@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cornernet.cli import main
-from cornernet.data.causes import find_cause
+from cornernet.data.causes import find_cause, find_class_cause
 from cornernet.data.dataset import build_dataset
 from cornernet.data.find import find_data, read_split
 
@@ -178,3 +178,32 @@ def test_sizes_that_are_wrong_in_one_way(change, line, tmp_path, capsys):
     assert "1 problems" in printed.out or "no copy" in printed.err
     assert main(["data", "convert", str(data), str(tmp_path / "out"), "--to", "voc"]) == 2
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("used", "unknown", "known", "line"),
+    [
+        ([1, 2], [3], [0, 1, 2], "count their classes from 1 (some have class 3, none has 0)"),
+        ([1, 2], [0], [1, 2, 3], "count their classes from 0 (some have class 0, none has 3)"),
+        ([0, 1], [2], [0, 1], None),
+        ([1, 2], [4], [0, 1, 2], None),
+        ([1, 3], [5], [0, 1, 3, 4], None),
+        ([1], [1, 2], [0, 1], None),
+    ],
+)
+def test_classes_counted_from_another_number(used, unknown, known, line):
+    cause = find_class_cause(used, unknown, known)
+    assert (line in str(cause)) if line else cause is None
+
+
+def test_yolo_classes_counted_from_one_stop(tmp_path, capsys):
+    for i in range(3):
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30), (i, 0, 0)).save(tmp_path / f"images/{i}.png")
+        (tmp_path / f"labels/{i}.txt").write_text(f"{i + 1} 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [a, b, c]\n")
+    for words in (["convert", str(tmp_path), str(tmp_path / "new"), "--to", "voc"], ["check", str(tmp_path)]):
+        assert main(["data", *words, *(["--out", str(tmp_path / "out")] if words[0] == "check" else [])]) == 2
+        printed = capsys.readouterr()
+        assert "boxes count their classes from 1 (some have class 3, none has 0)" in printed.out + printed.err

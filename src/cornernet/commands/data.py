@@ -54,6 +54,7 @@ def convert(
     from cornernet.data.convert import write_data
     from cornernet.data.find import find_data, load_split, plain_name, split_names
     from cornernet.data.places import MissingSplit
+    from cornernet.data.strays import with_stray_notes
 
     labels = find_data(source, format)
     datasets = {}
@@ -64,6 +65,7 @@ def convert(
             if strict or plain_name(split) in ("train", "val") or len(names) == 1:
                 raise
             print(f"warning: {error}; the other splits are converted", file=sys.stderr)
+    datasets = dict(zip(datasets, with_stray_notes(labels, list(datasets.values())), strict=True))
     for dataset in datasets.values():
         report_dataset(dataset)
     for dataset in datasets.values():

@@ -39,6 +39,7 @@ def evaluate(
             ground_truth.json, which has the ids of the predictions.
     """
     from cornernet.data.find import find_data, load_split
+    from cornernet.data.strays import with_stray_notes
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
     from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import atomic_write_json, make_folder
@@ -50,6 +51,8 @@ def evaluate(
     detector = network or open_detector(*chosen)
     labels, names = find_data(data, format), detector.class_names
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
+    if val_share is None:
+        dataset = with_stray_notes(labels, [dataset])[0]
     report_dataset(dataset)
     dataset.refuse_losses(share=1.0)
     folder = make_folder(Path(out))

@@ -134,6 +134,8 @@ def train(
         result = trainer.resume(Path(str(resume)), data, checkpoint_seconds=checkpoint_seconds)
     if not world.is_first:
         return
+    if not result.metrics:
+        print("without validation there are no figures, no report and no best.safetensors", file=sys.stderr)
     print(f"weights, log and figures: {result.folder}", file=sys.stderr)
     if result.metrics and not no_report:
         report_after_training(result.folder)

@@ -5,6 +5,7 @@ A cause is told in one line instead of an error for each box, and nothing is con
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,6 +113,23 @@ def find_cause(boxes: Floats, sizes: Floats, layout: Layout = "xywh", unit: Unit
     if is_scaled:
         what = f"{wrong} of {len(boxes)} boxes leave their images, up to {far[0]:.2f} times the width and {far[1]:.2f}"
         return Cause(f"{what} times the height: they belong to larger copies", "scale the boxes to these images", True)
+    return None
+
+
+def find_class_cause(used: Collection[int], unknown: Collection[int], known: Collection[int]) -> Cause | None:
+    """The cause that class ids are counted from another number in the boxes than in the list of classes.
+
+    ``used`` ids of boxes are ``known`` ones, ``unknown`` ids are not.
+    """
+    first, last = min(known), max(known)
+    if len(known) < 2 or len(unknown) != 1 or not used or sorted(known) != list(range(first, last + 1)):
+        return None
+    other = next(iter(unknown))
+    if (other == last + 1 and first not in used) or (other == first - 1 and last not in used):
+        start, absent = (first + 1, first) if other > last else (other, last)
+        what = f"boxes count their classes from {start} (some have class {other}, none has {absent}), and the list of"
+        is_sure = len(used) == len(known) - 1
+        return Cause(f"{what} classes counts from {first}", "number both alike", is_sure, is_sure)
     return None
 
 

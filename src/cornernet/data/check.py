@@ -47,11 +47,13 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
     for split in split_names(labels):
         try:
             read[split] = read_split(labels, split)
+        except SystematicError as error:
+            cause = error
+            problems.append(problem_of(error, _CAUSES, split, "left out"))
         except InputError as error:
             problems.append(_unreadable(split, error))
     problems += _odd_files({labels.root, *(tables.folder for tables in read.values())})
     problems += _similar_class_names(read.values())
-    problems += labels.strays(list(read.values()))
     for split, tables in read.items():
         problems += _merge_classes(tables)
         try:
@@ -65,6 +67,7 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
             problems += [problem_of(error, _CAUSES, split, "left out"), *tables.problems]
         except InputError as error:
             problems += [_unreadable(split, error), *tables.problems]
+    problems += labels.strays(list(read.values()))
     problems += _other_classes(datasets)
 
     total, done = sum(len(dataset.images) for dataset in datasets.values()), 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from cornernet.data.coco_tables import boxes_of_outlines, read_json
 from cornernet.data.dataset import CocoDataset, build_dataset
 from cornernet.data.formats import Format
+from cornernet.data.names import ImageNames
 from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
 from cornernet.data.sniff import foreign_format, is_label_studio, is_labelme, looks_like_labelme
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
@@ -201,6 +202,11 @@ def _folder_of(file: Path, names: Sequence[str]) -> Path:
     beside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     ranks = [[root / split, root / "images" / split], [root / "images", root], beside]
     folder = best_folder(ranks, names, file)
+    if folder is None:
+        below: dict[Path, ImageNames] = {}
+        folder = best_folder(
+            ranks, names, file, lambda place, name: below.setdefault(place, ImageNames(place)).find(name)
+        )
     if folder is None:
         what = f"its images, such as {names[0]}, are in no folder beside it"
         raise MissingSplit(what, file, "put them into images/")

@@ -102,7 +102,8 @@ def read_categories(
     for i, item in enumerate(raw):
         name = item.get("name")
         if not isinstance(name, str) or not name or NOT_UTF8.search(name):
-            raise InputError(f"{entry.format(i)} must be a text, not {short(name)}", path)
+            fix = "give it a name, or remove it with its boxes"
+            raise InputError(f"{entry.format(i)} must be a text, not {short(name)}", path, fix)
         if name in names:
             raise InputError(f"{entry.format(i)} {name!r} stands twice", path, "rename or remove one")
         names.append(name)
@@ -111,8 +112,8 @@ def read_categories(
         if sorted(expected) != sorted(names):
             lacking = [name for name in expected if name not in names]
             unknown = [name for name in names if name not in expected]
-            what = f"its {len(names)} categories are not the {len(expected)} classes of the weights (missing here:"
-            what += f" {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')})"
+            what = f"its {len(names)} categories are not the {len(expected)} classes of the weights or of the training"
+            what += f" (missing here: {few(lacking, ', ')}; unknown to the weights: {few(unknown, ', ')})"
             raise InputError(what, path, "take weights trained on these classes, or rename the categories")
         pairs.sort(key=lambda pair: list(expected).index(pair[1]))
     return tuple(id_ for id_, _ in pairs), tuple(name for _, name in pairs)
@@ -133,14 +134,15 @@ def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any
                 boxes[i] = [np.nan] * 4
     columns = np.array(boxes, np.float64).reshape(-1, 4)
 
-    crowd = [item.get("iscrowd", 0) for item in raw]
+    crowd = [item.get("iscrowd") or 0 for item in raw]
     areas = [item.get("area") for item in raw]
     for i, flag in enumerate(crowd):
         if flag not in (0, 1):
             raise InputError(f"annotations[{i}].iscrowd must be 0 or 1, not {short(flag)} (id {ids[i]})", path)
     if not _are_numbers([area for area in areas if area is not None]):
         i = next(i for i, area in enumerate(areas) if area is not None and not _are_numbers([area]))
-        raise InputError(f"annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})", path)
+        what = f"annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})"
+        raise InputError(what, path, "correct it or leave it out")
     area = np.array(areas, np.float64)  # None becomes NaN
     with np.errstate(invalid="ignore", over="ignore"):
         area = np.where(np.isfinite(area) & (area >= 0), area, columns[:, 2] * columns[:, 3])

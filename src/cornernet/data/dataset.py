@@ -5,6 +5,7 @@ It uses COCO's terms: every label format is read into COCO's tables, and these b
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,13 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cornernet.data.causes import Cause, SystematicError, find_cause, find_size_cause
+from cornernet.data.causes import Cause, SystematicError, find_cause, find_class_cause, find_size_cause
 from cornernet.data.coco_tables import NOT_UTF8, Annotations, few, integers, read_annotations, read_categories, short
+from cornernet.data.names import ImageNames
 from cornernet.data.tables import Problem, Table, Tables, note_of_pictures, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.images import Pixels, read_header, read_image, turn_boxes
 
 _FIXES = "take the rotation out of the files (exiftool -Orientation= FILE)", "exchange width and height in the labels"
+_SIZE_FIX = "write its size, or leave both out"
 _OUTSIDE = 1.0  # pixels by which a box may leave its image without a report: labels are rounded
 
 
@@ -55,8 +58,8 @@ class CocoDataset:
     ``json_path`` is COCO's label file, YOLO's YAML file or VOC's folder, depending on ``format``. ``problems`` has one
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
     ``notes`` are remarks about the whole split, one line each. ``unsure`` has the ids of images with an EXIF rotation
-    whose labels may be those of the picture before or after it. ``cause`` may explain boxes that look wrong; it is not
-    sure, because `build_dataset` refuses those that are.
+    whose labels may be those of the picture before or after it. Image file names are relative to ``folder``. ``cause``
+    may explain boxes that look wrong; it is not sure, because `build_dataset` refuses those that are.
     """
 
     name: str
@@ -70,6 +73,7 @@ class CocoDataset:
     notes: tuple[str, ...] = ()
     unsure: frozenset[int] = frozenset()
     cause: Cause | None = None
+    folder: Path = Path()
 
     def __str__(self) -> str:
         counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"
@@ -93,10 +97,13 @@ class CocoDataset:
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")
 
     def refuse_losses(self, share: float = 0.1) -> None:
-        """Raise ``InputError`` if more than this share of the images or of the boxes was left out, or every box."""
+        """Raise ``InputError`` if more than this share of the images or of the boxes was left out, or every box.
+
+        A single image or box may be any share.
+        """
         kept = len(self._annotations.ids)
         images, boxes = self.skipped_images, self.skipped
-        too_many = images > share * (images + len(self.images)) or boxes > share * (boxes + kept)
+        too_many = images > max(1, share * (images + len(self.images))) or boxes > max(1, share * (boxes + kept))
         if not too_many and (kept or not boxes):
             return
         counts = Counter(problem.kind for problem in self.problems if problem.outcome.endswith("left out"))
@@ -221,6 +228,8 @@ def build_dataset(
     is_usable = is_kept & has_class & is_finite & has_area & is_inside
 
     cause = find_cause(annotations.boxes[is_kept], sizes[is_kept, :2], tables.layout, tables.unit)
+    used, unknown = (np.unique(annotations.category_ids[is_kept & rows_]) for rows_ in (has_class, ~has_class))
+    cause = find_class_cause(used.tolist(), unknown.tolist(), category_ids) or cause
     if cause and cause.is_sure:
         tables.problems = problems
         raise SystematicError(cause.what, path, cause.fix)
@@ -259,7 +268,7 @@ def build_dataset(
             image.boxes, image.labels = boxes[start:end], labels[start:end]
             image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
     dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, tuple(notes))
-    dataset.cause = cause
+    dataset.cause, dataset.folder = cause, tables.folder
     dataset = dataset.with_unsure(unsure)
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
@@ -269,12 +278,16 @@ def build_dataset(
 
 
 def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Table:
-    """The categories; if the format does not list classes, also the weights' classes that no box has."""
-    if class_names is None or tables.lists_classes:
+    """The categories; also the weights' classes that no box has, if it lists no classes or no others."""
+    if class_names is None:
         return tables.categories
-    names = [str(category["name"]) for category in tables.categories]
+    names = [str(category.get("name")) for category in tables.categories]
     lacking = [name for name in class_names if name not in names]
-    first_free = 1 + max((int(category["id"]) for category in tables.categories), default=0)
+    if tables.lists_classes and lacking:
+        if not set(names) <= set(class_names):
+            return tables.categories
+        tables.notes.append(f"it lists {len(names)} of the {len(class_names)} classes; without {few(lacking, ', ')}")
+    first_free = 1 + max((id_ for category in tables.categories if type(id_ := category.get("id")) is int), default=0)
     return tables.categories + [{"id": id_, "name": name} for id_, name in enumerate(lacking, start=first_free)]
 
 
@@ -285,6 +298,8 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
     records: list[ImageRecord | None] = []
     problems: list[Problem] = []
     unsure = dict.fromkeys(tables.rotated, False)
+    images_there, repeated = ImageNames(folder), list[str]()
+    listed: dict[str, int] = {}
     differing: dict[int, tuple[Any, tuple[int, int]]] = {}
     several: list[Path] = []
     for i, (id_, item) in enumerate(zip(ids, raw, strict=True)):
@@ -292,18 +307,27 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
         if not isinstance(name, str) or not name:
             raise InputError(f"images[{i}].file_name must be a text, not {short(name)} (image id {id_})", path)
         leaves = name.startswith("/") or (".." in name and ".." in PurePosixPath(name).parts)
-        if leaves and not (folder / name).is_file():
+        is_read = check_files or None in (item.get("height"), item.get("width"))
+        is_missing = (leaves or is_read) and not os.path.isfile(folder / name)
+        if is_missing and not NOT_UTF8.search(name) and (found := images_there.find(name)):
+            name = item["file_name"] = Path(os.path.relpath(found, folder)).as_posix()
+            is_missing = False
+        elif leaves and is_missing and not images_there.fitting(name):
             what = f"images[{i}].file_name {name!r} leaves the image folder"
             raise InputError(what, path, f"make it relative to {folder}")
-        size: Any = (item.get("height"), item.get("width"))
+        size: Any = tuple(_whole(item.get(side)) for side in ("height", "width"))
         has_size = None not in size
         if has_size and not all(type(side) is int and side > 0 for side in size):
             sides = " and ".join(map(short, size))
-            raise InputError(f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path)
+            raise InputError(
+                f"height and width of image {id_} ({name}) must be whole pixels, not {sides}", path, _SIZE_FIX
+            )
         try:
             if NOT_UTF8.search(name):
                 raise InputError("its name is not UTF-8", folder / name, "rename it")
-            if not has_size or check_files:
+            if is_missing:
+                raise images_there.missing(name)
+            if is_read:
                 header = read_header(folder / name)
                 several += [folder / name] if header.pictures > 1 else []
                 if not has_size:
@@ -319,13 +343,24 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
             problems.append(unusable_image(folder / name, error))
             records.append(None)
             continue
+        if (first := listed.setdefault(os.path.normpath(name), id_)) != id_:
+            repeated.append(f"{name} with the ids {first} and {id_}")
         (height, width), empty = size, np.zeros(0, np.int64)
         boxes, crowd = np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
         records.append(ImageRecord(id_, name, folder / name, height, width, boxes, empty, crowd, empty))
     if cause := find_size_cause(list(differing.values()), len(raw)):
         raise SystematicError(cause.what, path, cause.fix)
     tables.notes += note_of_pictures(several)
+    tables.notes += images_there.notes()
+    if repeated:
+        what = f"{len(repeated)} images are listed twice, such as {repeated[0]}"
+        tables.notes.append(f"{what}: what is labelled in one of them is background in the other; list each once")
     return records, problems, unsure
+
+
+def _whole(side: Any) -> Any:
+    """A whole number that is written as 640.0 as an integer; any other value as it is."""
+    return int(side) if type(side) is float and side.is_integer() else side
 
 
 def _positions(wanted: NDArray[np.int64], ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ from cornernet.data.archive import is_archive, unpack
 from cornernet.data.dataset import CocoDataset, build_dataset
 from cornernet.data.formats import Format
 from cornernet.data.registry import LABEL_FORMATS, LabelFolder
+from cornernet.data.remarks import split_remarks
 from cornernet.data.sniff import foreign_format
 from cornernet.data.tables import Tables, Wanted, everything
 from cornernet.data.yolo_layouts import find_yolo_layout
@@ -119,7 +120,9 @@ def load_split(
         tables.name = split
         if not tables.images and not tables.problems:
             raise InputError(f"no image falls to {split} with --val_share {val_share:g}", labels.root, "choose another")
-    return build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
+    dataset = build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
+    dataset.notes += tuple(split_remarks(dataset, tables))
+    return dataset
 
 
 def auto_val_share(labels: LabelFolder) -> float:

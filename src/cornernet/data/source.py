@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import LabelFolder, find_data, load_split
 from cornernet.data.formats import Format
+from cornernet.data.remarks import training_remarks, validation_remarks
+from cornernet.data.strays import with_stray_notes
 
 
 @dataclass
@@ -27,9 +29,11 @@ class DataSource:
         labels = find_data(self.folder, self.format)
         training = self._training(labels, strict)
         if self.val_split is None:
-            return training, None
+            return with_stray_notes(labels, [training])[0], None
         names = training.class_names
         validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
+        validation.notes += tuple(validation_remarks(training, validation))
+        training, validation = with_stray_notes(labels, [training, validation])
         return training, validation
 
     def load_training(self) -> CocoDataset:
@@ -41,4 +45,5 @@ class DataSource:
     def _training(self, labels: LabelFolder, strict: bool) -> CocoDataset:
         training = load_split(labels, self.train_split, val_share=self.val_share, strict=strict)
         training.require_boxes()
+        training.notes += tuple(training_remarks(training))
         return training

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
+from cornernet.data.names import ImageNames
 from cornernet.data.outlines import box_of_points
 from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
 from cornernet.data.sniff import is_voc, read_xml
@@ -76,6 +77,7 @@ class VocFolder:
         self.title = f"Pascal VOC ({(labels / '*.xml').relative_to(root)})"
         self._labels: dict[str, list[_Label]] = {}
         self._unreachable: list[str] = []
+        self._respelled: dict[str, list[str]] = {}
 
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`; the class names come from the XML files of all splits."""
@@ -89,6 +91,7 @@ class VocFolder:
         if doubts := [label for label in labels if label.other]:
             what = f"{len(doubts)} label files name another image than the one with their own name, which is read: "
             tables.notes.append(f"{what}{doubts[0].file} names {doubts[0].other}")
+        tables.notes += self._respelled[split]
         if shaped := [label.file for label in labels for item in label.objects if item.has_shape]:
             what = f"{len(shaped)} objects have a shape and no bndbox, such as in {shaped[0]}"
             tables.notes.append(f"{what}: their boxes are those around it")
@@ -136,10 +139,15 @@ class VocFolder:
             by_stem: dict[str, list[Path]] = {}
             for image in images_below(part.images, self._unreachable):
                 by_stem.setdefault(os.path.relpath(image.with_suffix(""), part.images), []).append(image)
-            self._labels[split] = [
-                _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
-                for stem in _stems(part)
-            ]
+            there = ImageNames(part.images)
+            self._labels[split] = []
+            for stem in _stems(part):
+                label = _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
+                if not by_stem.get(stem) and not label.problem and not os.path.isfile(label.image):
+                    name = os.path.relpath(label.image, part.images)
+                    label = label._replace(image=there.find(name) or there.find(f"{stem}.jpg") or label.image)
+                self._labels[split].append(label)
+            self._respelled[split] = there.notes()
         return self._labels[split]
 
 

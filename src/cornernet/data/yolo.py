@@ -17,9 +17,11 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from cornernet.data.causes import SystematicError, find_class_cause
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
+from cornernet.data.names import ImageNames
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, note_of_pictures, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
@@ -60,6 +62,7 @@ class YoloFolder:
             is_usual = key in ("train", "val", "test")
             if is_usual or all((place := self.paths.find(e)) and _lists_images(place) for e in entries):
                 self.entries[key] = entries
+        self._respelled: list[str] = []  # what is said of names in lists that are spelled otherwise
         self.splits = tuple(self.entries)
         if not self.splits:
             raise InputError("names no images", path, "add 'train:' and 'val:' with their folders")
@@ -78,8 +81,13 @@ class YoloFolder:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
         remarks.settle_keypoints()
+        used = {annotation["category_id"] for annotation in tables.annotations}
+        if cause := find_class_cause(used, remarks.unknown - {None}, self.names):
+            if cause.is_sure:
+                raise SystematicError(cause.what, self.path, cause.fix)
+            tables.notes.append(str(cause))
         told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
-        tables.notes += [*self.notes, *told, *passed.unreachable, *remarks.notes()]
+        tables.notes += [*self.notes, *told, *self._respelled, *passed.unreachable, *remarks.notes()]
         return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
@@ -110,13 +118,31 @@ class YoloFolder:
             if not _lists_images(place):
                 raise InputError(f"{split}: {place} is neither a folder nor a .txt file", self.path, "name one of them")
             try:
-                images = find_images([place], passed=passed) if place.is_dir() else _listed(place, self.paths.bases)
+                images = find_images([place], passed=passed) if place.is_dir() else self._listed(place)
             except InputError as error:
                 raise MissingSplit(error.what, error.where, error.fix) from error
             paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
         if not paths:
             raise MissingSplit(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
         return [Path(path) for path in paths]
+
+    def _listed(self, file: Path) -> Iterator[Path]:
+        """The images of a text file, one on each line, relative to the file or to the data set."""
+        names = [name.replace("\\", "/") for _, name in label_lines(file)]
+        folders = list(dict.fromkeys([file.parent, *self.paths.bases]))
+        # The list may have been moved with its images: data/x.jpg is then x.jpg.
+        shorter = ([n.split("/", drop)[-1] for n in names] for drop in range(max(n.count("/") for n in names) + 1))
+        for tried in shorter if names else ():
+            if best := best_folder([folders], tried[:TRIED], file):
+                names = tried
+                break
+        else:
+            best = file.parent
+        there = [ImageNames(folder) for folder in dict.fromkeys((best, *folders))]
+        for name in names:
+            direct = next((base / name for base in (best, *folders) if os.path.isfile(base / name)), None)
+            yield direct or next(filter(None, (each.find(name) for each in there)), best / name)
+        self._respelled = list(dict.fromkeys(note for each in there for note in each.notes()))
 
     def _read_image(self, tables: Tables, path: Path, remarks: _Remarks) -> None:
         """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
@@ -144,6 +170,7 @@ class YoloFolder:
                 what = f"{short(line)} is not {_KNOWN}{line_of}"
                 tables.problems.append(Problem("bad label lines", where, what, "correct or remove it", "left out"))
             elif line_of.class_id not in self.names:
+                remarks.unknown.add(line_of.class_id)
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
@@ -158,8 +185,8 @@ class YoloFolder:
 
 @dataclass
 class _Remarks:
-    """What is to be said about a split: ``doubts`` about label files, how many lines are of which kind, and the files
-    that hold ``several`` pictures.
+    """What is to be said about a split: ``doubts`` about label files, how many lines are of which kind, the class ids
+    without a name (``unknown``), and the files that hold ``several`` pictures.
 
     ``doubtful`` has the annotations of lines that look like outlines and may be a box with keypoints, which only all
     lines together tell; ``None`` if they are outlines.
@@ -167,6 +194,7 @@ class _Remarks:
 
     doubts: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
+    unknown: set[int | None] = field(default_factory=set)
     doubtful: list[tuple[dict[str, Any], list[float], tuple[int, int]]] | None = field(default_factory=list)
     several: list[Path] = field(default_factory=list)
     images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
@@ -386,22 +414,6 @@ def _is_yolo(file: Path) -> bool:
 
 def _lists_images(place: Path) -> bool:
     return place.is_dir() or place.suffix == ".txt"
-
-
-def _listed(file: Path, bases: Sequence[Path]) -> Iterator[Path]:
-    """The images of a text file, one on each line, relative to the file or to the data set."""
-    names = [name.replace("\\", "/") for _, name in label_lines(file)]
-    folders = list(dict.fromkeys([file.parent, *bases]))
-    # The list may have been moved with its images: data/x.jpg is then x.jpg.
-    shorter = ([name.split("/", drop)[-1] for name in names] for drop in range(max(n.count("/") for n in names) + 1))
-    for tried in shorter if names else ():
-        if best := best_folder([folders], tried[:TRIED], file):
-            names = tried
-            break
-    else:
-        best = file.parent
-    for name in names:
-        yield next((base / name for base in (best, *folders) if os.path.isfile(base / name)), best / name)
 
 
 def label_lines(file: Path) -> list[tuple[int, str]]:

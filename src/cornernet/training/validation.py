@@ -55,7 +55,8 @@ class EpochResults:
         finally:
             if self.ema:
                 self.ema.on_validation_epoch_end(trainer, module)
-        figure = f", AP {self.metrics.figures['AP']:.3f}" if self.metrics and is_due else ""
+        is_measured = self.metrics is not None and self.metrics.boxes > 0 and is_due
+        figure = f", AP {self.metrics.figures['AP']:.3f}" if self.metrics and is_measured else ""
         if trainer.is_global_zero:
             print(f"epoch {epoch + 1} of {module.recipe.epochs} done{figure}", file=sys.stderr)
 
@@ -84,7 +85,8 @@ class EpochResults:
         if results is None:
             return
         self.metrics = coco_metrics(dataset.coco_dict(), results)
-        is_best = self.metrics.figures["AP"] > self.run_log.best()
+        # Without boxes there is no AP, and the last weights are as good as any.
+        is_best = not self.metrics.boxes or self.metrics.figures["AP"] > self.run_log.best()
         self.run_log.validated(epoch, trainer.global_step, self.metrics)
         if is_best:
             save_weights(self.folder / "best.safetensors", weights)

@@ -1,0 +1,88 @@
+"""Image files that label files spell otherwise: separators, upper and lower case, Unicode, percent signs, folders."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import defaultdict
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote
+
+from cornernet.data.tables import images_below
+from cornernet.errors import InputError
+
+_MOST_COMPARED, _MOST_MISSING = 10_000, 20  # names that are searched for the nearest one, and how often
+
+
+class ImageNames:
+    """The images below a folder, read when first asked; ``taken`` has each name that was found otherwise spelled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.compared = 0
+        self.taken: dict[str, Path] = {}
+
+    @cached_property
+    def _by_name(self) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        """The images by their name, and by their name without ending."""
+        names: dict[str, list[Path]] = defaultdict(list)
+        stems: dict[str, list[Path]] = defaultdict(list)
+        for path in images_below(self.folder):
+            name = _parts(path.name)[-1]
+            names[name].append(path)
+            stems[os.path.splitext(name)[0]].append(path)
+        return names, stems
+
+    def fitting(self, name: str) -> list[Path]:
+        """The images that ``name`` may mean: one, several that fit equally well, or none."""
+        if not (parts := _parts(name)):
+            return []
+        names, stems = self._by_name
+        found = names.get(parts[-1]) or stems.get(os.path.splitext(parts[-1])[0], [])
+        if len(found) < 2:
+            return found
+        common = {path: _common_end(parts[:-1], _parts(os.path.relpath(path, self.folder))[:-1]) for path in found}
+        return [path for path in found if common[path] == max(common.values())]
+
+    def find(self, name: str) -> Path | None:
+        """The only image that ``name`` may mean, noted in ``taken``."""
+        found = self.fitting(name)
+        if len(found) == 1:
+            self.taken[name] = found[0]
+            return found[0]
+        return None
+
+    def missing(self, name: str) -> InputError:
+        """The error about an image that is not there, with those that may be meant."""
+        where = self.folder / name
+        if found := self.fitting(name):
+            several = " or ".join(map(str, found[:3]))
+            return InputError(f"no such file; it may be {several}", where, "write the one that is meant")
+        self.compared += 1
+        known = {} if self.compared > _MOST_MISSING else self._by_name[0]
+        near = get_close_matches((_parts(name) or [""])[-1], list(known)[:_MOST_COMPARED], n=1, cutoff=0.8)
+        fix = f"did you mean {known[near[0]][0]}?" if near else "check the path"
+        return InputError("no such file", where, fix)
+
+    def notes(self) -> list[str]:
+        """A line about the images that were found otherwise spelled, if any."""
+        if not self.taken:
+            return []
+        name, path = next(iter(self.taken.items()))
+        return [f"{len(self.taken)} images have another name in the labels, such as {name!r}: {path} is read"]
+
+
+def _parts(name: str) -> list[str]:
+    """The folders and the name as they are compared."""
+    text = unicodedata.normalize("NFC", unquote(name)).casefold().replace("\\", "/")
+    return [part for word in text.split("/") if (part := word.strip()) not in ("", ".", "..")]
+
+
+def _common_end(one: list[str], two: list[str]) -> int:
+    """How many folders at the end are the same."""
+    count = 0
+    while count < min(len(one), len(two)) and one[-1 - count] == two[-1 - count]:
+        count += 1
+    return count

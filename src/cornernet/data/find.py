@@ -69,6 +69,8 @@ def _hint(place: Path, format: Format | None) -> str:
         with suppress(InputError, OSError):
             if found := _found(folder, format):
                 return f"{folder} holds {found[0].title}: give that folder"
+    if (place / "labels").is_dir() and (place / "images").is_dir():
+        return "labels and images are there, but no .txt file in labels begins with a box (YOLO)"
     archive = next((file for file in sorted(place.iterdir()) if is_archive(file)), None)
     return f"{archive} is an archive: give that file" if archive else ""
 

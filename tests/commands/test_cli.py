@@ -275,6 +275,8 @@ def test_training_leaves_bad_boxes_out_and_says_how_many(tmp_path, capsys):
     path = data / "annotations" / "instances_train.json"
     content = json.loads(path.read_text())
     content["annotations"][0]["bbox"] = [500, 500, 5, 5]
+    good = content["annotations"][2]
+    content["annotations"] += [good | {"id": 100 + i, "bbox": [i, 5, 10, 10]} for i in range(20)]
     content["annotations"][1]["bbox"] = [1, 1, 0, 5]
     path.write_text(json.dumps(content))
     words = ["train", str(write_recipe(tmp_path, epochs=1, workers=0)), "--data", str(data)]

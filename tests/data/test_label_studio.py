@@ -151,7 +151,8 @@ def test_problems_with_their_places(tmp_path):
         "entry 6: must be an object; export it again",
     ]
     assert [len(image.boxes) for image in data.images] == [1, 1]
-    assert data.notes == ("left out, because they are no boxes and no areas: 1 choices, 1 videorectangle",)
+    assert data.notes[0] == "left out, because they are no boxes and no areas: 1 choices, 1 videorectangle"
+    assert data.notes[1].startswith("1 images are listed twice, such as a.jpg with the ids 1 and 2")
 
 
 def test_files_are_splits_and_the_configuration_lists_the_classes(tmp_path):

@@ -184,9 +184,9 @@ def test_lines_that_fit_nothing(tmp_path, line):
 
 
 def test_keypoints_that_the_yaml_file_says(tmp_path):
-    lines = KEYPOINTS + "0 0.5 0.5 0.2 0.4\n0 0.4 0.5 0.5 0.3 0.6 0.7\n"
+    lines = KEYPOINTS + "0 0.5 0.5 0.2 0.6\n0 0.4 0.5 0.5 0.3 0.6 0.7\n"
     yaml = "names: [cat]\ntrain: images\nkpt_shape: [2, 3]\n"
     data = load(fill(tmp_path, {"images/a.jpg": "", "labels/a.txt": lines, "data.yaml": yaml}))
-    assert np.allclose(data.images[0].boxes, [[80, 30, 120, 70]] * 2)
+    assert np.allclose(data.images[0].boxes, [[80, 30, 120, 70], [80, 20, 120, 80]])
     assert "6 numbers of keypoints that kpt_shape says" in data.problems[0].what
     assert data.notes == ("1 label lines are boxes with keypoints: the box is read",)

@@ -50,7 +50,7 @@ def train(
 
     Args:
         data: Data set in any label format (COCO, YOLO, Pascal VOC, CVAT, LabelMe, Label Studio): its folder, or its
-            label file. With --resume only where it has moved.
+            label file, or a .zip or .tar of it. With --resume only where it has moved.
         size: The network's size, for a run without RECIPE. Default: by the data and the machine.
         backbone: A pretrained trunk instead of a size: a model's name on the Hugging Face hub, or its folder.
         minutes: About how long to train on this machine, without RECIPE. Default: by the number of images.

@@ -125,7 +125,7 @@ def find_class_cause(used: Collection[int], unknown: Collection[int], known: Col
     if len(known) < 2 or len(unknown) != 1 or not used or sorted(known) != list(range(first, last + 1)):
         return None
     other = next(iter(unknown))
-    if (other == last + 1 and first not in used) or (other == first - 1 and last not in used):
+    if (other == last + 1 and first not in used) or (other == first - 1 >= 0 and last not in used):
         start, absent = (first + 1, first) if other > last else (other, last)
         what = f"boxes count their classes from {start} (some have class {other}, none has {absent}), and the list of"
         is_sure = len(used) == len(known) - 1

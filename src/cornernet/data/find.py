@@ -74,6 +74,8 @@ def _hint(place: Path, format: Format | None) -> str:
     if holding:
         more = f" and {len(holding) - 2} more" if holding[2:] else ""
         return f"{', '.join(holding[:2])}{more}: give {'one of these folders' if holding[1:] else 'that folder'}"
+    if (place / "labels").is_dir() and (place / "images").is_dir():
+        return "labels and images are there, but no .txt file in labels begins with a box (YOLO)"
     archive = next((file for file in sorted(place.iterdir()) if is_archive(file)), None)
     return f"{archive} is an archive: give that file" if archive else ""
 

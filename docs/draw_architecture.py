@@ -36,6 +36,7 @@ WHAT = {
     "typed": "plain values into typed settings",
     "config": "every field of recipes and weights files",
     "files": "writes a file whole or not at all",
+    "telemetry": "switched off before packages load",
     "waiting": "OpenMP's threads beside other programs",
     "hardware": "usable cores and memory",
     "structures": "result types: Detections, Candidates",

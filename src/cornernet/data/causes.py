@@ -77,7 +77,7 @@ def find_cause(boxes: Floats, sizes: Floats, layout: Layout = "xywh", unit: Unit
     if wrong <= _WRONG * len(boxes):
         return _far_from_edges(boxes, sizes) if unit == "pixels" and not wrong else None
     is_sure = wrong >= _SEVERAL and wrong >= 2 * _WRONG * len(boxes)
-    readings = [(name, scale, way) for scale in _UNITS for way in (False, True) for name in LAYOUTS]
+    readings: list[Reading] = [(name, scale, way) for scale in _UNITS for way in (False, True) for name in LAYOUTS]
     readings.remove((layout, unit, False))
     fits = {reading: _fits(_exchanged(numbers, reading[2]), sizes, *reading[:2]) for reading in readings}
     if unit == "shares of the image":  # such numbers fit as pixels too, as boxes in the first pixel
@@ -101,8 +101,8 @@ def find_cause(boxes: Floats, sizes: Floats, layout: Layout = "xywh", unit: Unit
             return Cause(f"{what} not fit them as {read_as}", fix, is_sure, is_sure)
     if not is_sure:
         return None
-    likely = [(name, scale, way) for name, scale, way in readings if not way and (scale == unit or name == layout)]
-    best = max(likely, key=lambda reading: fits[reading][~fit].mean())
+    nearest = [reading for reading in readings if not reading[2] and (reading[1] == unit or reading[0] == layout)]
+    best = max(nearest, key=lambda reading: fits[reading][~fit].mean())
     if wrong > _SEVERAL and fits[best][~fit].mean() >= _RIGHT:
         what = f"{wrong} of {len(boxes)} boxes do not fit their images as {read_as}, and fit them as"
         return Cause(f"{what} {_named(*best, unit)}", f"convert these to {read_as}", 2 * wrong > len(boxes))
@@ -125,10 +125,10 @@ def find_class_cause(used: Collection[int], unknown: Collection[int], known: Col
     if len(known) < 2 or len(unknown) != 1 or not used or sorted(known) != list(range(first, last + 1)):
         return None
     other = next(iter(unknown))
-    if (other == last + 1 and first not in used) or (other == first - 1 >= 0 and last not in used):
+    if (other == last + 1 and first not in used) or (0 <= other == first - 1 and last not in used):
         start, absent = (first + 1, first) if other > last else (other, last)
         what = f"boxes count their classes from {start} (some have class {other}, none has {absent}), and the list of"
-        is_sure = len(used) == len(known) - 1
+        is_sure = len(used) == len(known) - 1 >= 2
         return Cause(f"{what} classes counts from {first}", "number both alike", is_sure, is_sure)
     return None
 
@@ -197,8 +197,10 @@ def _in_shares(numbers: Floats, sizes: Floats, layout: Layout) -> Cause | None:
     count = int(np.count_nonzero(small))
     if not count or (count < _SEVERAL and 2 * count < len(numbers)) or count <= _WRONG * len(numbers):
         return None
-    layouts = [layout, *(name for name in LAYOUTS if name != layout)]
-    fitting = [name for name in layouts if _fits(numbers[small], sizes[small], name, "shares of the image").all()]
+    layouts: list[Layout] = [layout, *(name for name in LAYOUTS if name != layout)]
+    fitting: list[Layout] = [
+        name for name in layouts if _fits(numbers[small], sizes[small], name, "shares of the image").all()
+    ]
     told = LAYOUTS[fitting[0] if fitting else layout]
     what = f"{count} of {len(numbers)} boxes have no number above 1: they are {told} as shares of the image, not"
     what += f" {LAYOUTS[layout]} in pixels"

@@ -82,7 +82,7 @@ class YoloFolder:
                 self._read_image(tables, path, remarks)
         remarks.settle_keypoints()
         used = {annotation["category_id"] for annotation in tables.annotations}
-        if cause := find_class_cause(used, remarks.unknown - {None}, self.names):
+        if cause := find_class_cause(used, {i for i in remarks.unknown if i is not None}, self.names):
             if cause.is_sure:
                 raise SystematicError(cause.what, self.path, cause.fix)
             tables.notes.append(str(cause))

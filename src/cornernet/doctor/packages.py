@@ -26,6 +26,7 @@ _PURPOSES = {
     "report": "pictures of curves",
     "export": "ONNX and OpenVINO files",
     "int8": "export in int8",
+    "heif": "HEIC photos",
     "serve": "boxes over HTTP",
     "backbones": "trunks of the Hugging Face hub",
 }

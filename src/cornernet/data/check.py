@@ -6,22 +6,19 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cornernet.data.causes import SystematicError
 from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
-from cornernet.data.tables import Problem, Tables, note_of_pictures, problem_of, unusable_image
+from cornernet.data.remarks import box_keys, repeated_boxes
+from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
 from cornernet.errors import InputError
-from cornernet.media.images import read_header
 from cornernet.media.walk import contains_itself, is_junk
 
-_DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
 _CAUSES = "boxes with another meaning"
 _HELD_BACK = ("test", "val")  # an image in two splits stays in these
 
@@ -72,29 +69,21 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
 
     total, done = sum(len(dataset.images) for dataset in datasets.values()), 0
     for split, dataset in datasets.items():
-        unusable, repeated, unsure = set(), set(), dict[int, bool]()
-        several: list[Path] = []
+        unusable, repeated = set(), set()
         with ThreadPool() as pool:
-            for image, (error, as_stored, pictures) in zip(
-                dataset.images, pool.imap(_read, dataset.images), strict=True
-            ):
-                several += [image.path] if pictures > 1 else []
-                if as_stored is not None:
-                    unsure[image.id] = as_stored
+            for image, error in zip(dataset.images, pool.imap(_read_error, dataset.images), strict=True):
                 if error:
                     problems.append(unusable_image(image.path, error))
                     unusable.add(image.id)
                 else:
-                    for id_ in _repeated_boxes(dataset, image):
+                    for id_ in repeated_boxes(dataset, image):
                         where, what = read[split].place_of(id_, image.file_name), "a box that its image has already"
                         problems.append(Problem("boxes that are there twice", where, what, "remove it", "left out"))
                         repeated.add(id_)
                 done += 1
                 if progress:
                     progress(done, total)
-        notes = dict.fromkeys([*dataset.notes, *note_of_pictures(several)])
-        dataset = replace(dataset.without(unusable, repeated), notes=tuple(notes))
-        datasets[split] = dataset if dataset.unsure else dataset.with_unsure(unsure)
+        datasets[split] = dataset.without(unusable, repeated)
     duplicates, left_out = _duplicate_images(datasets)
     datasets = {split: dataset.without(left_out[split], set()) for split, dataset in datasets.items()}
     once = list(dict.fromkeys(problems + duplicates))  # splits that share a list of classes share its problems
@@ -105,17 +94,13 @@ def _unreadable(split: str, error: InputError) -> Problem:
     return problem_of(error, "splits that cannot be read", split, "left out")
 
 
-def _read(image: ImageRecord) -> tuple[InputError | None, bool | None, int]:
-    """What is wrong with an image's pixels; whether its labels are read as those of the picture before its EXIF
-    rotation, ``None`` if they are certainly of the picture after it; and how many pictures its file holds."""
+def _read_error(image: ImageRecord) -> InputError | None:
+    """What is wrong with an image's pixels."""
     try:
         image.read()
-        header = read_header(image.path)
     except InputError as error:
-        return error, None, 1
-    size = image.height, image.width
-    is_unsure = header.orientation > 1 and size == header.stored_size
-    return None, size != header.size if is_unsure else None, header.pictures
+        return error
+    return None
 
 
 def _odd_files(folders: Iterable[Path]) -> Iterator[Problem]:
@@ -206,19 +191,6 @@ def _other_classes(datasets: Mapping[str, CocoDataset]) -> Iterator[Problem]:
             yield Problem("splits with other classes", str(datasets[split].json_path), what, fix, "fixed")
 
 
-def _keys(dataset: CocoDataset, image: ImageRecord) -> list[tuple[Any, ...]]:
-    """A key of each box, comparable between splits; two boxes with the same key are the same box."""
-    columns = np.round(image.boxes.astype(np.float64), _DIGITS).tolist(), image.labels.tolist(), image.crowd.tolist()
-    return [(*box, dataset.class_names[label], crowd) for box, label, crowd in zip(*columns, strict=True)]
-
-
-def _repeated_boxes(dataset: CocoDataset, image: ImageRecord) -> list[int]:
-    """Ids of boxes that repeat an earlier box of their image."""
-    seen = set()
-    keys = zip(_keys(dataset, image), image.annotation_ids.tolist(), strict=True)
-    return [id_ for key, id_ in keys if key in seen or seen.add(key)]
-
-
 def _duplicate_images(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem], dict[str, set[int]]]:
     """Images whose files have the same bytes, and by split those that a copy leaves out without losing a box."""
     ranked = sorted(datasets, key=lambda split: plain_name(split) not in _HELD_BACK)
@@ -233,9 +205,9 @@ def _duplicate_images(datasets: Mapping[str, CocoDataset]) -> tuple[list[Problem
     problems = []
     left_out: dict[str, set[int]] = {split: set() for split in datasets}
     for (first_split, first), *others in same.values():
-        boxes = set(_keys(datasets[first_split], first))
+        boxes = set(box_keys(datasets[first_split], first))
         for split, image in others:
-            has_more = not boxes.issuperset(_keys(datasets[split], image))
+            has_more = not boxes.issuperset(box_keys(datasets[split], image))
             if not has_more:
                 left_out[split].add(image.id)
             kind = "images that are there twice" if split == first_split else "images in two splits"

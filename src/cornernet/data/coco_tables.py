@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.outlines import box_of_segmentation
+from cornernet.data.sniff import parse_json
 from cornernet.data.tables import Table
 from cornernet.errors import InputError
 
@@ -41,22 +42,17 @@ def read_json(path: Path) -> dict[str, Any]:
     """The file's object, with lists of objects as images, annotations and categories."""
     try:
         content = path.read_bytes()
-        try:
-            # Polygons are most of COCO's file, and used where there is no box: parsing takes 2 GB and half the time.
-            raw = json.loads(_POLYGONS.sub(b'"segmentation":null', content))
-            if isinstance(raw, dict) and isinstance(items := raw.get("annotations"), list) and any(map(_no_box, items)):
-                raw = json.loads(content)
-        except ValueError:
-            raw = json.loads(content)  # for the line and column of the error
     except FileNotFoundError as error:
         raise InputError("no such file", path, "check the path") from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", path) from error
-    except json.JSONDecodeError as error:
-        what = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise InputError(what, path, "correct it or export it again") from error
-    except (ValueError, RecursionError) as error:  # not text, a number with thousands of digits, or nested too deeply
-        raise InputError(f"not JSON: {error}", path, "export it again") from error
+    try:
+        # Polygons are most of COCO's file, and used where there is no box: parsing takes 2 GB and half the time.
+        raw = json.loads(_POLYGONS.sub(b'"segmentation":null', content))
+        if isinstance(raw, dict) and isinstance(items := raw.get("annotations"), list) and any(map(_no_box, items)):
+            raw = json.loads(content)
+    except (ValueError, RecursionError):
+        raw = parse_json(content, path)  # for the line and column of the error
     if not isinstance(raw, dict):
         raise InputError(f"the top level must be an object, not {_kind(raw)}", path, "export it as COCO JSON")
     for key in ("images", "annotations", "categories"):

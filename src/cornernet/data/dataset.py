@@ -89,9 +89,14 @@ class CocoDataset:
         """How many images were left out, with all their boxes."""
         return sum(problem.outcome == "image left out" for problem in self.problems)
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether there is a box, not of a crowd, to learn from and to measure on."""
+        return not bool(self._annotations.crowd.all())
+
     def require_boxes(self) -> None:
         """Raise ``InputError`` if no image has a box to learn from."""
-        if bool(self._annotations.crowd.all()):
+        if not self.has_boxes:
             self.refuse_losses(share=1.0)
             left_out = f" ({self.skipped} unusable ones were left out)" if self.skipped else ""
             raise InputError(f"no box to learn from{left_out}", self.json_path, "label some, or choose another split")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +44,7 @@ class ImageNames:
         found = names.get(parts[-1]) or stems.get(os.path.splitext(parts[-1])[0], [])
         if len(found) < 2:
             return found
-        common = {path: _common_end(parts[:-1], _parts(os.path.relpath(path, self.folder))[:-1]) for path in found}
+        common = {path: common_end(parts[:-1], _parts(os.path.relpath(path, self.folder))[:-1]) for path in found}
         return [path for path in found if common[path] == max(common.values())]
 
     def find(self, name: str) -> Path | None:
@@ -80,7 +81,7 @@ def _parts(name: str) -> list[str]:
     return [part for word in text.split("/") if (part := word.strip()) not in ("", ".", "..")]
 
 
-def _common_end(one: list[str], two: list[str]) -> int:
+def common_end(one: Sequence[str], two: Sequence[str]) -> int:
     """How many folders at the end are the same."""
     count = 0
     while count < min(len(one), len(two)) and one[-1 - count] == two[-1 - count]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cornernet.data.coco_tables import few
-from cornernet.data.dataset import CocoDataset
+from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.tables import Tables
 
 _NO_CLASS = (
@@ -24,20 +24,18 @@ _NO_CLASS = (
     "no class",
     "ignore",
 )
-_DIGITS = 2  # decimals of a pixel: boxes that agree in them are the same
+_DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
 
 
 def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
     """Lines about a split without boxes, or with boxes that stand twice."""
-    if not any((~image.crowd).any() for image in dataset.images):
+    if not dataset.has_boxes:
         yield "no box in it, so no figure can be measured"
-    rows = _repeated(dataset)
-    if len(rows):
-        ids = np.concatenate([image.annotation_ids for image in dataset.images])
-        ends = np.cumsum([len(image.boxes) for image in dataset.images])
-        image = dataset.images[int(np.searchsorted(ends, rows[0], side="right"))]
-        where = tables.place_of(int(ids[rows[0]]), image.file_name)
-        yield f"boxes that their image has twice: {len(rows)}, such as {where}; cornernet data check lists all"
+    repeated = [(image, id_) for image in _with_like_boxes(dataset) for id_ in repeated_boxes(dataset, image)]
+    if repeated:
+        image, id_ = repeated[0]
+        where = tables.place_of(id_, image.file_name)
+        yield f"boxes that their image has twice: {len(repeated)}, such as {where}; cornernet data check lists all"
 
 
 def training_remarks(training: CocoDataset) -> Iterator[str]:
@@ -57,7 +55,7 @@ def training_remarks(training: CocoDataset) -> Iterator[str]:
 
 def validation_remarks(training: CocoDataset, validation: CocoDataset) -> Iterator[str]:
     """Lines about a validation split that cannot say how good the training is."""
-    if not any((~image.crowd).any() for image in validation.images):
+    if not validation.has_boxes:
         yield "without boxes there is no AP, and best.safetensors will be the weights of the last validation"
     learnt = {training.class_names[label] for image in training.images for label in set(image.labels.tolist())}
     seen = {validation.class_names[label] for image in validation.images for label in set(image.labels.tolist())}
@@ -66,19 +64,30 @@ def validation_remarks(training: CocoDataset, validation: CocoDataset) -> Iterat
         yield f"{what}; their AP will be 0"
 
 
-def _repeated(dataset: CocoDataset) -> NDArray[np.int64]:
-    """The rows, over all images, of boxes that repeat an earlier one of their image and class."""
-    counts = [len(image.boxes) for image in dataset.images]
+def box_keys(dataset: CocoDataset, image: ImageRecord) -> list[tuple[Any, ...]]:
+    """A key of each box, comparable between splits; two boxes with the same key are the same box."""
+    columns = np.round(image.boxes.astype(np.float64), _DIGITS).tolist(), image.labels.tolist(), image.crowd.tolist()
+    return [(*box, dataset.class_names[label], crowd) for box, label, crowd in zip(*columns, strict=True)]
+
+
+def repeated_boxes(dataset: CocoDataset, image: ImageRecord) -> list[int]:
+    """Ids of boxes that repeat an earlier box of their image."""
+    seen = set()
+    keys = zip(box_keys(dataset, image), image.annotation_ids.tolist(), strict=True)
+    return [id_ for key, id_ in keys if key in seen or seen.add(key)]
+
+
+def _with_like_boxes(dataset: CocoDataset) -> list[ImageRecord]:
+    """The images in which boxes have the same hash: `repeated_boxes` of all images would take seconds."""
+    images = np.repeat(np.arange(len(dataset.images)), [len(image.boxes) for image in dataset.images])
     boxes = np.concatenate([image.boxes for image in dataset.images]).astype(np.float64)
-    columns = [np.repeat(np.arange(len(counts)), counts), *np.round(boxes * 10**_DIGITS).astype(np.int64).T]
+    columns = [images, *np.round(boxes * 10**_DIGITS).astype(np.int64).T]
     columns += [np.concatenate([image.labels for image in dataset.images])]
     columns += [np.concatenate([image.crowd for image in dataset.images])]
     keys = np.zeros(len(boxes), np.uint64)
-    for column in columns:  # a hash of 64 bits each: sorting rows takes ten times as long
+    for column in columns:
         keys = (keys ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
-    ordered = np.sort(keys)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return np.zeros(0, np.int64)
-    _, first = np.unique(keys, return_index=True)
-    return np.setdiff1d(np.arange(len(keys)), first)
+    order = np.argsort(keys, kind="stable")
+    again = order[1:][keys[order[1:]] == keys[order[:-1]]]
+    return [dataset.images[i] for i in np.unique(images[again])]

@@ -59,13 +59,19 @@ def read_xml(file: Path, fix: str = "change its permissions") -> ElementTree.Ele
 def load_json(file: Path) -> Any:
     """The content of a JSON file. Raises ``InputError`` if it cannot be read."""
     try:
-        return json.loads(file.read_bytes())
+        return parse_json(file.read_bytes(), file)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file, "change its permissions") from error
+
+
+def parse_json(content: bytes, file: Path) -> Any:
+    """The content of ``file``. Raises ``InputError``, with the line and column, if it is not JSON."""
+    try:
+        return json.loads(content)
     except json.JSONDecodeError as error:
         what = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise InputError(what, file, "correct it or export it again") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not text, a number with thousands of digits, or nested too deeply
         raise InputError(f"not JSON: {error}", file, "export it again") from error
 
 

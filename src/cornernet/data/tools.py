@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from cornernet.data.formats import Format
+from cornernet.data.names import common_end
 from cornernet.data.places import same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, problem_of
 from cornernet.errors import InputError
@@ -187,22 +188,13 @@ class ImageIndex:
 
     def _only(self, name: str, found: Sequence[Path]) -> Path | None:
         """The one of the images whose folders agree most with those of ``name``."""
-        wanted = [_key(part) for part in PurePosixPath(name).parts[-2::-1]]
-        agreed = [_agreement(wanted, [_key(part) for part in image.parts[-2::-1]]) for image in found]
+        wanted = [_key(part) for part in PurePosixPath(name).parts[:-1]]
+        agreed = [common_end(wanted, [_key(part) for part in image.parts[:-1]]) for image in found]
         best = [image for image, count in zip(found, agreed, strict=True) if count == max(agreed)]
         if len(best) > 1 and not all(same_content(best[0], image) for image in best):
             what = f"its image {name!r} may be {best[0]} or {best[1]}"
             raise InputError(what, "", "remove the one that is not meant, or name its folder in the labels")
         return best[0] if best else None
-
-
-def _agreement(one: Sequence[str], two: Sequence[str]) -> int:
-    count = 0
-    for a, b in zip(one, two, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 def _key(name: str) -> str:

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from cornernet.data.places import SPLIT_NAMES
 from cornernet.errors import InputError
 from cornernet.files import atomic_folder, cache_folder, make_folder
 
@@ -30,7 +31,7 @@ _GROWTH_ALLOWED = 2**30  # bytes, whatever the growth: text and drawings shrink 
 _ROOM_LEFT = 2**28  # bytes that stay free on the disk
 _CHUNK = 2**20
 _ASIDE = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")  # what systems add by themselves
-_TELLING = ("train", "training", "val", "valid", "validation", "test", "testing", "images", "labels", "annotations")
+_TELLING = (*SPLIT_NAMES, "images", "labels", "annotations")
 _BY_HAND = "unpack it yourself and give the folder"
 _STARTS = {
     b"PK\x03\x04": "zip",

@@ -17,7 +17,7 @@ from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
 from cornernet.data.remarks import box_keys, repeated_boxes
 from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
 from cornernet.errors import InputError
-from cornernet.media.walk import contains_itself, is_junk
+from cornernet.media.walk import contains_itself, is_junk, leads_nowhere
 
 _CAUSES = "boxes with another meaning"
 _HELD_BACK = ("test", "val")  # an image in two splits stays in these
@@ -139,7 +139,7 @@ def _link_problem(path: str) -> str | None:
     try:
         os.stat(path)
     except FileNotFoundError:
-        return f"a link to {os.readlink(path)}, which is not there"
+        return leads_nowhere(path)
     except OSError as error:
         return f"a link that cannot be followed ({error.strerror})"
     return "a link to a folder that contains it" if contains_itself(path) else None

@@ -15,7 +15,7 @@ from cornernet.data.names import ImageNames
 from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
 from cornernet.data.sniff import foreign_format, is_label_studio, is_labelme, looks_like_labelme
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
-from cornernet.data.writing import Placer, all_classes, boxes_of, free_names, write_text
+from cornernet.data.writing import Placer, all_classes, placed, write_text
 from cornernet.errors import InputError
 
 _ROBOFLOW = "_annotations.coco.json"
@@ -147,12 +147,10 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
         ids = list(range(1, len(names) + 1))  # from 1 by convention, and the same in every split
     categories = [{"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)]
     for split, dataset in datasets.items():
-        boxes = boxes_of(dataset, names)
         images, annotations = [], []
-        for record, name in zip(dataset.images, free_names(dataset.images, set()), strict=True):
-            place(record, out / split / name)
+        for record, name, boxes in placed(dataset, names, out / split, place):
             images.append({"id": record.id, "file_name": name, "width": record.width, "height": record.height})
-            for box in boxes.get(record.id, ()):
+            for box in boxes:
                 annotation = {"id": box.id, "image_id": record.id, "category_id": ids[box.label]}
                 annotation |= {"bbox": [box.x, box.y, box.width, box.height]}
                 annotations.append(annotation | {"area": box.area, "iscrowd": int(box.is_crowd)})

@@ -31,8 +31,8 @@ from cornernet.data.writing import (
     Rectangle,
     all_classes,
     as_text,
-    boxes_of,
-    free_names,
+    lost_crowds,
+    placed,
     rectangles,
     require_xml,
     write_text,
@@ -70,14 +70,12 @@ def write_cvat(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
     require_xml("CVAT", names, datasets)
     parts, crowds = [], 0
     for split, dataset in datasets.items():
-        boxes = boxes_of(dataset, names)
-        for record, name in zip(dataset.images, free_names(dataset.images, set()), strict=True):
-            place(record, out / "images" / split / name)
-            found = rectangles(boxes.get(record.id, ()), names)
+        for record, name, boxes in placed(dataset, names, out / "images" / split, place):
+            found = rectangles(boxes, names)
             crowds += sum(box.is_crowd for box in found)
             parts.append(cvat_image(len(parts), name, (record.height, record.width), found, subset=split))
     write_text(out / _FILE, cvat_start(names, len(parts)) + "".join(parts) + CVAT_END)
-    return [f"{crowds} crowd boxes became ordinary ones: CVAT has no mark for them"] if crowds else []
+    return lost_crowds(crowds, "CVAT")
 
 
 CVAT_END = "</annotations>\n"

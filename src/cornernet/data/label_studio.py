@@ -36,9 +36,9 @@ from cornernet.data.writing import (
     Placer,
     Rectangle,
     all_classes,
-    boxes_of,
-    free_names,
     json_lines,
+    lost_crowds,
+    placed,
     rectangles,
     require_xml,
     write_text,
@@ -80,17 +80,15 @@ def write_label_studio(out: Path, datasets: Mapping[str, CocoDataset], place: Pl
     require_xml("Label Studio's configuration", names, {})
     crowds = 0
     for split, dataset in datasets.items():
-        boxes = boxes_of(dataset, names)
         tasks = []
-        for record, name in zip(dataset.images, free_names(dataset.images, set(), by_stem=True), strict=True):
-            image = f"images/{split}/{name}"
-            place(record, out / image)
-            found = rectangles(boxes.get(record.id, ()), names)
+        for record, name, boxes in placed(dataset, names, out / "images" / split, place, by_stem=True):
+            found = rectangles(boxes, names)
             crowds += sum(box.is_crowd for box in found)
-            tasks.append(label_studio_task(len(tasks) + 1, image, (record.height, record.width), found))
+            image, size = f"images/{split}/{name}", (record.height, record.width)
+            tasks.append(label_studio_task(len(tasks) + 1, image, size, found))
         write_text(out / f"{split}.json", json_lines(tasks))
     write_text(out / CONFIG, label_config(names))
-    return [f"{crowds} crowd boxes became ordinary ones: Label Studio has no mark for them"] if crowds else []
+    return lost_crowds(crowds, "Label Studio")
 
 
 def label_studio_task(

@@ -20,7 +20,7 @@ from cornernet.data.places import image_of_stem, same_content
 from cornernet.data.sniff import is_labelme, load_json, looks_like_labelme
 from cornernet.data.tables import read_text
 from cornernet.data.tools import ImageLabels, Labels, Points, Shape, ToolFolder, are_splits, box_around, size_of
-from cornernet.data.writing import Placer, Rectangle, all_classes, boxes_of, free_names, rectangles, write_text
+from cornernet.data.writing import Placer, Rectangle, all_classes, placed, rectangles, write_text
 from cornernet.errors import InputError
 
 _CLASSES = "labels.txt"
@@ -55,12 +55,9 @@ def write_labelme(out: Path, datasets: Mapping[str, CocoDataset], place: Placer)
         if "\n" in name:
             raise InputError(f"{_CLASSES} has one class on each line", f"class {name!r}", "rename it")
     for split, dataset in datasets.items():
-        boxes = boxes_of(dataset, names)
-        for record, name in zip(dataset.images, free_names(dataset.images, set(), by_stem=True), strict=True):
+        for record, name, boxes in placed(dataset, names, out / split, place, by_stem=True):
             image = out / split / name
-            place(record, image)
-            found = rectangles(boxes.get(record.id, ()), names)
-            content = labelme_json(image.name, (record.height, record.width), found)
+            content = labelme_json(image.name, (record.height, record.width), rectangles(boxes, names))
             write_text(image.with_suffix(".json"), json.dumps(content, ensure_ascii=False, indent=2))
     write_text(out / _CLASSES, "".join(f"{name}\n" for name in names))
     if len(datasets) > 1 and not are_splits(datasets):

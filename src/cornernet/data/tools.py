@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 from cornernet.data.formats import Format
 from cornernet.data.names import common_end
-from cornernet.data.places import same_content
+from cornernet.data.places import SPLIT_NAMES, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, problem_of
 from cornernet.errors import InputError
 from cornernet.media.images import image_size
 
-_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 Points = Sequence[tuple[float, float]]
 
 
@@ -227,7 +226,7 @@ def _add(tables: Tables, item: ImageLabels, image: Path, ids: Mapping[str, int])
 
 def split_of_file(file: Path, folder: str, count: int) -> str:
     """The split of a label file: its folder's name if that is one, or its own if there are several, or "all"."""
-    return folder or (file.stem if count > 1 or file.stem.lower() in _SPLITS else "all")
+    return folder or (file.stem if count > 1 or file.stem.lower() in SPLIT_NAMES else "all")
 
 
 def size_of(height: object, width: object) -> tuple[int, int] | None:
@@ -239,7 +238,7 @@ def size_of(height: object, width: object) -> tuple[int, int] | None:
 
 def are_splits(names: Iterable[str]) -> bool:
     """Whether folders are those of splits."""
-    return any(name.lower() in _SPLITS for name in names)
+    return any(name.lower() in SPLIT_NAMES for name in names)
 
 
 def box_around(points: Points) -> list[float]:

@@ -24,7 +24,7 @@ from cornernet.data.outlines import box_of_points
 from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
 from cornernet.data.sniff import is_voc, read_xml
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
-from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, require_xml, write_text
+from cornernet.data.writing import Placer, all_classes, as_text, placed, require_xml, write_text
 from cornernet.errors import InputError
 from cornernet.media.walk import walk
 
@@ -181,10 +181,8 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
     taken: set[str] = set()
     renamed = 0
     for split, dataset in datasets.items():
-        boxes = boxes_of(dataset, names)
         stems = []
-        for record, name in zip(dataset.images, free_names(dataset.images, taken, by_stem=True), strict=True):
-            place(record, out / _IMAGES[0] / name)
+        for record, name, boxes in placed(dataset, names, out / _IMAGES[0], place, by_stem=True, taken=taken):
             stem = os.path.splitext(name)[0]
             stems.append(stem)
             renamed += stem != os.path.splitext(record.file_name)[0]
@@ -192,7 +190,7 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
             _add_fields(root, folder=_IMAGES[0], filename=os.path.basename(name))
             size = ElementTree.SubElement(root, "size")
             _add_fields(size, width=str(record.width), height=str(record.height), depth="3")
-            for box in boxes.get(record.id, ()):
+            for box in boxes:
                 item = ElementTree.SubElement(root, "object")
                 _add_fields(item, name=names[box.label], difficult=str(int(box.is_crowd)))
                 corners = (box.x, box.y, box.x + box.width, box.y + box.height)

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -114,6 +114,28 @@ def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool 
         taken.add(key)
         names.append(str(name))
     return names
+
+
+def placed(
+    dataset: CocoDataset,
+    class_names: Sequence[str],
+    folder: Path,
+    place: Placer,
+    *,
+    by_stem: bool = False,
+    taken: set[str] | None = None,
+) -> Iterator[tuple[ImageRecord, str, list[Box]]]:
+    """Place each image in a folder; gives its record, its name there (see `free_names`), and its boxes."""
+    boxes = boxes_of(dataset, class_names)
+    names = free_names(dataset.images, set() if taken is None else taken, by_stem=by_stem)
+    for record, name in zip(dataset.images, names, strict=True):
+        place(record, folder / name)
+        yield record, name, boxes.get(record.id, [])
+
+
+def lost_crowds(count: int, format: str) -> list[str]:
+    """A line about boxes that are written without their mark of a crowd, if there are any."""
+    return [f"{count} crowd boxes became ordinary ones: {format} has no mark for them"] if count else []
 
 
 def is_rewritten(source: Path, target: Path) -> bool:

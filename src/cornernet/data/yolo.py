@@ -24,7 +24,7 @@ from cornernet.data.formats import Format
 from cornernet.data.names import ImageNames
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, note_of_pictures, read_text, unusable_image
-from cornernet.data.writing import Placer, all_classes, as_text, boxes_of, free_names, write_text
+from cornernet.data.writing import Placer, all_classes, as_text, lost_crowds, placed, write_text
 from cornernet.errors import InputError
 from cornernet.media.images import read_header
 from cornernet.media.walk import PassedOver, find_images
@@ -342,19 +342,17 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
     names = all_classes(datasets.values())
     crowds = 0
     for split, dataset in datasets.items():
-        boxes = boxes_of(dataset, names)
-        for record, name in zip(dataset.images, free_names(dataset.images, set(), by_stem=True), strict=True):
-            image = out / "images" / split / name
-            place(record, image)
+        images = out / "images" / split
+        for record, name, boxes in placed(dataset, names, images, place, by_stem=True):
             lines = []
-            for box in boxes.get(record.id, ()):
+            for box in boxes:
                 centre = (box.x + box.width / 2) / record.width, (box.y + box.height / 2) / record.height
                 numbers = *centre, box.width / record.width, box.height / record.height
                 lines.append(" ".join([str(box.label), *(as_text(value, _DIGITS) for value in numbers)]) + "\n")
                 crowds += box.is_crowd
-            write_text(label_file(image), "".join(lines))
+            write_text(label_file(images / name), "".join(lines))
     write_text(out / "data.yaml", data_yaml({split: f"images/{split}" for split in datasets}, names))
-    return [f"{crowds} crowd boxes became ordinary ones: YOLO has no mark for them"] if crowds else []
+    return lost_crowds(crowds, "YOLO")
 
 
 def data_yaml(splits: Mapping[str, str], class_names: Sequence[str]) -> str:

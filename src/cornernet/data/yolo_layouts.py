@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from cornernet.data.coco_tables import short
-from cornernet.data.places import image_of_stem
+from cornernet.data.places import SPLIT_NAMES, image_of_stem
 from cornernet.data.sniff import load_json
 from cornernet.data.tables import images_below
 from cornernet.data.yolo import NAME_FILES, YoloFolder, label_lines, looks_like_labels, parse_label
 from cornernet.errors import InputError
 from cornernet.media.walk import IMAGE_SUFFIXES
 
-_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _LOOKED_AT = 200  # text files, until one is found that has a box
 _NO_IMAGES = "put each image beside its label file, or the images into images/ and the label files into labels/"
 _UNNAMED = "no class names there (classes.txt, obj.names): the classes are named by their numbers"
@@ -84,7 +83,7 @@ def _nearest(root: Path, entry: str) -> str:
 
 def _lists(root: Path) -> dict[str, str]:
     """Text files of image paths, by split."""
-    files = {split: root / f"{split}.txt" for split in _SPLITS}
+    files = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
     return {split: file.name for split, file in files.items() if file.is_file() and _is_list(file)}
 
 
@@ -101,7 +100,7 @@ def _splits(root: Path, name: str) -> tuple[dict[str, str], list[str]] | None:
     That is each folder with a split's name, or its ``images``; else the whole.
     """
     base = root / name
-    folders = [path for path in sorted(base.iterdir()) if path.is_dir() and path.name.lower() in _SPLITS]
+    folders = [path for path in sorted(base.iterdir()) if path.is_dir() and path.name.lower() in SPLIT_NAMES]
     inner = {path.name: path / "images" if (path / "images").is_dir() else path for path in folders}
     inner = {split: os.path.relpath(path, root) for split, path in inner.items() if images_below(path)}
     labels = root / "labels" if name == "images" else root

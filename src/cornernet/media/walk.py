@@ -104,7 +104,12 @@ def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -
 
 
 def _dead_link(path: str | os.PathLike[str]) -> str:
-    return f"{path}: a link to {os.readlink(path)}, which is not there"
+    return f"{path}: {leads_nowhere(path)}"
+
+
+def leads_nowhere(path: str | os.PathLike[str]) -> str:
+    """What is said of a link whose target is not there."""
+    return f"a link to {os.readlink(path)}, which is not there"
 
 
 def contains_itself(link: str) -> bool:
@@ -141,7 +146,7 @@ def find_images(
         elif glob.has_magic(str(path)):
             paths = _chosen(_globbed(path, over), suffixes, over)
         elif os.path.islink(path):
-            raise InputError(f"a link to {os.readlink(path)}, which is not there", source, "correct or remove it")
+            raise InputError(leads_nowhere(path), source, "correct or remove it")
         else:
             raise InputError("no such file or folder", source)
         if not paths:

@@ -115,8 +115,7 @@ class YoloFiles(Writer):
     def add(self, result: Result) -> None:
         self.image_folder.place(result, copy=True)
         if not self.is_begun:
-            names = (" ".join(name.split()) + "\n" for name in self.class_names)
-            atomic_write(self.folder / "classes.txt", "".join(names).encode())
+            write_names(self.folder / "classes.txt", self.class_names)
             atomic_write(self.folder / "data.yaml", data_yaml({"train": "images"}, self.class_names).encode())
             self.is_begun = True
         height, width = result.detections.image_size
@@ -126,6 +125,12 @@ class YoloFiles(Writer):
             for label, (x1, y1, x2, y2) in zip(result.detections.labels, boxes, strict=True)
         ]
         atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", "".join(lines).encode())
+
+
+def write_names(target: Path, class_names: Sequence[str]) -> None:
+    """A text file with a class name on each line."""
+    names = (" ".join(name.split()) + "\n" for name in class_names)
+    atomic_write(target, "".join(names).encode())
 
 
 class JsonList(Scratch):

@@ -17,7 +17,7 @@ from cornernet.errors import InputError
 from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
 from cornernet.outputs.image_folder import ImageFolder
-from cornernet.outputs.label_writers import JsonList
+from cornernet.outputs.label_writers import JsonList, write_names
 from cornernet.outputs.writer import Scratch, Writer
 from cornernet.structures import Detections
 
@@ -65,8 +65,7 @@ class LabelmeFiles(Writer):
         atomic_write(image.with_suffix(".json"), text.encode(errors="backslashreplace"))
 
     def finish(self) -> None:
-        names = (" ".join(name.split()) + "\n" for name in self.class_names)
-        atomic_write(self.folder / "labels.txt", "".join(names).encode())
+        write_names(self.folder / "labels.txt", self.class_names)
 
 
 class LabelStudioFile(Writer):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from cornernet.cli import main
+from cornernet.data.build import build_dataset
 from cornernet.data.causes import find_cause, find_class_cause
-from cornernet.data.dataset import build_dataset
 from cornernet.data.find import find_data, read_split
 
 SIZE = np.array([640.0, 480.0])

@@ -11,8 +11,9 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
+from cornernet.data.build import build_dataset
 from cornernet.data.causes import SystematicError
-from cornernet.data.dataset import CocoDataset, ImageRecord, build_dataset
+from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
 from cornernet.data.remarks import box_keys, repeated_boxes
 from cornernet.data.tables import Problem, Tables, problem_of, unusable_image

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from cornernet.data.build import build_dataset
 from cornernet.data.coco_tables import boxes_of_outlines, read_json
-from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
 from cornernet.data.names import ImageNames
 from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content

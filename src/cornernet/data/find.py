@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from cornernet.data.archive import is_archive, unpack
-from cornernet.data.dataset import CocoDataset, build_dataset
+from cornernet.data.build import build_dataset
+from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
 from cornernet.data.registry import LABEL_FORMATS, LabelFolder
 from cornernet.data.remarks import split_remarks

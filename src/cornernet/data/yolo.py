@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -25,11 +25,20 @@ from cornernet.data.names import ImageNames
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, note_of_pictures, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, lost_crowds, placed, write_text
+from cornernet.data.yolo_lines import (
+    LabelLine,
+    box_in_pixels,
+    box_of_centre,
+    count_keypoint_numbers,
+    label_lines,
+    looks_like_labels,
+    may_have_keypoints,
+    parse_label,
+)
 from cornernet.errors import InputError
 from cornernet.media.images import read_header
 from cornernet.media.walk import PassedOver, find_images
 
-NAME_FILES = ("classes.txt", "predefined_classes.txt", "obj.names", "_darknet.labels", "names.txt", "labels.txt")
 _NO_SPLITS = ("path", "names", "nc", "download")
 _KNOWN = "a class and a box (5 numbers) or a polygon (7, 9, ...)"
 _TOLD = {
@@ -54,7 +63,7 @@ class YoloFolder:
         self.title = f"YOLO ({path.name})"
         content = _read_yaml(path) if content is None else content
         self.names = _class_names(path, content.get("names"))
-        self.keypoint_numbers = _keypoint_numbers(content.get("kpt_shape"))
+        self.keypoint_numbers = count_keypoint_numbers(content.get("kpt_shape"))
         candidates = _path_entries(content)
         self.paths = YamlPaths(path, content.get("path"), [e for entries in candidates.values() for e in entries])
         self.entries: dict[str, list[str]] = {}
@@ -176,7 +185,7 @@ class YoloFolder:
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             else:
                 ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": line_of.class_id}
-                annotation = ids | {"bbox": _in_pixels(line_of.box, width, height)}
+                annotation = ids | {"bbox": box_in_pixels(line_of.box, width, height)}
                 tables.annotations.append(annotation)
                 tables.places.append(where)
                 remarks.kinds[line_of.kind] += 1
@@ -220,7 +229,7 @@ class _Remarks:
         if line.kind not in ("outline", "polygon") or self.doubtful is None:
             return
         others = self.doubtful[:1]
-        if not _may_have_keypoints(line.numbers) or any(len(line.numbers) != len(numbers) for _, numbers, _ in others):
+        if not may_have_keypoints(line.numbers) or any(len(line.numbers) != len(numbers) for _, numbers, _ in others):
             self.doubtful = None
         else:
             self.doubtful.append((annotation, line.numbers, (width, height)))
@@ -228,75 +237,9 @@ class _Remarks:
     def settle_keypoints(self) -> None:
         """Read the box of each line that is doubtful still: every long line of the split is a box with keypoints."""
         for annotation, numbers, (width, height) in self.doubtful or ():
-            annotation["bbox"] = _in_pixels(_centred(numbers), width, height)
+            annotation["bbox"] = box_in_pixels(box_of_centre(numbers), width, height)
         if self.doubtful:
             self.kinds["keypoints"] += self.kinds.pop("polygon")
-
-
-class LabelLine(NamedTuple):
-    """A line of a label file: its class id (``None`` if it is no whole number), the box x y width height as shares of
-    the image, the kind of line, and the numbers after the class."""
-
-    class_id: int | None
-    box: list[float]
-    kind: Literal["box", "scored", "outline", "polygon", "keypoints"]
-    numbers: list[float]
-
-
-def parse_label(fields: Sequence[str], keypoint_numbers: int | None = None) -> LabelLine | str:
-    """A line of a label file, or, as a text that may be empty, why it is none.
-
-    ``keypoint_numbers`` is how many numbers the keypoints of each box have: 0 if that may vary, ``None`` if the data
-    set does not say that there are any.
-    """
-    try:
-        first, *numbers = map(float, fields)
-    except ValueError:
-        return ""
-    class_id, count = int(first) if first.is_integer() else None, len(numbers)
-    if count == 4:
-        return LabelLine(class_id, _centred(numbers), "box", numbers)
-    if keypoint_numbers is not None:
-        if count > 4 and keypoint_numbers in (0, count - 4):
-            return LabelLine(class_id, _centred(numbers), "keypoints", numbers)
-        return f", nor with the {keypoint_numbers} numbers of keypoints that kpt_shape says" if count > 4 else ""
-    if count == 5:
-        is_score = 0 <= numbers[4] <= 1
-        return (
-            LabelLine(class_id, _centred(numbers), "scored", numbers) if is_score else ", and the sixth no confidence"
-        )
-    if count == 6 and numbers[5] > 1 and numbers[5].is_integer() and 0 <= numbers[4] <= 1:  # the number of a track
-        return LabelLine(class_id, _centred(numbers), "scored", numbers)
-    if count > 6 and count % 2 and _may_have_keypoints(numbers):
-        return LabelLine(class_id, _centred(numbers), "keypoints", numbers)
-    if count < 6 or count % 2:
-        return ""
-    left, top = min(numbers[::2]), min(numbers[1::2])
-    box = [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
-    return LabelLine(class_id, box, "outline" if count == 8 else "polygon", numbers)
-
-
-def _centred(numbers: Sequence[float]) -> list[float]:
-    x, y, w, h = numbers[:4]
-    return [x - w / 2, y - h / 2, w, h]
-
-
-def _in_pixels(box: Sequence[float], width: int, height: int) -> list[float]:
-    x, y, w, h = box
-    return [x * width, y * height, w * width, h * height]
-
-
-def _may_have_keypoints(numbers: Sequence[float]) -> bool:
-    """Whether the numbers may be a box and keypoints x, y, visibility, which is 0, 1 or 2."""
-    return len(numbers) > 4 and (len(numbers) - 4) % 3 == 0 and all(value in (0, 1, 2) for value in numbers[6::3])
-
-
-def _keypoint_numbers(shape: Any) -> int | None:
-    """How many numbers the keypoints of a box have, for `parse_label`."""
-    if shape is None:
-        return None
-    is_usual = isinstance(shape, list) and len(shape) == 2 and all(type(number) is int for number in shape)
-    return shape[0] * shape[1] if is_usual else 0
 
 
 def label_file(image: Path) -> Path:
@@ -412,20 +355,3 @@ def _is_yolo(file: Path) -> bool:
 
 def _lists_images(place: Path) -> bool:
     return place.is_dir() or place.suffix == ".txt"
-
-
-def label_lines(file: Path) -> list[tuple[int, str]]:
-    """Every line that is not empty, and its number from 1."""
-    lines = enumerate(read_text(file).split("\n"), start=1)
-    return [(number, line.strip()) for number, line in lines if line.strip()]
-
-
-def looks_like_labels(file: Path) -> bool:
-    """Whether a text file is empty or begins with a number; other text files are notes and lists."""
-    try:
-        lines = label_lines(file)
-    except InputError:
-        return False
-    if file.name.lower() in NAME_FILES:
-        return False
-    return not lines or lines[0][1].split()[0].replace(".", "", 1).isdigit()

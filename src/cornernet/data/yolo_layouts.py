@@ -16,7 +16,8 @@ from cornernet.data.coco_tables import short
 from cornernet.data.places import SPLIT_NAMES, image_of_stem
 from cornernet.data.sniff import load_json
 from cornernet.data.tables import images_below
-from cornernet.data.yolo import NAME_FILES, YoloFolder, label_lines, looks_like_labels, parse_label
+from cornernet.data.yolo import YoloFolder
+from cornernet.data.yolo_lines import NAME_FILES, label_lines, looks_like_labels, parse_label
 from cornernet.errors import InputError
 from cornernet.media.walk import IMAGE_SUFFIXES
 

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any, TextIO, cast
 
-from cornernet.errors import CornerNetError, InputError, nearest
+from cornernet.errors import CornerNetError, InputError, command_line_words, nearest
 
 # name: module, function, one line for the overview
 COMMANDS = {
@@ -42,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (a bug of ours), 2 (the input), 3 (diverged), 130 or 143."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [_underscored(word) for word in words if word != "--debug"]
+    with command_line_words():
+        return _run([_underscored(word) for word in words if word != "--debug"], debug)
+
+
+def _run(words: list[str], debug: bool) -> int:
+    """A command, and its error as a line; ``debug`` shows where it was raised."""
     try:
         with redirect_stdout(cast("TextIO", _Output(sys.stdout))) as output:
             code = _dispatch(words)

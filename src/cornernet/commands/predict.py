@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands import options
-from cornernet.commands.common import ProgressBar, open_detector, parse_tile
 from cornernet.errors import InputError
+from cornernet.tasks.detectors import open_detector, parse_tile
+from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.media.sources import Source

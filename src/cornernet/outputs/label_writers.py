@@ -16,6 +16,7 @@ from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
 from cornernet.media.sources import Frame
 from cornernet.outputs.image_folder import ImageFolder
+from cornernet.outputs.one_image import yolo_lines_of
 from cornernet.outputs.writer import Scratch, Writer
 
 
@@ -118,13 +119,8 @@ class YoloFiles(Writer):
             write_names(self.folder / "classes.txt", self.class_names)
             atomic_write(self.folder / "data.yaml", data_yaml({"train": "images"}, self.class_names).encode())
             self.is_begun = True
-        height, width = result.detections.image_size
-        boxes = result.detections.boxes.astype(float) / [width, height, width, height]
-        lines = [
-            f"{label} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}\n"
-            for label, (x1, y1, x2, y2) in zip(result.detections.labels, boxes, strict=True)
-        ]
-        atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", "".join(lines).encode())
+        lines = yolo_lines_of(result.detections)
+        atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", lines.encode())
 
 
 def write_names(target: Path, class_names: Sequence[str]) -> None:

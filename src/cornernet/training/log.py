@@ -14,6 +14,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from cornernet.config import OPENMMLAB_LOSSES
+from cornernet.devices import is_on_gpu
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics
 
@@ -111,7 +112,7 @@ class RunLog(pl.Callback):
 
 def _megabytes() -> int:
     """The peak memory of the GPU so far, or of this process if there is no GPU."""
-    if torch.cuda.is_available():
+    if is_on_gpu():
         return torch.cuda.max_memory_allocated() >> 20
     try:
         import resource

@@ -13,24 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 
 from cornernet.config import Recipe
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.loading import TrainingLoader
 from cornernet.data.source import DataSource
+from cornernet.devices import find_device, is_on_gpu
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics
 from cornernet.files import atomic_write, atomic_write_json, make_folder
+from cornernet.inference.detector import Detector, load_detector
 from cornernet.recipes.load import load_recipe, recipe_yaml
 from cornernet.training.checkpoints import CHECKPOINT_SECONDS, STATE_FILE, Keeper
 from cornernet.training.distributed import World, connect, find_world
 from cornernet.training.log import BOARD_FOLDER, LOG_FILE, OPENMMLAB_LOG_FILE, RunLog
 from cornernet.training.module import TrainingModule, training_network
-from cornernet.training.validation import EpochResults
+from cornernet.training.validation import METRICS_FILE, EpochResults
 from cornernet.weights.store import Weights
 from cornernet.weights.transfer import transfer
 from cornernet.weights.zoo import open_weights
@@ -41,10 +46,20 @@ RUN_FORMAT = 2  # of run.json; a run of another format cannot be resumed
 
 @dataclass
 class TrainingResult:
-    """The run's folder and the last validation's figures, if there was one."""
+    """The run's ``folder`` and the ``metrics`` of the last validation, if there was one."""
 
     folder: Path
     metrics: Metrics | None
+
+    @property
+    def weights(self) -> Path:
+        """The file of the best weights by validation AP, or of the last ones if there was no validation."""
+        best = self.folder / "best.safetensors"
+        return best if best.is_file() else self.folder / "last.safetensors"
+
+    def load(self, **options: Any) -> Detector:
+        """A detector with these weights; ``options`` are those of ``load_detector``."""
+        return load_detector(self.weights, **options)
 
 
 def train(
@@ -56,6 +71,8 @@ def train(
     strict: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     report: Callable[[CocoDataset], None] = lambda dataset: None,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> TrainingResult:
     """Train a network by ``recipe`` on the data of ``source``; all files are written to ``folder``.
 
@@ -64,9 +81,9 @@ def train(
     ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
     world = find_world()
-    if recipe.optimization.sync_batchnorm and not torch.cuda.is_available():
+    if recipe.optimization.sync_batchnorm and not is_on_gpu():
         raise InputError("needs GPUs", "optimization.sync_batchnorm", "leave it out on this machine")
-    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+    if recipe.precision == "16-mixed" and not is_on_gpu():
         raise InputError("16-mixed needs a GPU", "precision", "on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
     if world.is_first:
@@ -91,14 +108,22 @@ def train(
         atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images), "world": world.size})
     while True:
         try:
-            return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
+            mine = {"callbacks": callbacks, "loggers": loggers}
+            return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start, **mine)
         except torch.OutOfMemoryError as error:
             recipe = _smaller_batch(recipe, folder, world, error)
         gc.collect()  # frees what the failed training still holds, now that its error is gone
         torch.cuda.empty_cache()
 
 
-def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
+def resume(
+    folder: Path,
+    data: str | None = None,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
+) -> TrainingResult:
     """Go on exactly from the last checkpoint of the run in ``folder``; ``data`` is the data set's new place."""
     source, name, classes, images, size = _read_run(folder)
     recipe = load_recipe(str(folder / RECIPE_FILE))
@@ -115,7 +140,14 @@ def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float =
     if world.size != size:
         raise InputError(f"the run began with {size} processes, not {world.size}", folder, "go on with as many")
     state = folder / STATE_FILE
-    return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=state, world=world)
+    mine = {"callbacks": callbacks, "loggers": loggers}
+    return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=state, world=world, **mine)
+
+
+def read_result(folder: Path) -> TrainingResult:
+    """The result of the training in ``folder``, from its files."""
+    path = folder / METRICS_FILE
+    return TrainingResult(folder, Metrics.from_dict(json.loads(path.read_text())) if path.is_file() else None)
 
 
 def processes_of(folder: Path) -> int:
@@ -150,6 +182,8 @@ def _fit(
     state: Path | None,
     world: World,
     start: Weights | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> TrainingResult:
     connect(world)
     if world.is_first:
@@ -175,9 +209,9 @@ def _fit(
     )
     results = EpochResults(folder, log, template, validation, ema)
     keeper = Keeper(folder, results, checkpoint_seconds)
-    callbacks = [*([ema] if ema else []), log, keeper]  # averaged before it is logged, logged before it is saved
+    own = [*([ema] if ema else []), log, keeper]  # averaged before it is logged, logged before it is saved
     with _quiet_lightning():
-        trainer = _lightning_trainer(recipe, world, callbacks)
+        trainer = _lightning_trainer(recipe, world, [*callbacks, *own], loggers)
         try:
             trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
             keeper.finish(trainer, module)
@@ -186,12 +220,17 @@ def _fit(
     return TrainingResult(folder, results.metrics)
 
 
-def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def _lightning_trainer(
+    recipe: Recipe, world: World, callbacks: Sequence[pl.Callback], loggers: Sequence[Logger]
+) -> pl.Trainer:
     """Lightning's trainer by the recipe, on all devices of the world."""
+    device = find_device()
+    if device.type not in AcceleratorRegistry.available_accelerators():
+        raise InputError("Lightning cannot train there", f"--device {device}", "choose cpu, cuda or mps")
     shows_bar = world.is_first and sys.stdout.isatty()
     return pl.Trainer(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=world.local_size,
+        accelerator=device.type,
+        devices=world.local_size if device.index is None else [device.index],
         num_nodes=world.nodes,
         strategy="ddp" if world.environment else "auto",
         plugins=[world.environment] if world.environment else None,
@@ -200,12 +239,12 @@ def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Call
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         callbacks=[*callbacks, *([TQDMProgressBar()] if shows_bar else [])],
-        logger=False,
+        logger=list(loggers) or False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=shows_bar,
         use_distributed_sampler=False,
-        benchmark=torch.cuda.is_available(),
+        benchmark=device.type == "cuda",
     )
 
 

@@ -19,6 +19,8 @@ from cornernet.training.log import RunLog
 from cornernet.training.module import TrainingModule
 from cornernet.weights.store import Weights, save_weights, weights_of
 
+METRICS_FILE = "metrics.json"
+
 
 class EpochResults:
     """Writes ``last.safetensors`` after each epoch, and figures and ``best.safetensors`` after each validation.
@@ -90,7 +92,7 @@ class EpochResults:
         self.run_log.validated(epoch, trainer.global_step, self.metrics)
         if is_best:
             save_weights(self.folder / "best.safetensors", weights)
-        atomic_write_json(self.folder / "metrics.json", self.metrics.as_dict() | {"epoch": epoch})
+        atomic_write_json(self.folder / METRICS_FILE, self.metrics.as_dict() | {"epoch": epoch})
         atomic_write_json(self.folder / "predictions.json", results, indent=None)
 
 

@@ -17,7 +17,8 @@ PICTURE = ROOT / "docs/images/architecture.svg"
 WHAT = {
     "cli": "finds the command and parses its arguments",
     "commands": "one file for each command: parse, call, report",
-    "__init__": "what a user imports: load, Detector, Detections",
+    "__init__": "what a user imports: load, train, evaluate, check",
+    "tasks": "what one call of a user does: train, evaluate, check",
     "export": "ONNX, OpenVINO and PyTorch programs",
     "report": "the page about a training",
     "serve": "boxes over HTTP, and a page for images",
@@ -35,11 +36,13 @@ WHAT = {
     "recipes": "the shipped recipes, and their reader",
     "typed": "plain values into typed settings",
     "config": "every field of recipes and weights files",
+    "devices": "cpu, cuda, mps: the one in use",
     "files": "writes a file whole or not at all",
     "telemetry": "switched off before packages load",
     "waiting": "OpenMP's threads beside other programs",
     "hardware": "usable cores and memory",
     "structures": "result types: Detections, Candidates",
+    "later": "what results offer from upper floors",
     "errors": "the errors, and their exit codes",
 }
 HEAVY = {"torch": "torch", "lightning": "lightning", "cv2": "OpenCV"}

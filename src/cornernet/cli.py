@@ -29,13 +29,14 @@ COMMANDS = {
     "weights info": ("weights", "info", "what a weights file holds"),
     "weights fetch": ("weights", "fetch", "download released networks"),
     "weights convert": ("weights", "convert", "make a checkpoint of OpenMMLab or of the authors one of ours"),
+    "weights push": ("weights", "push", "put a training's weights on the Hugging Face hub, with a model card"),
     "weights verify": ("weights", "verify", "check that a weights file is whole"),
     "data check": ("data", "check", "every problem of a data set, its boxes in figures, and a clean copy"),
     "data convert": ("data", "convert", "a data set in another label format, such as YOLO or CVAT"),
     "data shapes": ("data", "shapes", "write the embedded data set as COCO, to try every command on"),
 }
 
-_SYNONYMS = {"--show_config": "--print_config"}
+_SYNONYMS = {"--show_config": "--print_config", "--license": "--licence"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,12 +8,14 @@ from cornernet.data import formats
 from cornernet.tasks.detectors import Arithmetic, TestTime
 
 Weights = Annotated[
-    str, "Weights file of any dialect, photos or shapes (bundled), or the name of a release, fetched on first use."
+    str,
+    "Weights file of any dialect, photos or shapes (bundled); or, fetched on first use: the name of a release,"
+    " https://..., or user/name of the Hugging Face hub.",
 ]
 WeightsOrExported = Annotated[
     str,
-    "Weights file of any dialect, a file that export wrote, photos or shapes (bundled), or the name of a release,"
-    " fetched on first use.",
+    "Weights file of any dialect, a file that export wrote, photos or shapes (bundled); or, fetched on first use: the"
+    " name of a release, https://..., or user/name of the Hugging Face hub.",
 ]
 Device = Annotated[str | None, "cpu, cuda, cuda:1, mps or xpu. Default: the CUDA GPU where there is one."]
 Precision = Annotated[Arithmetic, "Arithmetic of the network; pairing is always in fp32."]

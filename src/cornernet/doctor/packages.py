@@ -29,6 +29,7 @@ _PURPOSES = {
     "heif": "HEIC photos",
     "serve": "boxes over HTTP",
     "backbones": "trunks of the Hugging Face hub",
+    "hub": "weights from and for the Hugging Face hub",
 }
 
 

@@ -28,9 +28,7 @@ def report_run(
     from cornernet.training.trainer import RECIPE_FILE, RUN_FILE
     from cornernet.weights.store import load_weights, store_threshold
 
-    files = [folder / name for name in (BEST, LAST) if (folder / name).is_file()]
-    if not files:
-        raise InputError(f"no {BEST} and no {LAST}", folder, "name the folder of a run that has finished an epoch")
+    files = _weights_files(folder)
     try:
         source = DataSource(**json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["source"])
         recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8")
@@ -56,6 +54,18 @@ def report_run(
         for file in files:
             store_threshold(file, best)
         print(f"threshold {best:.2f} stored in {' and '.join(file.name for file in files)}", file=sys.stderr)
+
+
+def best_weights(folder: Path) -> Path:
+    """The file of a run's best weights, or of its last ones; ``InputError`` if there is none."""
+    return _weights_files(folder)[0]
+
+
+def _weights_files(folder: Path) -> list[Path]:
+    files = [folder / name for name in (BEST, LAST) if (folder / name).is_file()]
+    if not files:
+        raise InputError(f"no {BEST} and no {LAST}", folder, "name the folder of a run that has finished an epoch")
+    return files
 
 
 def report_after_training(folder: Path) -> None:

@@ -18,6 +18,7 @@ from cornernet.config import Recipe, Size
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
 from cornernet.recipes.load import load_recipe, override, recipe_yaml
+from cornernet.training.loggers import parse_loggers
 
 if TYPE_CHECKING:
     from cornernet.data.source import DataSource
@@ -41,6 +42,7 @@ def train(
     print_config: bool = False,
     checkpoint_seconds: float = 240.0,
     no_report: bool = False,
+    logger: str | None = None,
     recipe_flags: RecipeFlags | None = None,
 ) -> None:
     """Train a network by RECIPE, a shipped recipe's name or a YAML file, or by one made for the data.
@@ -65,6 +67,8 @@ def train(
         print_config: Print all settings as YAML and stop.
         checkpoint_seconds: The full state is saved this often, and after every epoch.
         no_report: Write no report.html after the last epoch, and leave the threshold as it is.
+        logger: Report to wandb, mlflow, trackio or csv too, several joined by commas; tensorboard is always written.
+            Default with --resume: as the run began.
         recipe_flags: Fields of the recipe, by their dotted names, as YAML.
     """
     flags = recipe_flags or {}
@@ -77,6 +81,7 @@ def train(
         raise InputError(what, "train", "leave them out, or the recipe")
     if size and backbone:
         raise InputError("--size and --backbone both choose the network", "train", "leave one out")
+    loggers = parse_loggers(logger)
     recipe = load_recipe(recipe_name, flags) if recipe_name else None
     if not resume and not data and not print_config:
         raise InputError("say what to learn from with --data FOLDER", "train")
@@ -109,6 +114,7 @@ def train(
     folder = Path(out) if out else Path("runs") / f"{name}-{stamp or time.strftime('%Y%m%d-%H%M%S')}"
     if processes > 1:
         passed: dict[str, object] = {"data": data, "resume": resume, "checkpoint_seconds": checkpoint_seconds}
+        passed["logger"] = logger
         with tempfile.TemporaryDirectory(prefix="cornernet-") as scratch:
             words = ["train"]
             if recipe and source:  # so that every process trains by the same recipe
@@ -129,9 +135,10 @@ def train(
             strict=strict,
             checkpoint_seconds=checkpoint_seconds,
             report=report_dataset,
+            loggers=loggers,
         )
     else:
-        result = trainer.resume(Path(str(resume)), data, checkpoint_seconds=checkpoint_seconds)
+        result = trainer.resume(Path(str(resume)), data, checkpoint_seconds=checkpoint_seconds, loggers=loggers)
     if not world.is_first:
         return
     if not result.metrics:

@@ -68,7 +68,7 @@ def train(recipe: _Path | None = None, data: _Path | None = None, **options: Any
     shipped recipe, or a YAML file. ``options`` are those of the command line: ``size``, ``backbone``, ``minutes``,
     ``out``, ``train_split``, ``val_split``, ``val_share``, ``format``, ``strict``, ``device``, ``devices``,
     ``checkpoint_seconds``, ``report``; ``resume="runs/mine"`` goes on with a run. Lightning's callbacks and loggers
-    are ``callbacks`` (a list) and ``logger`` (one, or a list). All others are fields of the recipe:
+    are ``callbacks`` (a list) and ``logger`` (one, or a list; or names, ``"wandb,csv"``). All others are fields of the recipe:
     ``epochs=20, optimization={"lr": 1e-3}``. Raises ``InputError`` for what cannot be used, ``DivergedError`` if a
     loss is not finite, ``InterruptedRun`` on Ctrl-C, after the state was saved.
     """

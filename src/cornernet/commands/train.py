@@ -10,6 +10,7 @@ from cornernet.config import Recipe, Size
 from cornernet.devices import on_device
 from cornernet.errors import InputError
 from cornernet.recipes.load import load_recipe, override, recipe_yaml
+from cornernet.training.loggers import parse_loggers
 
 
 def train(
@@ -31,6 +32,7 @@ def train(
     print_config: bool = False,
     checkpoint_seconds: float = 240.0,
     no_report: bool = False,
+    logger: str | None = None,
     recipe_flags: RecipeFlags | None = None,
 ) -> None:
     """Train a network by RECIPE, a shipped recipe's name or a YAML file, or by one made for the data.
@@ -55,6 +57,8 @@ def train(
         print_config: Print all settings as YAML and stop.
         checkpoint_seconds: The full state is saved this often, and after every epoch.
         no_report: Write no report.html after the last epoch, and leave the threshold as it is.
+        logger: Report to wandb, mlflow, trackio or csv too, several joined by commas; tensorboard is always written.
+            Default with --resume: as the run began.
         recipe_flags: Fields of the recipe, by their dotted names, as YAML.
     """
     flags = recipe_flags or {}
@@ -68,12 +72,18 @@ def train(
         recipe = load_recipe(recipe_name, flags) if recipe_name else override(Recipe(), flags)
         print(recipe_yaml(recipe), end="")
         return
+    loggers = parse_loggers(logger)
     from cornernet.tasks.fit import make_plan, resume_run, run_plan
 
     with on_device(device):
         if resume:
             result = resume_run(
-                Path(resume), data, devices=devices, checkpoint_seconds=checkpoint_seconds, report=not no_report
+                Path(resume),
+                data,
+                devices=devices,
+                checkpoint_seconds=checkpoint_seconds,
+                report=not no_report,
+                loggers=loggers,
             )
         else:
             plan = make_plan(
@@ -99,6 +109,7 @@ def train(
                 devices=devices,
                 checkpoint_seconds=checkpoint_seconds,
                 report=not no_report,
+                loggers=loggers,
             )
         if result and result.metrics:
             print(result.metrics.table())

@@ -90,12 +90,12 @@ def load_recipe(name: str, flags: Mapping[str, Any] | None = None) -> Recipe:
 
 def override(recipe: Recipe, flags: Mapping[str, Any]) -> Recipe:
     """The recipe with ``flags`` in place of its fields; errors as in ``load_recipe``."""
-    return _with_flags(_fields_of(recipe), flags, "recipe")
+    return _with_flags(flat_recipe(recipe), flags, "recipe")
 
 
 def plain_recipe(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested dictionaries and lists, without the fields that have no effect."""
-    return _nested(_fields_of(recipe))
+    return _nested(flat_recipe(recipe))
 
 
 def recipe_yaml(recipe: Recipe) -> str:
@@ -159,8 +159,8 @@ def _refuse_exclusive(fields: dict[str, Any], given: dict[str, Any], where: str)
             raise InputError(what, where, f"leave {weak} out, or choose {strong} {then}")
 
 
-def _fields_of(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's fields that have an effect."""
+def flat_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's fields that have an effect, by their dotted names."""
     return _with_effect(_flat(plain(recipe)), recipe.model.pairing.losses)
 
 

@@ -91,7 +91,7 @@ def run_plan(
     """Train by the plan, and write the report; ``None`` in the processes of a training that are not the first.
 
     ``folder`` is the new run folder. ``devices`` processes train on this machine. ``callbacks`` and ``loggers`` are
-    Lightning's. Errors are those of ``training.trainer``.
+    Lightning's; a logger may be a name. Errors are those of ``training.trainer``.
     """
     folder, processes = folder or plan.default_folder(), count_processes(devices, None)
     if processes > 1:
@@ -175,7 +175,7 @@ def _launched(
     loggers: Sequence[Any],
 ) -> TrainingResult:
     """The result of ``cornernet train`` in several processes, with these words and options."""
-    if callbacks or loggers:
+    if callbacks or not all(isinstance(logger, str) for logger in loggers):
         what = "objects of Python cannot be handed to several processes"
         raise InputError(what, "callbacks and logger", "train in one process, or start this program with torchrun")
     from cornernet.training.launch import launch
@@ -184,7 +184,7 @@ def _launched(
     device = chosen_device()
     if device and ":" in device:
         raise InputError("one device for several processes", f"--device {device}", f"give {device.split(':')[0]}")
-    options = {**given, "device": device, "checkpoint_seconds": checkpoint_seconds}
+    options = {**given, "logger": ",".join(loggers) or None, "device": device, "checkpoint_seconds": checkpoint_seconds}
     shown = [f"--{name}={value}" for name, value in options.items() if value is not None]
     launch(processes, ["train", *words, *shown, *["--no_report"] * (not report)])
     return read_result(folder)

@@ -12,6 +12,7 @@ from cornernet.devices import on_device
 from cornernet.errors import InputError, nearest
 from cornernet.recipes.load import recipe_names
 from cornernet.tasks.fit import make_plan, resume_run, run_plan
+from cornernet.training.loggers import parse_loggers
 from cornernet.typed import plain
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def _train(
     running = {name: options[name] for name in _RUN if name in options}
     if "logger" in options:
         logger = options["logger"]
-        running["loggers"] = list(logger) if isinstance(logger, (list, tuple)) else [logger] if logger else []
+        several = parse_loggers(logger) if isinstance(logger, str) else logger
+        running["loggers"] = list(several) if isinstance(several, (list, tuple)) else [several] if several else []
     if resume := options.get("resume"):
         given = [name for name in (*fields, *_NOT_ON_RESUME) if options.get(name)] + ["recipe"] * (recipe is not None)
         if given:

@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from cornernet.cli import main
+from cornernet.commands.classes import parse_classes
 from cornernet.config import Architecture, HourglassConfig, Preprocessing
+from cornernet.errors import InputError
 from cornernet.media.video import Video
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, save_weights
@@ -146,6 +148,10 @@ def test_tiles(predict, tmp_path):
         (["--save", "jpeg"], "choose from pictures"),
         (["--save", "video"], "no video or camera among the sources"),
         (["camera:one"], "camera:0"),
+        (["--every", "2"], "--every 2: there is no video or camera among the sources"),
+        (["--every", "0"], "--every 0: give a number above 0"),
+        (["--line-width", "0"], "--line-width 0: give a number above 0"),
+        (["--classes", "rde"], "no class 'rde'; did you mean red?"),
     ],
 )
 def test_words_that_make_no_sense_are_found_before_anything_is_done(words, said, predict, tmp_path):
@@ -155,6 +161,65 @@ def test_words_that_make_no_sense_are_found_before_anything_is_done(words, said,
     assert len(lines) == 1
     assert said in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_only_the_classes_that_are_asked_for_are_written(predict, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    (whole,) = predict(tmp_path / "a.png")[2]
+    assert {d["class"] for d in whole["detections"]} == {"red", "blue"}
+    words = ("--save", "pictures,json,coco,yolo,csv,crops", "--classes", "blue")
+    code, said, (image,) = predict(tmp_path / "a.png", *words, "--heatmaps")
+    assert (code, said) == (0, [])
+    assert image["detections"] == [d for d in whole["detections"] if d["class"] == "blue"]
+    count = len(image["detections"])
+    out = tmp_path / "out"
+    assert [path.name for path in (out / "crops").iterdir()] == ["blue"]
+    assert {a["category_id"] for a in json.loads((out / "coco.json").read_text())["annotations"]} == {2}
+    assert {line[0] for line in (out / "labels" / "a.txt").read_text().splitlines()} == {"1"}
+    assert (out / "detections.csv").read_text().count(",blue,") == count
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("salt, pepper,dog", {1, 2}),
+        ("dog", {2}),
+        ("salt,dog", {0, 2}),
+        ("2, 0", {2, 0}),
+        ("salt,  pepper", {1}),
+        ("7", {3}),
+        ("1", {1}),
+        (None, None),
+    ],
+)
+def test_names_and_numbers_of_classes(text, found):
+    assert parse_classes(text, ("salt", "salt, pepper", "dog", "7")) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dgo", "--classes: the weights have no class 'dgo'; did you mean dog?"),
+        ("dog,", "--classes: the weights have no class ''; there are cat, dog (numbers 0 to 1)"),
+        ("2", "--classes: the weights have no class '2'; there are cat, dog (numbers 0 to 1)"),
+        ("cat dog", "--classes: the weights have no class 'cat dog'; did you mean dog?"),
+    ],
+)
+def test_classes_that_are_none(text, said):
+    with pytest.raises(InputError) as caught:
+        parse_classes(text, ("cat", "dog"))
+    assert str(caught.value) == said
+
+
+def test_every_third_frame(predict, tmp_path):
+    clip = write_video(tmp_path / "clip.avi", frames=10, rate=10)
+    whole = predict(clip)[2]
+    code, said, images = predict(clip, "--every", 3, "--save", "json,video,csv")
+    assert (code, said) == (0, [])
+    assert images == whole[::3]
+    assert [(image["frame"], image["time"]) for image in images] == [(0, 0.0), (3, 0.3), (6, 0.6), (9, 0.9)]
+    video = Video(str(tmp_path / "out" / "clip.webm"), "")
+    assert [frame.seconds for frame in video.frames()] == pytest.approx([0, 0.3, 0.6, 0.9], abs=0.002)
 
 
 def test_a_source_is_not_written_over(predict, tmp_path):

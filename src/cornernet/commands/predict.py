@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands import options
+from cornernet.commands.classes import parse_classes
 from cornernet.errors import InputError
 from cornernet.tasks.detectors import open_detector, parse_tile
 from cornernet.tasks.progress import ProgressBar
@@ -30,6 +31,11 @@ def predict(
     tile: options.Tile = None,
     device: options.Device = None,
     batch_size: options.BatchSize = 1,
+    classes: str | None = None,
+    every: int = 1,
+    line_width: int | None = None,
+    hide_labels: bool = False,
+    hide_scores: bool = False,
     heatmaps: bool = False,
 ) -> int:
     """Find objects in SOURCES: images, videos, folders, globs, text files of paths, http(s) addresses, camera:0,
@@ -42,16 +48,23 @@ def predict(
             box, in folders by class), or boxes to correct in a labelling tool: cvat (annotations.xml), labelme
             (images/NAME.json), labelstudio (label_studio.json). Default: json, pictures of images and a video of
             videos.
+        classes: Only these, by their names or numbers (from 0), joined by commas: person,dog or 0,16.
+        every: Of videos, look at the first of so many frames; times and frame numbers stay those of the video.
+        line_width: Width of the boxes' lines in pixels. Default: as suits the picture.
+        hide_labels: Draw boxes without class and score.
+        hide_scores: Draw boxes with their class alone.
         heatmaps: Also draw corner heatmaps and paired corners.
     """
+    from cornernet.drawing.style import BoxStyle
     from cornernet.files import make_folder
     from cornernet.inference.stream import detect
     from cornernet.media.sources import find_sources, read_frames, total_frames
     from cornernet.outputs.choice import make_writers, parse_kinds
     from cornernet.outputs.writer import WriteBehind
 
-    if batch_size < 1:
-        raise InputError("give a number above 0", f"--batch-size {batch_size}")
+    for name, number in (("batch-size", batch_size), ("every", every), ("line-width", line_width)):
+        if number is not None and number < 1:
+            raise InputError("give a number above 0", f"--{name} {number}")
     if heatmaps and tile:
         raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
     kinds, (side, _) = parse_kinds(save), parse_tile(tile)
@@ -59,13 +72,27 @@ def predict(
     videos = [source.video for source in found if source.video]
     if save and "video" in kinds and not videos:
         raise InputError("there is no video or camera among the sources", "--save video", "choose pictures")
+    if every > 1 and not videos:
+        raise InputError("there is no video or camera among the sources", f"--every {every}", "leave it out")
     _keep_sources(found, kinds, Path(out))
     detector = open_detector(weights, device, tta, precision, max_size, tile)
+    labels = parse_classes(classes, detector.class_names)
     lowest = detector.threshold if threshold is None else threshold
     folder = make_folder(Path(out))
-    writers = make_writers(kinds, folder, detector.class_names, lowest, all_frames=bool(save), heatmaps=heatmaps)
-    frames, total = read_frames(found, depth=batch_size + 2), total_frames(found)
-    results = detect(detector, frames, batch_size=batch_size, threshold=lowest, explain=heatmaps, side=side)
+    writers = make_writers(
+        kinds, folder, detector.class_names, lowest, all_frames=bool(save), heatmaps=heatmaps, every=every
+    )
+    frames, total = read_frames(found, batch_size + 2, every), total_frames(found, every)
+    results = detect(
+        detector,
+        frames,
+        batch_size=batch_size,
+        threshold=lowest,
+        classes=labels,
+        explain=heatmaps,
+        side=side,
+        style=BoxStyle(line_width, labels=not hide_labels, scores=not hide_scores),
+    )
     bar = ProgressBar("predicting", "frame" if videos else "image")
     failures: list[str] = []
     images = boxes = 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
+import numpy as np
+
 from cornernet.drawing.draw import draw_detections
+from cornernet.drawing.style import PLAIN, BoxStyle
 from cornernet.errors import InputError
 from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
@@ -19,7 +22,7 @@ from cornernet.structures import Detections, Explanation
 class Result:
     """One frame with its detections at or above the threshold, and its ``explanation`` if requested.
 
-    Lines and texts of its picture fit the whole picture, or parts of ``side`` pixels.
+    Lines and texts of its picture fit the whole picture, or parts of ``side`` pixels; ``style`` is the user's choice.
     """
 
     frame: Frame
@@ -27,11 +30,12 @@ class Result:
     detections: Detections
     explanation: Explanation | None = None
     side: int | None = None
+    style: BoxStyle = PLAIN
 
     @cached_property
     def picture(self) -> Pixels:
         """The image with its boxes, (H, W, 3); drawn once for all writers."""
-        return draw_detections(self.image, self.detections, threshold=0.0, side=self.side)
+        return draw_detections(self.image, self.detections, threshold=0.0, side=self.side, style=self.style)
 
 
 def detect(
@@ -40,11 +44,14 @@ def detect(
     *,
     batch_size: int = 1,
     threshold: float = 0.0,
+    classes: Collection[int] | None = None,
     explain: bool = False,
     side: int | None = None,
+    style: BoxStyle = PLAIN,
 ) -> Iterator[Result | InputError]:
     """The result of every frame, or its error, in order. An error of one frame does not stop the others.
 
+    Detections of other classes than ``classes``, indices of names, are left out; ``None`` keeps all.
     ``batch_size`` frames are read at a time; those of one padded size share a batch. ``explain`` takes single frames.
     """
     source = iter(frames)
@@ -57,7 +64,10 @@ def detect(
                 yield result
             else:
                 image, detections, explanation = result
-                yield Result(frame, image, detections.above(threshold), explanation, side)
+                if classes is not None:
+                    detections = detections[np.isin(detections.labels, list(classes))]
+                    explanation = explanation and replace(explanation, detections=detections)
+                yield Result(frame, image, detections.above(threshold), explanation, side, style)
 
 
 def _detect_group(

@@ -31,11 +31,15 @@ def make_writers(
     *,
     all_frames: bool,
     heatmaps: bool,
+    every: int = 1,
 ) -> list[Writer]:
-    """Writers into ``folder``; ``all_frames`` makes pictures of the frames of videos too, not of images alone."""
+    """Writers into ``folder``; ``all_frames`` makes pictures of the frames of videos too, not of images alone.
+
+    Of ``every`` so many frames of a video one comes.
+    """
     makers = {
         "pictures": lambda: image_writers.Pictures(folder, stills_only=not all_frames),
-        "video": lambda: image_writers.Videos(folder),
+        "video": lambda: image_writers.Videos(folder, every),
         "json": lambda: label_writers.DetectionsFile(folder, class_names),
         "coco": lambda: label_writers.CocoFile(folder, class_names, "images" if "yolo" in kinds else "."),
         "yolo": lambda: label_writers.YoloFiles(folder, class_names),

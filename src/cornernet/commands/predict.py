@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from cornernet.commands import options
 from cornernet.commands.classes import parse_classes
 from cornernet.errors import InputError
-from cornernet.tasks.detectors import open_detector, parse_tile
+from cornernet.tasks.detectors import EXPORTED, open_detector, parse_tile
 from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.media.sources import Source
     from cornernet.outputs.choice import OutputKind
+
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", *EXPORTED)
 
 
 def predict(
@@ -61,12 +63,14 @@ def predict(
     from cornernet.media.sources import find_sources, read_frames, total_frames
     from cornernet.outputs.choice import make_writers, parse_kinds
     from cornernet.outputs.writer import WriteBehind
+    from cornernet.weights import BUNDLED
 
     for name, number in (("batch-size", batch_size), ("every", every), ("line-width", line_width)):
         if number is not None and number < 1:
             raise InputError("give a number above 0", f"--{name} {number}")
     if heatmaps and tile:
         raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
+    _refuse_weights(sources)
     kinds, (side, _) = parse_kinds(save), parse_tile(tile)
     found = find_sources(sources, lambda line: print(f"cornernet: {line}", file=sys.stderr))
     videos = [source.video for source in found if source.video]
@@ -113,7 +117,18 @@ def predict(
     for failure in failures:
         print(f"cornernet: {failure}", file=sys.stderr)
     print(f"{boxes} objects in {images} images, score {lowest:g} or more, by {weights}: {folder}")
+    if images and not boxes:
+        hint = f"a lower --threshold than {lowest:g} shows weaker ones"
+        others = f", and other --weights know other objects than {weights}" if weights in BUNDLED else ""
+        print(f"cornernet: nothing was found; {hint}{others}", file=sys.stderr)
     return 2 if failures else 0
+
+
+def _refuse_weights(places: Sequence[str]) -> None:
+    """``InputError`` if a weights file is given as a source."""
+    for place in places:
+        if place.lower().endswith(_WEIGHTS) and "://" not in place:
+            raise InputError("a weights file, no image", place, f"give it as --weights {place}")
 
 
 def _keep_sources(sources: Sequence[Source], kinds: Collection[OutputKind], folder: Path) -> None:

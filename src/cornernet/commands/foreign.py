@@ -130,6 +130,7 @@ _SAME: list[tuple[str, Mapping[str, str]]] = [
         "eval_only eval evaluate test_only val_only do_eval",
         {"train": "that is a command: cornernet evaluate", "evaluate": "COCO's figures are always printed"},
     ),
+    ("auto_scale_lr", {"train": "the rate always follows the batch"}),
     ("task", {"evaluate": "--split"}),
     ("slice slice_size slice_height slice_width patch_size", {"": "--tile"}),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cornernet.commands import options
 from cornernet.commands.classes import parse_classes
+from cornernet.commands.tracking import check_sequences, parse_count_line
 from cornernet.errors import InputError
 from cornernet.tasks.detectors import EXPORTED, open_detector, parse_tile
 from cornernet.tasks.progress import ProgressBar
@@ -35,6 +36,8 @@ def predict(
     batch_size: options.BatchSize = 1,
     classes: str | None = None,
     every: int = 1,
+    track: bool = False,
+    count_line: str | None = None,
     line_width: int | None = None,
     hide_labels: bool = False,
     hide_scores: bool = False,
@@ -52,6 +55,8 @@ def predict(
             videos.
         classes: Only these, by their names or numbers (from 0), joined by commas: person,dog or 0,16.
         every: Of videos, look at the first of so many frames; times and frame numbers stay those of the video.
+        track: Number the objects of videos, so that a number stays with its object.
+        count_line: x1,y1,x2,y2 in pixels: count the objects of --track that cross this line, to each side.
         line_width: Width of the boxes' lines in pixels. Default: as suits the picture.
         hide_labels: Draw boxes without class and score.
         hide_scores: Draw boxes with their class alone.
@@ -60,6 +65,7 @@ def predict(
     from cornernet.drawing.style import BoxStyle
     from cornernet.files import make_folder
     from cornernet.inference.stream import detect
+    from cornernet.inference.tracked import WEAKEST, track_results
     from cornernet.media.sources import find_sources, read_frames, total_frames
     from cornernet.outputs.choice import make_writers, parse_kinds
     from cornernet.outputs.writer import WriteBehind
@@ -78,25 +84,37 @@ def predict(
         raise InputError("there is no video or camera among the sources", "--save video", "choose pictures")
     if every > 1 and not videos:
         raise InputError("there is no video or camera among the sources", f"--every {every}", "leave it out")
+    if count_line and not track:
+        raise InputError("counts the objects of --track", f"--count-line {count_line}", "give --track too")
+    line, one_sequence = parse_count_line(count_line), track and check_sequences(found)
     _keep_sources(found, kinds, Path(out))
     detector = open_detector(weights, device, tta, precision, max_size, tile)
     labels = parse_classes(classes, detector.class_names)
     lowest = detector.threshold if threshold is None else threshold
     folder = make_folder(Path(out))
     writers = make_writers(
-        kinds, folder, detector.class_names, lowest, all_frames=bool(save), heatmaps=heatmaps, every=every
+        kinds,
+        folder,
+        detector.class_names,
+        lowest,
+        all_frames=bool(save),
+        heatmaps=heatmaps,
+        every=every,
+        tracks=track,
     )
     frames, total = read_frames(found, batch_size + 2, every), total_frames(found, every)
     results = detect(
         detector,
         frames,
         batch_size=batch_size,
-        threshold=lowest,
+        threshold=min(lowest, WEAKEST) if track else lowest,
         classes=labels,
         explain=heatmaps,
         side=side,
         style=BoxStyle(line_width, labels=not hide_labels, scores=not hide_scores),
     )
+    if track:
+        results = track_results(results, lowest, line=line, one_sequence=one_sequence)
     bar = ProgressBar("predicting", "frame" if videos else "image")
     failures: list[str] = []
     images = boxes = 0

@@ -45,20 +45,24 @@ def draw_detections(
     *,
     side: int | None = None,
     style: BoxStyle = PLAIN,
+    tracks: Sequence[int | None] | None = None,
 ) -> Image:
     """Boxes of at least ``threshold`` with class and score on an image (H, W, 3); a new image.
 
-    Better boxes are drawn over the others and choose the place of their label first. Each class has its colour. Lines
-    and text have the size for a viewer of the whole picture, or of parts of ``side`` x ``side`` pixels.
+    Better boxes are drawn over the others and choose the place of their label first. Each class has its colour; with
+    ``tracks``, the numbers of their objects (or ``None``), each object. Lines and text have the size for a viewer of
+    the whole picture, or of parts of ``side`` x ``side`` pixels.
     """
     canvas = _copy(image)
     view = canvas[:side, :side]
     shown = detections.above(threshold)
     boxes = _pixels(shown.boxes, canvas)
-    colors = [class_color(int(label)) for label in shown.labels]
+    numbers = [*(tracks or [None] * len(shown))][: len(shown)]
+    colors = [class_color(number or int(label)) for number, label in zip(numbers, shown.labels, strict=True)]
     for box, color in zip(boxes[::-1], colors[::-1], strict=True):
         draw_box(canvas, box, color, style.line_width or line_width(view))
-    texts = style.texts(_names(shown), [f"{score:.2f}" for score in shown.scores])
+    names = [f"{name} {number or ''}".rstrip() for name, number in zip(_names(shown), numbers, strict=True)]
+    texts = style.texts(names, [f"{score:.2f}" for score in shown.scores])
     draw_labels(canvas, boxes, texts, fills=colors, size=font_size(view))
     return canvas
 

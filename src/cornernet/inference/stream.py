@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from cornernet.drawing.count_line import draw_count_line
 from cornernet.drawing.draw import draw_detections
 from cornernet.drawing.style import PLAIN, BoxStyle
 from cornernet.errors import InputError
@@ -16,6 +17,7 @@ from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
 from cornernet.media.sources import Frame
 from cornernet.structures import Detections, Explanation
+from cornernet.tracking.counts import TrackCounts
 
 
 @dataclass
@@ -23,6 +25,8 @@ class Result:
     """One frame with its detections at or above the threshold, and its ``explanation`` if requested.
 
     Lines and texts of its picture fit the whole picture, or parts of ``side`` pixels; ``style`` is the user's choice.
+    With tracking, ``tracks`` has the number of each detection's object, ``None`` if it was seen in this frame alone,
+    and ``counts`` are those of its video so far.
     """
 
     frame: Frame
@@ -31,11 +35,16 @@ class Result:
     explanation: Explanation | None = None
     side: int | None = None
     style: BoxStyle = PLAIN
+    tracks: tuple[int | None, ...] | None = None
+    counts: TrackCounts | None = None
 
     @cached_property
     def picture(self) -> Pixels:
         """The image with its boxes, (H, W, 3); drawn once for all writers."""
-        return draw_detections(self.image, self.detections, threshold=0.0, side=self.side, style=self.style)
+        under = draw_count_line(self.image, self.counts) if self.counts else self.image
+        return draw_detections(
+            under, self.detections, threshold=0.0, side=self.side, style=self.style, tracks=self.tracks
+        )
 
 
 def detect(

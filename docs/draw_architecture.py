@@ -31,6 +31,7 @@ WHAT = {
     "weights": "weights files: ours, OpenMMLab's, the authors'",
     "data": "label files in, training samples out",
     "drawing": "boxes, heatmaps and pairs on images",
+    "tracking": "objects that stay the same over a video",
     "media": "pixels from files, videos, cameras, addresses",
     "model": "the method: network, pairing, targets, losses, decoding",
     "recipes": "the shipped recipes, and their reader",

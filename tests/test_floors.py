@@ -16,7 +16,7 @@ FLOORS = [  # low to high; neighbours on one floor do not know each other
     {"files", "structures", "hardware", "devices", "typed"},
     {"telemetry", "waiting"},
     {"config"},
-    {"model", "recipes", "media"},
+    {"model", "recipes", "media", "tracking"},
     {"drawing"},
     {"data"},
     {"weights"},

@@ -67,10 +67,10 @@ def train(recipe: _Path | None = None, data: _Path | None = None, **options: Any
     ``train("DIR", minutes=30)`` makes a recipe for the data in DIR; ``train("deeppcb-small", data="DIR")`` takes a
     shipped recipe, or a YAML file. ``options`` are those of the command line: ``size``, ``backbone``, ``minutes``,
     ``out``, ``train_split``, ``val_split``, ``val_share``, ``format``, ``strict``, ``device``, ``devices``,
-    ``checkpoint_seconds``, ``report``; ``resume="runs/mine"`` goes on with a run. Lightning's callbacks and loggers
-    are ``callbacks`` (a list) and ``logger`` (one, or a list; or names, ``"wandb,csv"``). All others are fields of the recipe:
-    ``epochs=20, optimization={"lr": 1e-3}``. Raises ``InputError`` for what cannot be used, ``DivergedError`` if a
-    loss is not finite, ``InterruptedRun`` on Ctrl-C, after the state was saved.
+    ``checkpoint_seconds``, ``report``; ``resume="runs/mine"`` goes on with a run. ``callbacks`` are a list of
+    Lightning's; ``logger`` is one of Lightning's, a list of them, or names, ``"wandb,csv"``. All others are fields of
+    the recipe: ``epochs=20, optimization={"lr": 1e-3}``. Raises ``InputError`` for what cannot be used,
+    ``DivergedError`` if a loss is not finite, ``InterruptedRun`` on Ctrl-C, after the state was saved.
     """
     return later("tasks.from_python:train_network")(recipe, data, **options)
 

@@ -132,6 +132,10 @@ def _dispatch(words: list[str]) -> int:
     group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if group:
         raise InputError(f"say which: {', '.join(group)}", words[0])
+    from cornernet.commands.foreign import command_elsewhere
+
+    if ours := command_elsewhere(words[0]):
+        raise InputError("no such command", words[0], f"that is {ours} here")
     raise InputError("no such command", words[0], nearest(words[0], COMMANDS, f"there are {', '.join(COMMANDS)}"))
 
 

@@ -16,8 +16,9 @@ from urllib.parse import unquote, urlsplit
 from cornernet.errors import InputError
 from cornernet.media.address import is_address, shown
 from cornernet.media.download import download
-from cornernet.media.images import Pixels, has_heif, image_size, read_first, read_others
+from cornernet.media.images import Pixels, image_size, read_first, read_others
 from cornernet.media.lists import is_list, read_list
+from cornernet.media.opening import has_heif
 from cornernet.media.prefetch import ahead
 from cornernet.media.video import VIDEO_SUFFIXES, Video, VideoFrame, is_video_address
 from cornernet.media.walk import HEIF_SUFFIXES, IMAGE_SUFFIXES, PassedOver, find_images, is_heif, read_head

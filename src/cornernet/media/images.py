@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from cornernet.errors import InputError
 from cornernet.hardware import available_memory
+from cornernet.media.animation import shown_for
 from cornernet.media.opening import ImageSource, as_one_line, damaged, name_of, opened_image, quiet_pillow
 from cornernet.media.pictures import pictures_in
 
@@ -56,21 +57,26 @@ def read_first(
         return _read(image, where, size), count
 
 
-def read_others(source: ImageSource, *, name: str | None = None) -> Iterator[Pixels | InputError]:
-    """The second picture of a file and all after it, each as `read_image`, or its error."""
+def read_pictures(source: ImageSource, *, name: str | None = None) -> Iterator[FilePicture]:
+    """Every picture of a file, each as `read_image`, or its error; an error of the first one is raised."""
     where = name_of(source, name)
     with opened_image(source, where) as image:
         numbers = _pictures(image, where)
-        for place, number in enumerate(numbers[1:], start=2):
-            part = f"{where} (picture {place} of {len(numbers)})"
+        for place, number in enumerate(numbers, start=1):
+            part = f"{where} (picture {place} of {len(numbers)})" if place > 1 else where
+            seconds = None
             try:
                 with quiet_pillow():
                     image.seek(number)
-                yield _read(image, part, None)
+                    seconds = shown_for(image)
+                pixels: Pixels | InputError = _read(image, part, None)
             except InputError as error:
-                yield error
+                pixels = error
             except Exception as error:  # Pillow's plugins raise anything for a damaged page
-                yield damaged(part, error)
+                pixels = damaged(part, error)
+            if place == 1 and isinstance(pixels, InputError):
+                raise pixels
+            yield FilePicture(pixels, len(numbers), seconds)
 
 
 def first_taken(count: int) -> str:
@@ -108,6 +114,14 @@ def _read(image: Image.Image, where: str, size: tuple[int, int] | None) -> Pixel
         stored_to_upright, upright_to_stored = orientation, 1
     is_upright = size is None or upright == tuple(size)
     return np.ascontiguousarray(_turn(pixels, stored_to_upright if is_upright else upright_to_stored))
+
+
+class FilePicture(NamedTuple):
+    """One of the ``total`` pictures of a file: (H, W, 3) RGB or its error; its ``seconds`` in an animation."""
+
+    pixels: Pixels | InputError
+    total: int
+    seconds: float | None = None
 
 
 class ImageHeader(NamedTuple):

@@ -22,8 +22,8 @@ from cornernet.outputs.writer import Scratch, Writer
 class DetectionsFile(Writer):
     """detections.json: ``classes``, and under ``images`` each one's ``file``, ``height``, ``width``, ``detections``.
 
-    Frames of a video have its path as ``file``, their number, from 0, as ``frame``, and their ``time`` in seconds since
-    the first. Detections are those of ``Detections.as_dicts``.
+    Frames of a video or an animation have its path as ``file``, their number, from 0, as ``frame``, and their ``time``
+    in seconds since the first; pages of a file have no time. Detections are those of ``Detections.as_dicts``.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ class DetectionsFile(Writer):
         height, width = result.detections.image_size
         entry: dict[str, Any] = {"file": result.frame.source}
         if result.frame.index is not None:
-            entry |= {"frame": result.frame.index, "time": _time(result.frame)}
+            entry |= {"frame": result.frame.index} | _time(result.frame)
         self.images.append(entry | {"height": height, "width": width, "detections": result.detections.as_dicts()})
 
     def finish(self) -> None:
@@ -65,7 +65,8 @@ class CocoFile(Writer):
             image |= {"file_name": name, "source": source}
         else:
             name = (self.frames / f"{result.frame.stem}.jpg").as_posix()
-            image |= {"file_name": name, "video": source, "frame": result.frame.index, "time": _time(result.frame)}
+            image |= {"file_name": name, "video": source, "frame": result.frame.index}
+            image |= _time(result.frame)
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         for found in to_coco_results(result.detections, image["id"], ids):
@@ -88,7 +89,7 @@ class CsvFile(Writer):
     def add(self, result: Result) -> None:
         frame = result.frame
         first = [frame.source, "" if frame.index is None else frame.index]
-        seconds = "" if frame.index is None else _time(frame)
+        seconds = _time(frame).get("time", "")
         self._add_rows([*first, d["class"], d["score"], *d["box"], seconds] for d in result.detections.as_dicts())
 
     def finish(self) -> None:
@@ -154,8 +155,9 @@ def _relative(place: str, folder: Path) -> str:
         return Path(place).absolute().as_posix()
 
 
-def _time(frame: Frame) -> float:
-    return round(frame.seconds or 0.0, 3)
+def _time(frame: Frame) -> dict[str, float]:
+    """The time of a frame, if it has one."""
+    return {} if frame.seconds is None else {"time": round(frame.seconds, 3)}
 
 
 def _write_json(target: Path, content: dict[str, Any]) -> None:

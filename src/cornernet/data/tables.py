@@ -14,6 +14,7 @@ from cornernet.media.walk import PassedOver, find_images
 Table = list[dict[str, Any]]
 Wanted = Callable[[str], bool]  # whether an image of that file name is wanted
 Outcome = Literal["left out", "image left out", "clipped", "fixed", "kept"]
+PREDICTED = ".cornernet-predict"  # an empty file among the images that predict wrote labels for
 
 
 def everything(_: str) -> bool:
@@ -105,11 +106,13 @@ def read_text(file: Path) -> str:
 def images_below(folder: Path, notes: list[str] | None = None) -> list[Path]:
     """Every image in a folder and its subfolders, sorted; the list may be empty.
 
-    ``notes`` gets a line about each place that cannot be reached.
+    Of a folder that ``cornernet predict`` wrote only those of its ``images``: the others have boxes drawn on them
+    or are cut out. ``notes`` gets a line about each place that cannot be reached.
     """
     passed = PassedOver()
     try:
-        return find_images([folder], passed=passed)
+        images = folder / "images"
+        return find_images([images if (images / PREDICTED).is_file() else folder], passed=passed)
     except InputError:
         return []
     finally:

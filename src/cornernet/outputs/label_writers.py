@@ -45,28 +45,25 @@ class CocoFile(Writer):
     """coco.json: a COCO file whose annotations are the detections, with their ``score``.
 
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
-    file: a link in ``images``, or where it is if it cannot be linked; ``source`` is the path as the user gave it. For
-    frames of a video ``video`` is that path, ``time`` in seconds, and ``file_name`` is the frame's picture in the
-    folder ``frames``.
+    file: a link in ``images``, or where it is if it cannot be linked, or a frame of a video or a page, written there.
+    ``source``, or for frames ``video``, is the path as the user gave it; frames and pages have their number as
+    ``frame``, and frames their ``time`` in seconds.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str], frames: str = ".") -> None:
-        self.target, self.frames = folder / "coco.json", Path(frames)
+    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
+        self.target = folder / "coco.json"
         self.categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
         self.image_folder = ImageFolder(folder)
         self.images, self.annotations = JsonList(self.target), JsonList(self.target)
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
-        source = result.frame.source
-        image: dict[str, Any] = {"id": self.images.count + 1}
-        if result.frame.index is None:
-            name = self.image_folder.place(result, copy=False) or _relative(source, self.target.parent)
-            image |= {"file_name": name, "source": source}
-        else:
-            name = (self.frames / f"{result.frame.stem}.jpg").as_posix()
-            image |= {"file_name": name, "video": source, "frame": result.frame.index}
-            image |= _time(result.frame)
+        frame = result.frame
+        name = self.image_folder.place(result, copy=False) or _relative(frame.source, self.target.parent)
+        image: dict[str, Any] = {"id": self.images.count + 1, "file_name": name}
+        image["source" if frame.seconds is None else "video"] = frame.source
+        if frame.index is not None:
+            image |= {"frame": frame.index} | _time(frame)
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         for found in to_coco_results(result.detections, image["id"], ids):

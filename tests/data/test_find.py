@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.find import find_data, in_val, load_split, split_names
+from cornernet.data.find import auto_val_share, find_data, in_val, load_split, split_names
+from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 
 
@@ -68,6 +69,32 @@ def test_one_coco_file_beside_its_images(tmp_path, images):
         data = load(place, "labels")
         assert [image.path for image in data.images] == [tmp_path / images / "a.png", tmp_path / images / "sub/b.png"]
     assert find_data(tmp_path).title == "COCO (labels.json)"
+
+
+@pytest.mark.parametrize("format", ["coco", "yolo", "voc"])
+@pytest.mark.parametrize("count", [2, 3, 5, 40])
+def test_a_share_is_held_back_that_gives_both_parts_an_image(tmp_path, format, count):
+    names = [f"{i:03d}.png" for i in range(count)]
+    if format == "coco":
+        write_json(write_images(tmp_path, names) / "labels.json", names)
+    else:
+        {"yolo": write_yaml, "voc": write_xml}[format](tmp_path, names)
+    labels = find_data(tmp_path)
+    share = auto_val_share(labels)
+    parts = [load_split(labels, split, val_share=share).images for split in ("train", "val")]
+    assert min(map(len, parts)) >= 1
+    assert sum(map(len, parts)) == count
+    smaller = [other for other in (0.1, 0.2, 0.3, 0.5, 0.7) if other < share]
+    assert all(len({in_val(name, other) for name in names}) == 1 for other in smaller)  # no larger than it must be
+    assert count < 40 or share == 0.1
+
+
+def test_one_image_cannot_be_divided(tmp_path):
+    write_json(write_images(tmp_path, ["a.png"]) / "labels.json", ["a.png"])
+    labels = find_data(tmp_path)
+    assert auto_val_share(labels) == 0.1
+    with pytest.raises(InputError, match=r"no image falls to val with --val_share 0\.1; choose another"):
+        DataSource(str(tmp_path), val_share=0.1).load()
 
 
 def test_one_coco_file_whose_images_are_nowhere(tmp_path):

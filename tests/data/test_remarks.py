@@ -64,7 +64,7 @@ def test_every_command_says_it(tmp_path: Path, split: str, change: Callable[[Raw
             "val",
             no_boxes,
             1,
-            "without boxes there is no AP, and best.safetensors will be the weights of the last validation",
+            "no box in it, so no figure can be measured; best.safetensors will be the weights of the last validation",
         ),
     ],
 )

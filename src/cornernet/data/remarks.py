@@ -24,13 +24,14 @@ _NO_CLASS = (
     "no class",
     "ignore",
 )
+_NO_BOX = "no box in it, so no figure can be measured"
 _DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
 
 
 def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
     """Lines about a split without boxes, or with boxes that stand twice."""
     if not dataset.has_boxes:
-        yield "no box in it, so no figure can be measured"
+        yield _NO_BOX
     repeated = [(image, id_) for image in _with_like_boxes(dataset) for id_ in repeated_boxes(dataset, image)]
     if repeated:
         image, id_ = repeated[0]
@@ -53,10 +54,10 @@ def training_remarks(training: CocoDataset) -> Iterator[str]:
             yield f"the class {name!r} of {count} boxes is learnt as a class of objects; remove its boxes if it is none"
 
 
-def validation_remarks(training: CocoDataset, validation: CocoDataset) -> Iterator[str]:
-    """Lines about a validation split that cannot say how good the training is."""
-    if not validation.has_boxes:
-        yield "without boxes there is no AP, and best.safetensors will be the weights of the last validation"
+def validation_notes(training: CocoDataset, validation: CocoDataset) -> Iterator[str]:
+    """The notes of a validation split, also about what it cannot say of the training."""
+    for note in validation.notes:
+        yield f"{note}; best.safetensors will be the weights of the last validation" if note == _NO_BOX else note
     learnt = {training.class_names[label] for image in training.images for label in set(image.labels.tolist())}
     seen = {validation.class_names[label] for image in validation.images for label in set(image.labels.tolist())}
     if unknown := sorted(seen - learnt):

@@ -151,7 +151,7 @@ def test_two_formats_at_once(tmp_path, first, second, said):
 
 
 def test_nothing_there_says_what_was_looked_for_and_hints(tmp_path):
-    with pytest.raises(InputError, match="no such folder; give the folder"):
+    with pytest.raises(InputError, match="no such folder or file; give the data set's folder, label file or archive"):
         find_data(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"no data set there; looked for COCO .*YOLO \(data.yaml, .*\), Pascal VOC"):
         find_data(tmp_path)

@@ -66,6 +66,11 @@ class PassedOver:
 
 
 def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -> Iterator[Path]:
+    """As `walk_names`."""
+    return map(Path, walk_names(folder, unreachable))
+
+
+def walk_names(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -> Iterator[str]:
     """Every file below a folder that is not hidden, also through links; what is reached twice has its real path.
 
     ``unreachable`` gets a line for each folder that cannot be read, and each link that leads nowhere or to a folder
@@ -93,13 +98,13 @@ def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -
             for entry in reversed(found):
                 if entry.is_symlink():
                     if os.path.isfile(entry.path):
-                        yield Path(entry.path)
+                        yield entry.path
                     elif not os.path.exists(entry.path):
                         lines.append(_dead_link(entry.path))
                     elif os.path.isdir(entry.path) and not contains_itself(entry.path):
                         links.append(entry.path)
                 elif entry.is_file():
-                    yield Path(entry.path)
+                    yield entry.path
             places += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
 
 

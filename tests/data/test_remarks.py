@@ -116,6 +116,14 @@ def test_a_split_may_list_fewer_classes_than_the_training(tmp_path: Path) -> Non
     assert validation.notes == ("it lists 1 of the 2 classes; without blue",)
 
 
+def test_an_unknown_class_of_boxes_is_not_taken_for_one_that_only_the_weights_know(tmp_path: Path) -> None:
+    data = changed(tmp_path / "data", "val", lambda raw: raw["annotations"][0].update(category_id=3))
+    names = ("red", "blue", "green")
+    dataset = load_split(find_data(data), "val", class_names=names)
+    assert [problem.kind for problem in dataset.problems] == ["boxes of unknown classes"]
+    assert 2 not in [label for image in dataset.images for label in image.labels.tolist()]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [

@@ -24,13 +24,13 @@ from cornernet.data.archive_cache import folder_for, mark_used, remove_unused
 from cornernet.data.places import SPLIT_NAMES
 from cornernet.errors import InputError
 from cornernet.files import atomic_folder, cache_folder, make_folder
+from cornernet.media.walk import is_of_system
 
 _MOST_FILES = 3_000_000
 _MOST_GROWTH = 200  # times the archive's size: pictures hardly shrink, an empty file does by 1000
 _GROWTH_ALLOWED = 2**30  # bytes, whatever the growth: text and drawings shrink well
 _ROOM_LEFT = 2**28  # bytes that stay free on the disk
 _CHUNK = 2**20
-_ASIDE = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")  # what systems add by themselves
 _TELLING = (*SPLIT_NAMES, "images", "labels", "annotations")
 _BY_HAND = "unpack it yourself and give the folder"
 _STARTS = {
@@ -202,7 +202,7 @@ def _write(archive: Path, members: Iterator[_Member], limits: _Limits, folder: P
     total = 0
     for number, member in enumerate(members, start=1):
         name = _inner_name(archive, member.name)
-        if not name or any(part in _ASIDE or part.startswith("._") for part in name.split("/")):
+        if not name or any(map(is_of_system, name.split("/"))):
             continue
         total += member.size
         limits.check(total, number)

@@ -66,7 +66,8 @@ class Tables:
     ``category_entry`` names a class's entry by its index in messages. ``lists_classes`` is false if the classes are
     only those of the boxes; ``knows_headers`` is true if sizes were read from the images, and then ``rotated`` has the
     ids of those with an EXIF rotation. ``notes`` are remarks about the whole split, one line each.
-    ``layout`` and ``unit`` are those of the numbers in the label files.
+    ``layout`` and ``unit`` are those of the numbers in the label files. ``unknown_classes`` has the class ids of boxes
+    that are not among the annotations, because no class has them.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Tables:
     notes: list[str] = field(default_factory=list)
     layout: Layout = "xywh"
     unit: Unit = "pixels"
+    unknown_classes: set[int] = field(default_factory=set[int])
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
         """The place of an annotation in messages."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from cornernet.data.causes import SystematicError, find_class_cause
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
@@ -90,11 +89,6 @@ class YoloFolder:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
         remarks.settle_keypoints()
-        used = {annotation["category_id"] for annotation in tables.annotations}
-        if cause := find_class_cause(used, {i for i in remarks.unknown if i is not None}, self.names):
-            if cause.is_sure:
-                raise SystematicError(cause.what, self.path, cause.fix)
-            tables.notes.append(str(cause))
         told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
         tables.notes += [*self.notes, *told, *self._respelled, *passed.unreachable, *remarks.notes()]
         return tables
@@ -179,7 +173,8 @@ class YoloFolder:
                 what = f"{short(line)} is not {_KNOWN}{line_of}"
                 tables.problems.append(Problem("bad label lines", where, what, "correct or remove it", "left out"))
             elif line_of.class_id not in self.names:
-                remarks.unknown.add(line_of.class_id)
+                if line_of.class_id is not None:
+                    tables.unknown_classes.add(line_of.class_id)
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
@@ -194,8 +189,8 @@ class YoloFolder:
 
 @dataclass
 class _Remarks:
-    """What is to be said about a split: ``doubts`` about label files, how many lines are of which kind, the class ids
-    without a name (``unknown``), and the files that hold ``several`` pictures.
+    """What is to be said about a split: ``doubts`` about label files, how many lines are of which kind, and the files
+    that hold ``several`` pictures.
 
     ``doubtful`` has the annotations of lines that look like outlines and may be a box with keypoints, which only all
     lines together tell; ``None`` if they are outlines.
@@ -203,7 +198,6 @@ class _Remarks:
 
     doubts: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
-    unknown: set[int | None] = field(default_factory=set)
     doubtful: list[tuple[dict[str, Any], list[float], tuple[int, int]]] | None = field(default_factory=list)
     several: list[Path] = field(default_factory=list)
     images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file

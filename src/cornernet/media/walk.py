@@ -33,7 +33,7 @@ _NO_IMAGES = (  # not opened to see whether they are images; raw files of camera
     ".rw2", ".raf", ".pef", ".srw",
 )
 # fmt: on
-_JUNK = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}  # written by systems, not by people
+_OF_SYSTEMS = {"__macosx", ".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}  # not by people
 _HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\xff\x4f\xff\x51")
 _JPEG2000 = b"\0\0\0\x0cjP  "
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -123,8 +123,13 @@ def contains_itself(link: str) -> bool:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or folder is hidden, or a system's own: "._photo.jpg" is a file of macOS, not a photo."""
-    return name.startswith(".") or name.lower() in _JUNK
+    """Whether a file or folder is hidden, or a system's own."""
+    return name.startswith(".") or is_of_system(name)
+
+
+def is_of_system(name: str) -> bool:
+    """Whether a system writes files or folders of that name: "._photo.jpg" is a file of macOS, not a photo."""
+    return name.startswith("._") or name.lower() in _OF_SYSTEMS
 
 
 def find_images(

@@ -71,6 +71,14 @@ def test_one_coco_file_beside_its_images(tmp_path, images):
     assert find_data(tmp_path).title == "COCO (labels.json)"
 
 
+def test_one_coco_file_whose_images_have_other_names(tmp_path):
+    write_images(tmp_path / "images", ["photo_jpg.rf.0123.jpg", "x.jpg"])
+    write_json(tmp_path / "labels.json", ["photo.jpg"])
+    said = r"its images, such as photo\.jpg, are in no folder beside it; 2 images of other names are, such as"
+    with pytest.raises(InputError, match=said):
+        load(tmp_path, "labels")
+
+
 @pytest.mark.parametrize("format", ["coco", "yolo", "voc"])
 @pytest.mark.parametrize("count", [2, 3, 5, 40])
 def test_a_share_is_held_back_that_gives_both_parts_an_image(tmp_path, format, count):

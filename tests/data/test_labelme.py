@@ -180,3 +180,10 @@ def test_many_small_files_of_another_tool_are_not_all_opened(tmp_path, monkeypat
     monkeypatch.setattr(labelme, "is_labelme", lambda file: opened.append(file))
     assert labelme.find_labelme(tmp_path) is None
     assert len(opened) == 1000
+
+
+def test_lines_and_points_alone_are_nothing_to_learn_from(tmp_path):
+    draw(tmp_path / "a.jpg")
+    label(tmp_path / "a.json", shape(BOX, "line"), shape([[1, 2]], "point"))
+    with pytest.raises(InputError, match=r"no box in any of its 1 images \(only line, point\); draw boxes or areas"):
+        load(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cornernet.data.check import check_data
 from cornernet.data.find import find_data, load_split
 from cornernet.data.source import DataSource
 from cornernet.recipes.load import load_recipe
@@ -77,7 +78,10 @@ def test_training_says_it(tmp_path: Path, split: str, change: Callable[[Raw], No
 def test_a_class_that_is_none_is_said(tmp_path: Path) -> None:
     data = changed(tmp_path / "data", "train", background)
     training = DataSource(str(data), val_split=None).load()[0]
-    assert training.notes[0].startswith("the class '__background__' of 2 boxes is learnt as a class of objects")
+    said = "the class '__background__' of 2 boxes is learnt as a class of objects"
+    assert [note[: len(said)] for note in training.notes] == [said]
+    (checked, _) = check_data(find_data(data)).datasets.values()
+    assert [note[: len(said)] for note in checked.notes] == [said]
 
 
 def test_ordinary_data_are_read_without_a_word(tmp_path: Path) -> None:

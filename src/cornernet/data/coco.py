@@ -208,6 +208,9 @@ def _folder_of(file: Path, names: Sequence[str]) -> Path:
             ranks, names, file, lambda place, name: below.setdefault(place, ImageNames(place)).find(name)
         )
     if folder is None:
-        what = f"its images, such as {names[0]}, are in no folder beside it"
-        raise MissingSplit(what, file, "put them into images/")
+        what, fix = f"its images, such as {names[0]}, are in no folder beside it", "put them into images/"
+        if others := images_below(root):
+            what += f"; {len(others)} images of other names are, such as {others[0]}"
+            fix = "correct the names in 'file_name', or add the images"
+        raise MissingSplit(what, file, fix)
     return folder

@@ -29,7 +29,7 @@ _DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them a
 
 
 def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
-    """Lines about a split without boxes, or with boxes that stand twice."""
+    """Lines about a split without boxes, with boxes that stand twice, or of a class that is none by its name."""
     if not dataset.has_boxes:
         yield _NO_BOX
     repeated = [(image, id_) for image in _with_like_boxes(dataset) for id_ in repeated_boxes(dataset, image)]
@@ -37,21 +37,31 @@ def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
         image, id_ = repeated[0]
         where = tables.place_of(id_, image.file_name)
         yield f"boxes that their image has twice: {len(repeated)}, such as {where}; cornernet data check lists all"
+    yield from class_remarks(dataset)
+
+
+def class_remarks(dataset: CocoDataset) -> Iterator[str]:
+    """Lines about classes with boxes whose name means that they are none."""
+    for name, count in zip(dataset.class_names, _boxes_of_classes(dataset), strict=True):
+        if count and name.strip().strip("_").casefold() in ("", *_NO_CLASS):
+            yield f"the class {name!r} of {count} boxes is learnt as a class of objects; remove its boxes if it is none"
 
 
 def training_remarks(training: CocoDataset) -> Iterator[str]:
-    """Lines about the classes of a training split: those without a box, and those whose name means that it is none."""
-    counts = np.zeros(len(training.class_names), np.int64)
-    for image in training.images:
-        np.add.at(counts, image.labels, 1)
-    empty = [name for name, count in zip(training.class_names, counts.tolist(), strict=True) if not count]
+    """A line about the classes of a training split that have no box."""
+    counts = _boxes_of_classes(training)
+    empty = [name for name, count in zip(training.class_names, counts, strict=True) if not count]
     if empty:
         what = f"{len(empty)} of {len(counts)} classes have no box here and are not learnt: {few(empty, ', ')}"
         is_group = training.category_ids[0] == 0 and not counts[0] and "Roboflow" in training.format
         yield what + (f" ({training.class_names[0]} is how Roboflow names the project)" if is_group else "")
-    for name, count in zip(training.class_names, counts.tolist(), strict=True):
-        if count and name.strip().strip("_").casefold() in ("", *_NO_CLASS):
-            yield f"the class {name!r} of {count} boxes is learnt as a class of objects; remove its boxes if it is none"
+
+
+def _boxes_of_classes(dataset: CocoDataset) -> list[int]:
+    counts = np.zeros(len(dataset.class_names), np.int64)
+    for image in dataset.images:
+        np.add.at(counts, image.labels, 1)
+    return counts.tolist()
 
 
 def validation_notes(training: CocoDataset, validation: CocoDataset) -> Iterator[str]:

@@ -150,8 +150,9 @@ class ToolFolder:
         used = {shape.name for item in images for shape in item.shapes if shape.name}
         names = list(dict.fromkeys([*self.labels.classes, *sorted(used)]))
         if not names:
-            first = next((str(item.error.at(item.where)) for item in images if item.error), "label some")
             counts = sum(self.labels.not_boxes.values(), Counter[str]())
+            otherwise = "draw boxes or areas" if counts else "label some"
+            first = next((str(item.error.at(item.where)) for item in images if item.error), otherwise)
             there = f" (only {', '.join(counts)})" if counts else ""
             raise InputError(f"no box in any of its {len(images)} images{there}", self.root, first)
         return names

@@ -19,6 +19,7 @@ ImageSource = str | os.PathLike[str] | bytes  # a file's path, or a file's conte
 
 # No others: Pillow's EPS reader, for one, runs a program of the file.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
+_BY_ENDING = {".tga": "TGA", ".pcx": "PCX", ".psd": "PSD"}  # their content alone tells too little, or is rare
 _OPENING = threading.Lock()
 
 
@@ -68,8 +69,10 @@ def opened_image(source: ImageSource, where: str) -> Iterator[Image.Image]:
 def _open(source: ImageSource, where: str) -> Image.Image:
     """Open by content; HEIC and HEIF by a decoder that is imported only for them."""
     content = io.BytesIO(source) if isinstance(source, bytes) else source
+    ending = os.path.splitext(where)[1].lower()
+    also = (_BY_ENDING[ending],) if ending in _BY_ENDING else ()
     try:
-        return Image.open(content, formats=_FORMATS)
+        return Image.open(content, formats=(*_FORMATS, *also))
     except UnidentifiedImageError as error:
         head = source[:HEAD] if isinstance(source, bytes) else read_head(source)
         if is_avif(head) and not features.check("avif"):

@@ -21,7 +21,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 IMAGE_SUFFIXES = (
     *PORTABLE_SUFFIXES, ".jpe", ".jfif", ".jif", ".mpo", ".dib", ".gif", ".apng", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".avif", ".avifs", *HEIF_SUFFIXES,
+    ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".avif", ".avifs", ".tga", ".pcx", ".psd", *HEIF_SUFFIXES,
 )
 _COMPANIONS = (  # what lies beside images and is not missed
     ".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".yaml", ".yml", ".md", ".names", ".data", ".cache", ".xmp",
@@ -34,6 +34,7 @@ _NO_IMAGES = (  # not opened to see whether they are images; raw files of camera
 )
 # fmt: on
 _OF_SYSTEMS = {"__macosx", ".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}  # not by people
+_COPIES = (".ipynb_checkpoints", ".thumb", ".trash", ".git", ".cache")  # folders of programs
 _HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\xff\x4f\xff\x51")
 _JPEG2000 = b"\0\0\0\x0cjP  "
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -94,6 +95,7 @@ def walk_names(folder: str | os.PathLike[str], unreachable: list[str] | None = N
             except OSError as error:
                 lines.append(f"{place}: the folder cannot be read ({error.strerror})")
                 continue
+            lines += filter(None, map(_hidden_images, found))
             found = [entry for entry in found if not is_junk(entry.name)]
             for entry in reversed(found):
                 if entry.is_symlink():
@@ -106,6 +108,19 @@ def walk_names(folder: str | os.PathLike[str], unreachable: list[str] | None = N
                 elif entry.is_file():
                     yield entry.path
             places += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+
+
+def _hidden_images(entry: os.DirEntry[str]) -> str:
+    """A line about a hidden folder if there are images in it; not of copies that programs keep."""
+    if not entry.name.startswith(".") or is_of_system(entry.name) or entry.name.startswith(_COPIES):
+        return ""
+    try:
+        if not entry.is_dir():
+            return ""
+        count = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(entry.path))
+    except OSError:
+        return ""
+    return f"{entry.path}: a hidden folder with {count} images, not searched" if count else ""
 
 
 def _dead_link(path: str | os.PathLike[str]) -> str:

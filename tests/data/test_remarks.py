@@ -75,6 +75,11 @@ def test_training_says_it(tmp_path: Path, split: str, change: Callable[[Raw], No
     assert said in [note[: len(said)] for note in dataset.notes]
 
 
+def test_a_check_says_that_a_split_has_no_box(tmp_path: Path) -> None:
+    found = check_data(find_data(changed(tmp_path / "data", "val", no_boxes))).datasets["val"]
+    assert found.notes == ("no box in it, so no figure can be measured",)
+
+
 def test_a_class_that_is_none_is_said(tmp_path: Path) -> None:
     data = changed(tmp_path / "data", "train", background)
     training = DataSource(str(data), val_split=None).load()[0]

@@ -29,19 +29,19 @@ _DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them a
 
 
 def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
-    """Lines about a split without boxes, with boxes that stand twice, or of a class that is none by its name."""
-    if not dataset.has_boxes:
-        yield _NO_BOX
+    """Lines about what a split holds, and about boxes that stand twice."""
+    yield from content_remarks(dataset)
     repeated = [(image, id_) for image in _with_like_boxes(dataset) for id_ in repeated_boxes(dataset, image)]
     if repeated:
         image, id_ = repeated[0]
         where = tables.place_of(id_, image.file_name)
         yield f"boxes that their image has twice: {len(repeated)}, such as {where}; cornernet data check lists all"
-    yield from class_remarks(dataset)
 
 
-def class_remarks(dataset: CocoDataset) -> Iterator[str]:
-    """Lines about classes with boxes whose name means that they are none."""
+def content_remarks(dataset: CocoDataset) -> Iterator[str]:
+    """Lines about a split without boxes, or with boxes of a class whose name means that it is none."""
+    if not dataset.has_boxes:
+        yield _NO_BOX
     for name, count in zip(dataset.class_names, _boxes_of_classes(dataset), strict=True):
         if count and name.strip().strip("_").casefold() in ("", *_NO_CLASS):
             yield f"the class {name!r} of {count} boxes is learnt as a class of objects; remove its boxes if it is none"

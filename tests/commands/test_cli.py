@@ -17,7 +17,7 @@ from cornernet.cli import COMMANDS, main
 from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, load_weights, save_weights
-from small import write_data, write_recipe
+from small import environment, write_data, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,24 @@ def pixels(kind: str) -> Image.Image:
     if kind == "I;16":
         return Image.fromarray(color[..., 0].astype(np.uint16) * 257)
     return Image.fromarray(color).convert(kind)
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+def test_a_reader_that_ends_early_costs_no_file(weights, data, tmp_path, reads):
+    """As in ``cornernet evaluate ... | head -1``."""
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "cornernet", "evaluate", "--weights", str(weights), "--data", str(data)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*words, "--out", str(out)], stdout=pipe, stderr=pipe, env=environment()) as done:
+        for _ in range(reads):
+            done.stdout.readline()
+        done.stdout.close()
+        said = done.stderr.read().decode()
+        assert done.wait(300) == 0
+    assert "Broken" not in said
+    assert "Exception" not in said
+    assert said.splitlines()[-1] == f"metrics.json and predictions.json: {out}"
+    assert {file.name for file in out.iterdir()} == {"metrics.json", "predictions.json"}
 
 
 def test_predict_takes_every_kind_of_image(weights, tmp_path, capsys):

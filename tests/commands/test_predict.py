@@ -23,6 +23,7 @@ from cornernet.media.sources import Source
 from cornernet.media.video import Video
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, save_weights
+from media.test_animation import write_animation
 from media.test_sources import PAGES, PNG, serving
 from media.test_video import truncate, write_video
 from small import environment, write_data
@@ -76,6 +77,19 @@ def test_a_truncated_video_and_no_camera_beside_an_image(predict, tmp_path):
     assert images[-1]["file"] == str(tmp_path / "a.png")
     length = Video(str(tmp_path / "out" / "cut.webm"), "").length
     assert length == len(images) - 1 > 1
+
+
+def test_an_animation_becomes_a_video(predict, tmp_path):
+    path = write_animation(tmp_path / "wave.gif", [100, 200, 300, 400])
+    code, said, images = predict(path)
+    assert (code, said) == (0, [])
+    assert [image["time"] for image in images] == [0.0, 0.1, 0.3, 0.6]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"detections.json", "wave.webm"}
+    assert Video(str(tmp_path / "out" / "wave.webm"), "").length == 10
+    assert predict(path, "--save", "video")[0] == 0
+    code, said, _ = predict(path, tmp_path / "out" / "wave.webm")
+    assert (code, len(said)) == (2, 1)
+    assert "wave.webm: a picture would be written over it" in said[0]
 
 
 def test_the_web_and_standard_input(predict, weights, tmp_path):
@@ -149,7 +163,7 @@ def test_tiles(predict, tmp_path):
         (["--tile", "large"], "as 1024,256 or 1024 alone"),
         (["--tile", "100", "--heatmaps"], "leave --tile out"),
         (["--save", "jpeg"], "choose from pictures"),
-        (["--save", "video"], "no video or camera among the sources"),
+        (["--save", "video"], "no video, camera or animation among the sources"),
         (["camera:one"], "camera:0"),
         (["--every", "2"], "--every 2: there is no video or camera among the sources"),
         (["--every", "0"], "--every 0: give a number above 0"),

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -83,6 +84,25 @@ def test_an_archive_is_unpacked_once(tmp_path, cache, capsys, name, top):
     os.utime(path, (1, 1))
     assert check(path) != root
     assert not [file for file in (cache / "archives").iterdir() if file.name.startswith(".")]
+
+
+def test_what_is_not_used_for_a_month_is_removed(tmp_path, cache, capsys):
+    old, used = (find_data(write_zip(tmp_path / f"{name}.zip", FILES)).root for name in ("old", "used"))
+    killed = old.with_name(f".{old.name}.partial-1")
+    others = [cache / "archives" / "mine", cache / "archives" / "notes-123456789abc.txt"]
+    for folder in (killed, *others):
+        folder.mkdir()
+    for folder in (old, used, killed, *others):
+        os.utime(folder, (time.time() - 31 * 24 * 3600,) * 2)
+    find_data(tmp_path / "used.zip")
+    capsys.readouterr()
+    find_data(write_zip(tmp_path / "new.zip", FILES))
+    said = capsys.readouterr().err.splitlines()[1:]
+    assert said == [
+        f"1 unpacked archives that were not used for 30 days are removed from {cache / 'archives'}: {old.name}"
+    ]
+    assert [folder.exists() for folder in (old, used, killed, *others)] == [False, True, False, True, True]
+    assert find_data(tmp_path / "old.zip").root == old  # unpacked again
 
 
 def test_names_of_windows(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.find import find_data, in_val, load_split, split_names
+from cornernet.data.find import auto_val_share, find_data, in_val, load_split, split_names
+from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 
 
@@ -70,6 +71,40 @@ def test_one_coco_file_beside_its_images(tmp_path, images):
     assert find_data(tmp_path).title == "COCO (labels.json)"
 
 
+def test_one_coco_file_whose_images_have_other_names(tmp_path):
+    write_images(tmp_path / "images", ["photo_jpg.rf.0123.jpg", "x.jpg"])
+    write_json(tmp_path / "labels.json", ["photo.jpg"])
+    said = r"its images, such as photo\.jpg, are in no folder beside it; 2 images of other names are, such as"
+    with pytest.raises(InputError, match=said):
+        load(tmp_path, "labels")
+
+
+@pytest.mark.parametrize("format", ["coco", "yolo", "voc"])
+@pytest.mark.parametrize("count", [2, 3, 5, 40])
+def test_a_share_is_held_back_that_gives_both_parts_an_image(tmp_path, format, count):
+    names = [f"{i:03d}.png" for i in range(count)]
+    if format == "coco":
+        write_json(write_images(tmp_path, names) / "labels.json", names)
+    else:
+        {"yolo": write_yaml, "voc": write_xml}[format](tmp_path, names)
+    labels = find_data(tmp_path)
+    share = auto_val_share(labels)
+    parts = [load_split(labels, split, val_share=share).images for split in ("train", "val")]
+    assert min(map(len, parts)) >= 1
+    assert sum(map(len, parts)) == count
+    smaller = [other for other in (0.1, 0.2, 0.3, 0.5, 0.7) if other < share]
+    assert all(len({in_val(name, other) for name in names}) == 1 for other in smaller)  # no larger than it must be
+    assert count < 40 or share == 0.1
+
+
+def test_one_image_cannot_be_divided(tmp_path):
+    write_json(write_images(tmp_path, ["a.png"]) / "labels.json", ["a.png"])
+    labels = find_data(tmp_path)
+    assert auto_val_share(labels) == 0.1
+    with pytest.raises(InputError, match=r"no image falls to val with --val_share 0\.1; choose another"):
+        DataSource(str(tmp_path), val_share=0.1).load()
+
+
 def test_one_coco_file_whose_images_are_nowhere(tmp_path):
     write_json(tmp_path / "labels.json", ["a.png"])
     with pytest.raises(InputError, match=r"its images, such as a\.png, are in no folder beside it; put them into"):
@@ -124,7 +159,7 @@ def test_two_formats_at_once(tmp_path, first, second, said):
 
 
 def test_nothing_there_says_what_was_looked_for_and_hints(tmp_path):
-    with pytest.raises(InputError, match="no such folder; give the folder"):
+    with pytest.raises(InputError, match="no such folder or file; give the data set's folder, label file or archive"):
         find_data(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"no data set there; looked for COCO .*YOLO \(data.yaml, .*\), Pascal VOC"):
         find_data(tmp_path)

@@ -13,6 +13,7 @@ from PIL import Image
 from cornernet.data.convert import write_data
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import find_data, load_split, split_names
+from cornernet.errors import InputError
 
 VALUE = {"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0}
 SIZE = {"original_width": 200, "original_height": 100, "image_rotation": 0}
@@ -180,3 +181,11 @@ def test_a_mask(tmp_path):
     folder = write(tmp_path, task(region("brushlabels", value, original_width=4, original_height=3)))
     Image.new("RGB", (4, 3)).save(folder / "images/a.jpg")
     assert load(folder).images[0].boxes.tolist() == [[1, 1, 3, 2]]
+
+
+def test_positions_in_pixels_are_known_as_such(tmp_path):
+    """Of images of 200 x 100: as percent they would leave the images."""
+    values = [{"x": 110 + i, "y": 60, "width": 70, "height": 30 - i, "rectanglelabels": ["cat"]} for i in range(6)]
+    folder = write(tmp_path, *(task(region(value=value), id=i) for i, value in enumerate(values)))
+    with pytest.raises(InputError, match=r"6 of 6 boxes fit .* height in pixels, and 6 do not .* in percent"):
+        load(folder)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from cornernet.data import labelme
 from cornernet.data.convert import write_data
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import find_data, load_split, split_names
@@ -161,3 +162,28 @@ def test_names_and_splits_that_it_cannot_hold(tmp_path):
     content = json.loads((tmp_path / "out/day/a.json").read_text())
     assert content["imagePath"] == "a.jpg"
     assert content["shapes"][0]["points"] == [[10, 20], [30, 40]]
+
+
+def test_linked_folders_are_read(tmp_path):
+    for i, place in enumerate(("data/own", "store/a", "store/b")):
+        draw(tmp_path / f"{place}.jpg", colour=i)
+        label(tmp_path / f"{place}.json", shape(BOX))
+    (tmp_path / "data/day1").symlink_to(tmp_path / "store")
+    (tmp_path / "data/loop").symlink_to(tmp_path / "data")
+    assert [image.path.name for image in load(tmp_path / "data").images] == ["own.jpg", "a.jpg", "b.jpg"]
+
+
+def test_many_small_files_of_another_tool_are_not_all_opened(tmp_path, monkeypatch):
+    for i in range(1200):
+        (tmp_path / f"{i:04d}.json").write_text('{"score": 1}')
+    opened = []
+    monkeypatch.setattr(labelme, "is_labelme", lambda file: opened.append(file))
+    assert labelme.find_labelme(tmp_path) is None
+    assert len(opened) == 1000
+
+
+def test_lines_and_points_alone_are_nothing_to_learn_from(tmp_path):
+    draw(tmp_path / "a.jpg")
+    label(tmp_path / "a.json", shape(BOX, "line"), shape([[1, 2]], "point"))
+    with pytest.raises(InputError, match=r"no box in any of its 1 images \(only line, point\); draw boxes or areas"):
+        load(tmp_path)

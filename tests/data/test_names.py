@@ -79,9 +79,16 @@ def test_voc_and_lists_of_yolo(name, tmp_path):
         assert "1 images have another name in the labels" in "".join(dataset.notes)
 
 
-def test_several_and_near_names_are_told(tmp_path):
-    for name in ("one/a.png", "two/a.png", "photo_17.png", "ok.png"):
+def test_copies_of_one_image_are_one(tmp_path):
+    for name in ("one/a.png", "two/a.png"):
         write_image(tmp_path / "images" / name)
+    dataset = load_split(find_data(write_coco(tmp_path, ["A.png"])), "train")
+    assert [image.path.name for image in dataset.images] == ["a.png"]
+
+
+def test_several_and_near_names_are_told(tmp_path):
+    for seed, name in enumerate(("one/a.png", "two/a.png", "photo_17.png", "ok.png")):
+        write_image(tmp_path / "images" / name, seed)
     dataset = load_split(
         find_data(write_coco(tmp_path, ["ok.png", "A.png", "photo-17.png", "else.png", "TWO/a.png"])), "train"
     )

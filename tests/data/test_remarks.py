@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cornernet.data.check import check_data
 from cornernet.data.find import find_data, load_split
 from cornernet.data.source import DataSource
 from cornernet.recipes.load import load_recipe
@@ -64,7 +65,7 @@ def test_every_command_says_it(tmp_path: Path, split: str, change: Callable[[Raw
             "val",
             no_boxes,
             1,
-            "without boxes there is no AP, and best.safetensors will be the weights of the last validation",
+            "no box in it, so no figure can be measured; best.safetensors will be the weights of the last validation",
         ),
     ],
 )
@@ -74,10 +75,18 @@ def test_training_says_it(tmp_path: Path, split: str, change: Callable[[Raw], No
     assert said in [note[: len(said)] for note in dataset.notes]
 
 
+def test_a_check_says_that_a_split_has_no_box(tmp_path: Path) -> None:
+    found = check_data(find_data(changed(tmp_path / "data", "val", no_boxes))).datasets["val"]
+    assert found.notes == ("no box in it, so no figure can be measured",)
+
+
 def test_a_class_that_is_none_is_said(tmp_path: Path) -> None:
     data = changed(tmp_path / "data", "train", background)
     training = DataSource(str(data), val_split=None).load()[0]
-    assert training.notes[0].startswith("the class '__background__' of 2 boxes is learnt as a class of objects")
+    said = "the class '__background__' of 2 boxes is learnt as a class of objects"
+    assert [note[: len(said)] for note in training.notes] == [said]
+    (checked, _) = check_data(find_data(data)).datasets.values()
+    assert [note[: len(said)] for note in checked.notes] == [said]
 
 
 def test_ordinary_data_are_read_without_a_word(tmp_path: Path) -> None:
@@ -114,6 +123,14 @@ def test_a_split_may_list_fewer_classes_than_the_training(tmp_path: Path) -> Non
     assert validation.class_names == ("red", "blue")
     assert [image.labels.tolist() for image in validation.images] == [[0], [0]]
     assert validation.notes == ("it lists 1 of the 2 classes; without blue",)
+
+
+def test_an_unknown_class_of_boxes_is_not_taken_for_one_that_only_the_weights_know(tmp_path: Path) -> None:
+    data = changed(tmp_path / "data", "val", lambda raw: raw["annotations"][0].update(category_id=3))
+    names = ("red", "blue", "green")
+    dataset = load_split(find_data(data), "val", class_names=names)
+    assert [problem.kind for problem in dataset.problems] == ["boxes of unknown classes"]
+    assert 2 not in [label for image in dataset.images for label in image.labels.tolist()]
 
 
 @pytest.mark.parametrize(

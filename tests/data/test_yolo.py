@@ -109,7 +109,10 @@ def test_a_yaml_file_that_will_not_do(tmp_path, content, said):
     [
         ("0 0.5 0.5 0.2", "is not a class and a box", "correct or remove it"),
         ("0 0.5 0.5 0.2 0.1 1.9", "is not a class and a box", "correct or remove it"),
-        ("cat 0.5 0.5 0.2 0.1", "is not a class and a box", "correct or remove it"),
+        ("cat 0.5 0.5 0.2 0.1", "is not a class and a box", "write the number of its class, not the name"),
+        ("traffic light 0.5 0.5 0.2 0.1", "is not a class and a box", "write the number of its class, not the name"),
+        ("0,0.5,0.5,0.2,0.1", "is not a class and a box", "put spaces between its numbers, not commas"),
+        ("0, 0.5, 0.5, 0.2, 0.1", "is not a class and a box", "put spaces between its numbers, not commas"),
         ("2 0.5 0.5 0.2 0.1", r"class 2 is not among the names of data\.yaml", "add it there"),
         ("-1 0.5 0.5 0.2 0.1", "class -1 is not among the names", "add it there"),
         ("0.5 0.5 0.5 0.2 0.1", "class 0.5 is not among the names", "add it there"),
@@ -128,6 +131,31 @@ def test_a_bad_line_is_left_out_with_its_file_and_number(tmp_path, line, what, f
     assert fix in problem.fix
     with pytest.raises(InputError, match=f"1 bad boxes: .*a.txt line 3: .*{what}"):
         load(folder, strict=True)
+
+
+def test_the_number_of_classes_and_repeated_lines_are_said(tmp_path):
+    content = {"train": "train.txt", "nc": 3, "names": ["cat", "dog"]}
+    folder = write_yolo(tmp_path, content, {"images/a.png": BOX, "images/b.png": BOX})
+    (folder / "train.txt").write_text("images/a.png\n./images/a.png\nimages/b.png\nimages/b.png\n")
+    data = load(folder)
+    assert len(data.images) == 2
+    assert data.notes == (
+        "nc says 3 classes, and names has 2, which are read",
+        f"2 lines of {folder / 'train.txt'} repeat an image: each image is read once",
+    )
+    assert load(folder).notes == data.notes
+
+
+def test_outlines_that_may_be_keypoints_are_said(tmp_path):
+    doubt = "all outlines may also be boxes with keypoints in them: if so, write kpt_shape into the YAML file"
+    points = "0 .5 .5 .2 .2 .45 .45 .55 .55\n1 .4 .4 .2 .2 .35 .35 .45 .45\n"
+    turned = "0 .1 .2 .2 .1 .3 .2 .2 .3\n"
+    assert doubt in load(write_yolo(tmp_path / "points", USUAL, {"images/train/a.png": points})).notes
+    for name, lines in (("turned", turned), ("both", points + turned), ("boxes", BOX)):
+        assert doubt not in load(write_yolo(tmp_path / name, USUAL, {"images/train/a.png": lines})).notes
+    content = USUAL | {"kpt_shape": [2, 2]}
+    (image,) = load(write_yolo(tmp_path / "told", content, {"images/train/a.png": points})).images
+    assert np.allclose(image.boxes, [[80, 40, 120, 60], [60, 30, 100, 50]])
 
 
 def test_a_confidence_after_the_box_is_said_and_not_used(tmp_path):

@@ -11,7 +11,7 @@ from cornernet.inference.api import BaseDetector
 from cornernet.inference.detector import Detector
 from cornernet.inference.exported import ExportedDetector
 from cornernet.inference.metadata import ExportMetadata
-from cornernet.media.images import shrink
+from cornernet.media.scaling import shrink
 from cornernet.model.cornernet import CornerNet
 from cornernet.structures import Detections, Explanation
 from matching import assert_same

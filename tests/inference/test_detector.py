@@ -13,7 +13,7 @@ from cornernet.config import Architecture, Decoding, HourglassConfig, Preprocess
 from cornernet.errors import InputError
 from cornernet.inference.detector import Detector, load_detector
 from cornernet.inference.preprocess import to_input
-from cornernet.media.images import shrink
+from cornernet.media.scaling import shrink
 from cornernet.model.cornernet import CornerNet
 from cornernet.model.soft_nms import soft_nms
 from cornernet.structures import Detections

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cornernet.errors import InputError
 from cornernet.media import images
-from cornernet.media.images import image_size, read_image, require_memory, shrink, to_rgb
+from cornernet.media.images import image_size, read_image, require_memory, to_rgb
+from cornernet.media.scaling import shrink
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
 

@@ -13,7 +13,7 @@ import pytest
 from cornernet.errors import InputError
 from cornernet.media.images import read_image
 from cornernet.media.sources import find_sources, read_frames, total_frames
-from cornernet.media.video import Video
+from cornernet.media.video import Video, lost_times
 
 VARIABLE = [0, 0.1, 0.2, 0.7, 1.2, 1.3, 2.0, 2.1, 3.0, 3.1, 3.2, 4.0]
 
@@ -93,6 +93,68 @@ def test_a_truncated_video_gives_its_frames_and_then_says_so(tmp_path, name, cod
         re.fullmatch(rf"{name}: ends after \d\.\d s, truncated: ([\d,]+) bytes .*", str(error))[1].replace(",", "")
     )
     assert told in (missing, missing - 1) or (name == "cut.flv" and 0 < told <= missing)
+
+
+def damage(path: Path, share: float, seed: int | None = 0) -> Path:
+    """Overwrite a part of the file, from its middle on, with noise or (without ``seed``) zeros; its size stays."""
+    data = bytearray(path.read_bytes())
+    middle, count = len(data) // 2, int(share * len(data))
+    noise = bytes(count) if seed is None else np.random.default_rng(seed).bytes(count)
+    data[middle : middle + count] = noise
+    path.write_bytes(data)
+    return path
+
+
+DAMAGED = [
+    ("a.avi", "MJPG"),
+    ("x.avi", "XVID"),
+    ("a.mp4", "mp4v"),
+    ("m.mp4", "MJPG"),
+    ("a.webm", "VP80"),
+    ("a.mkv", "MJPG"),
+    ("a.flv", "FLV1"),
+    ("a.ts", "MPG2"),
+    ("a.mpg", "MPG1"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec"), DAMAGED)
+@pytest.mark.parametrize("share", [0.05, 0.3])
+@pytest.mark.parametrize("seed", [0, 1, None])
+def test_a_video_with_a_damaged_middle_gives_its_other_frames_and_then_says_so(tmp_path, name, codec, share, seed):
+    path = write_video(tmp_path / name, 60, codec=codec)
+    assert len(list(Video(str(path), name).frames())) == 60
+    *frames, error = Video(str(damage(path, share, seed)), name).frames()
+    assert 20 < len(frames) < 60
+    said = r"damaged(: \d+ of its frames cannot be read, the first at 1\.\d s| at byte [\d,]+: frames are lost there)"
+    assert re.fullmatch(rf"{name}: {said}; copy it again", str(error))
+
+
+@pytest.mark.parametrize("codec", ["mp4v", "MJPG"])
+def test_frames_behind_a_damaged_one_are_read(tmp_path, codec):
+    path = damage(write_video(tmp_path / "a.mp4", 60, codec=codec), 0.05)
+    *frames, error = Video(str(path), "a.mp4").frames()
+    assert str(error).startswith("a.mp4: damaged: 3 of its frames cannot be read, the first at 1.")
+    assert len(frames) == 57
+    assert frames[-1].seconds == pytest.approx(59 / 29.97, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("frames", "packets", "lost"),
+    [
+        ([0, 0.1, 0.2, 0.3], [0, 0.1, 0.2, 0.3], []),
+        ([0, 0.1, 0.3, 0.4], [0, 0.1, 0.2, 0.3, 0.4], [0.2]),
+        ([0, 0.1], [0, 0.1, 0.2, 0.3, 0.4], [0.2, 0.3, 0.4]),
+        ([0, 0.1, 0.2], [0, 0.1, 0.2, 0.3], []),  # the last one alone may be half a frame
+        ([1, 1.1, 1.2], [0.8, 0.9, 1, 1.1, 1.2], []),  # before an edit list's begin
+        ([0, 0.1, 0.2], [0, 0.05, 0.1, 0.15, 0.2], []),  # second fields
+        ([0, 0.1, 0.2], [0, 0.1, 0.101, 0.2], []),  # a hidden frame of VP8
+        ([0, 0, 0], [0, 0, 0, 0], []),  # a raw stream has no times
+        ([], [0, 0.1], []),
+    ],
+)
+def test_lost_times(frames, packets, lost):
+    assert lost_times(frames, packets) == pytest.approx(lost)
 
 
 def test_the_rate_and_the_end_are_those_of_the_frames_not_of_the_header(tmp_path):

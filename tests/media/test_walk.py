@@ -78,6 +78,26 @@ def test_images_are_known_by_ending_or_content_and_the_rest_is_counted(tmp_path:
     assert told == [f"4 files in {tmp_path} were not looked at: 2 .pdf, 1 .eps, 1 .svg"]
 
 
+def test_kinds_that_only_their_ending_tells(tmp_path: Path) -> None:
+    for name, kind in (("a.tga", "TGA"), ("b.PCX", "PCX")):
+        save(tmp_path / name, format=kind)
+    save(tmp_path / "named.jpg", format="PCX")
+    frames = list(read_frames(find_sources([str(tmp_path)]), depth=2))
+    assert [getattr(frame.pixels, "shape", None) for frame in frames] == [(8, 12, 3), (8, 12, 3), None]
+    assert "not an image that can be read" in str(frames[2].pixels)
+
+
+def test_images_in_hidden_folders_are_told(tmp_path: Path) -> None:
+    for name in ("a.jpg", ".day2/b.jpg", ".day2/c.png", ".ipynb_checkpoints/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        save(tmp_path / name)
+    (tmp_path / ".settings").mkdir()
+    (tmp_path / ".settings" / "notes.txt").touch()
+    told: list[str] = []
+    assert len(find_sources([str(tmp_path)], told.append)) == 1
+    assert told == [f"{tmp_path}/.day2: a hidden folder with 2 images, not searched"]
+
+
 def test_a_folder_without_images_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     (tmp_path / "b.pdf").touch()

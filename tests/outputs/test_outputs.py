@@ -14,7 +14,9 @@ import pytest
 from faster_coco_eval import COCO
 
 from chromium import CHROMIUM, browser
+from cornernet.data.check import check_data
 from cornernet.data.coco import load_coco
+from cornernet.data.find import find_data
 from cornernet.errors import InputError
 from cornernet.inference.stream import Result
 from cornernet.media.images import read_image
@@ -92,27 +94,36 @@ def test_json(tmp_path, results):
 
 def test_coco_that_other_readers_take(tmp_path, results, capsys):
     files = write(tmp_path / "out", "coco", results)
-    assert files == {"coco.json", "images/.cornernet-predict", "images/a.jpg", "images/b.jpg"}
+    names = ["images/a.jpg", "images/b.jpg", *(f"images/clip/00000{i}.jpg" for i in range(3))]
+    assert files == {"coco.json", "images/.cornernet-predict", *names}
     coco = COCO(str(tmp_path / "out" / "coco.json"))
-    assert [coco.imgs[i]["file_name"] for i in coco.getImgIds()][:3] == [
-        "images/a.jpg",
-        "images/b.jpg",
-        "clip/000000.jpg",
-    ]
+    assert [coco.imgs[i]["file_name"] for i in coco.getImgIds()] == names
     assert [coco.imgs[i].get("source") for i in coco.getImgIds()][:3] == ["in/a.png", "in/b.png", None]
     assert {c["name"]: c["id"] for c in coco.dataset["categories"]} == {NAMES[0]: 1, NAMES[1]: 2}
     boxes = coco.loadAnns(coco.getAnnIds(imgIds=[1]))
     assert [box["bbox"] for box in boxes[:1]] == [[10, 20, 50.5, 60]]
     assert [(box["category_id"], box["score"]) for box in boxes] == [(2, 0.9), (1, 0.8), (2, 0.7)]
     assert len({box["id"] for box in coco.dataset["annotations"]}) == 6
-    assert len(load_coco(tmp_path / "out" / "coco.json", tmp_path / "out").images) >= 2
 
 
-def test_coco_names_the_frames_that_yolo_writes(tmp_path, results):
-    write(tmp_path / "out", "coco,yolo", results)
+@pytest.mark.parametrize("save", ["coco", "coco,yolo", "pictures,crops,coco,json,csv,video"])
+def test_the_images_that_coco_names_are_there_without_boxes_drawn(tmp_path, results, save):
+    write(tmp_path / "out", save, results)
     data = load_coco(tmp_path / "out" / "coco.json", tmp_path / "out", check_files=True)
-    assert [image.file_name for image in data.images][2:] == [f"images/clip/00000{i}.jpg" for i in range(3)]
     assert data.problems == []
+    assert len(data.images) == 5
+    for image, told in zip(data.images, results, strict=True):
+        assert np.abs(image.read().astype(int) - told.image).max() < 30
+
+
+@pytest.mark.parametrize("format", ["coco", "cvat", "labelstudio", "labelme", "yolo"])
+def test_what_is_written_beside_labels_is_not_taken_for_images_without_labels(tmp_path, results, format):
+    write(tmp_path / "out", f"pictures,crops,{format}", results)
+    labels = find_data(tmp_path / "out")
+    found = check_data(labels)
+    assert [problem for problem in found.problems if problem.kind != "images that are there twice"] == []
+    (data,) = found.datasets.values()
+    assert all((tmp_path / "out/images") in image.path.parents for image in data.images)
 
 
 def test_csv(tmp_path, results):

@@ -58,6 +58,19 @@ def test_body_and_form_give_the_same_boxes(client):
     }
 
 
+def test_the_field_may_be_called_file(client):
+    named = client.post("/predict", files={"file": ("a.png", png(), "image/png")})
+    assert named.status_code == 200
+    assert named.json() == client.post("/predict", content=png(), headers=PNG).json()
+
+
+def test_a_decimal_comma_gets_a_hint(client):
+    answer = client.post("/predict?threshold=0,4", content=png(), headers=PNG)
+    assert answer.status_code == 422
+    assert answer.json()["fix"] == "write 0.4"
+    assert answer.json()["error"].startswith("threshold: ")
+
+
 def test_threshold_and_picture(client):
     assert client.post("/predict?threshold=0.9", content=png(), headers=PNG).json()["detections"] == []
     request = {"content": png(height=60, width=90), "headers": PNG}

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cornernet.cli import main
+from cornernet.data.source import DataSource
+from cornernet.errors import InputError
+from cornernet.recipes.load import load_recipe
+from cornernet.training.trainer import resume, train
 from small import cornernet, start, write_data, write_recipe
 
 STEPS_AN_EPOCH = 20
@@ -147,3 +152,24 @@ def test_what_cannot_be_resumed_is_refused(root, tmp_path):
     again = cornernet(*train_arguments(root, "undisturbed"))
     assert again.returncode == 2
     assert "not empty" in again.stderr
+
+
+def test_an_archive_is_trained_on_evaluated_and_resumed_also_after_its_cache_is_emptied(tmp_path, monkeypatch):
+    monkeypatch.setenv("CORNERNET_CACHE", str(tmp_path / "cache"))
+    write_data(tmp_path / "data", train=8, val=2)
+    archive = shutil.make_archive(str(tmp_path / "data"), "zip", tmp_path / "data")
+    shutil.rmtree(tmp_path / "data")
+    run = tmp_path / "run"
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=1, workers=0)))
+    train(recipe, DataSource(archive), run)
+    weights = ["--weights", str(run / "last.safetensors"), "--out", str(tmp_path / "evaluated")]
+    assert main(["evaluate", "--data", archive, *weights]) == 0
+    assert json.loads((tmp_path / "evaluated/metrics.json").read_text())["settings"]["data"] == archive
+    shutil.rmtree(tmp_path / "cache")
+    (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("epochs: 1", "epochs: 2"))
+    resume(run)
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries if entry["kind"] == "validation"][-1] == 8
+    Path(archive).unlink()
+    with pytest.raises(InputError, match=r"data\.zip: no such folder or file"):
+        resume(run)

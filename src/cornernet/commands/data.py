@@ -123,7 +123,7 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
 def _mosaic(datasets: Collection[CocoDataset]) -> Image:
     """Some images of all splits, evenly spaced, with their boxes; first those whose boxes may lie wrong."""
     from cornernet.drawing.draw import draw_boxes, side_by_side
-    from cornernet.media.images import shrink
+    from cornernet.media.scaling import shrink
 
     images = [(dataset, image) for dataset in datasets for image in dataset.images]
     images = [entry for entry in images if len(entry[1].boxes)] or images

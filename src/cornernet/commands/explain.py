@@ -34,7 +34,8 @@ def explain(
     from cornernet.explain.pairs import PairOutcomes
     from cornernet.explain.reasons import answer, pairs_as_json, table
     from cornernet.files import atomic_write_json, make_folder
-    from cornernet.media.images import first_taken, read_first, shrunk_scale
+    from cornernet.media.images import first_taken, read_first
+    from cornernet.media.scaling import shrunk_scale
 
     pixels, count = read_first(image)
     if count > 1:

@@ -80,8 +80,9 @@ def predict(
     kinds, (side, _) = parse_kinds(save), parse_tile(tile)
     found = find_sources(sources, lambda line: print(f"cornernet: {line}", file=sys.stderr))
     videos = [source.video for source in found if source.video]
-    if save and "video" in kinds and not videos:
-        raise InputError("there is no video or camera among the sources", "--save video", "choose pictures")
+    if save and "video" in kinds and not any(source.may_move for source in found):
+        what = "there is no video, camera or animation among the sources"
+        raise InputError(what, "--save video", "choose pictures")
     if every > 1 and not videos:
         raise InputError("there is no video or camera among the sources", f"--every {every}", "leave it out")
     if count_line and not track:
@@ -153,9 +154,11 @@ def _keep_sources(sources: Sequence[Source], kinds: Collection[OutputKind], fold
     """``InputError`` if an output file would replace a source."""
     from cornernet.outputs.image_writers import VIDEO_ENDING
 
-    names = [f"{source.name}{VIDEO_ENDING}" for source in sources if source.video and "video" in kinds]
-    names += [f"{source.name}.jpg" for source in sources if not source.video and "pictures" in kinds]
-    written = {(folder / name).resolve() for name in names}
+    places = {Path(source.place).resolve(): source.shown for source in sources}
     for source in sources:
-        if Path(source.place).resolve() in written:
-            raise InputError("a picture would be written over it", source.shown, "give another folder with --out")
+        picture, video = ((folder / f"{source.name}{ending}").resolve() for ending in (".jpg", VIDEO_ENDING))
+        over = places.get(picture) if "pictures" in kinds and not source.video else None
+        if "video" in kinds and video in places and source.may_move:
+            over = places[video]
+        if over:
+            raise InputError("a picture would be written over it", over, "give another folder with --out")

@@ -1,12 +1,11 @@
 """Unpacks an archive of a data set (zip, or tar with any of Python's compressions) once, into the cache folder.
 
-The folder's name has a hash of the archive's path, size and time, so that a later run finds the same images again. What
+A later run finds the same images again; what was not used for 30 days is removed when another one is unpacked. What
 leads out of the archive, is no file, or would fill the disk is refused before it is written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import os
 import re
@@ -21,16 +20,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+from cornernet.data.archive_cache import folder_for, mark_used, remove_unused
 from cornernet.data.places import SPLIT_NAMES
 from cornernet.errors import InputError
 from cornernet.files import atomic_folder, cache_folder, make_folder
+from cornernet.media.walk import is_of_system
 
 _MOST_FILES = 3_000_000
 _MOST_GROWTH = 200  # times the archive's size: pictures hardly shrink, an empty file does by 1000
 _GROWTH_ALLOWED = 2**30  # bytes, whatever the growth: text and drawings shrink well
 _ROOM_LEFT = 2**28  # bytes that stay free on the disk
 _CHUNK = 2**20
-_ASIDE = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")  # what systems add by themselves
 _TELLING = (*SPLIT_NAMES, "images", "labels", "annotations")
 _BY_HAND = "unpack it yourself and give the folder"
 _STARTS = {
@@ -44,7 +44,6 @@ _STARTS = {
     b"\x28\xb5\x2f\xfd": "zst",
 }
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
-_ENDS = re.compile(r"\.(tar(\.\w+)?|t[gbx]z2?|zip)$", re.IGNORECASE)
 
 
 class _Member(NamedTuple):
@@ -86,7 +85,7 @@ def unpack(archive: Path) -> Path:
 
     Raises ``InputError`` for what is no whole zip or tar, is encrypted, has entries that are unsafe or do not fit.
     """
-    target = _folder_for(archive)
+    target = folder_for(archive)
     if not target.is_dir():
         if (kind := _type(archive)) not in ("zip", "tar"):
             raise InputError(f"a {kind} archive, which is not read", archive, f"{_BY_HAND}, or pack it as zip or tar")
@@ -100,6 +99,8 @@ def unpack(archive: Path) -> Path:
                 raise
         else:
             print(f"{archive} is unpacked in {target}", file=sys.stderr)
+        remove_unused()
+    mark_used(target)
     return _only_folder(target)
 
 
@@ -110,13 +111,6 @@ def _type(path: Path) -> str:
     if head[257:262] == b"ustar":
         return "tar"
     return next((type_ for start, type_ in _STARTS.items() if head.startswith(start)), "")
-
-
-def _folder_for(archive: Path) -> Path:
-    real = archive.resolve()
-    state = real.stat()
-    key = hashlib.sha256(os.fsencode(f"{real}\0{state.st_size}\0{state.st_mtime_ns}")).hexdigest()[:12]
-    return (cache_folder() / "archives" / f"{_ENDS.sub('', archive.name)[:60]}-{key}").absolute()
 
 
 def _only_folder(folder: Path) -> Path:
@@ -208,7 +202,7 @@ def _write(archive: Path, members: Iterator[_Member], limits: _Limits, folder: P
     total = 0
     for number, member in enumerate(members, start=1):
         name = _inner_name(archive, member.name)
-        if not name or any(part in _ASIDE or part.startswith("._") for part in name.split("/")):
+        if not name or any(map(is_of_system, name.split("/"))):
             continue
         total += member.size
         limits.check(total, number)

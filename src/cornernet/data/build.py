@@ -62,7 +62,8 @@ def build_dataset(
 
     cause = find_cause(annotations.boxes[is_kept], sizes[is_kept, :2], tables.layout, tables.unit)
     used, unknown = (np.unique(annotations.category_ids[is_kept & rows_]) for rows_ in (has_class, ~has_class))
-    cause = find_class_cause(used.tolist(), unknown.tolist(), category_ids) or cause
+    listed = [id_ for item in tables.categories if type(id_ := item.get("id")) is int]
+    cause = find_class_cause(used.tolist(), {*unknown.tolist(), *tables.unknown_classes}, listed) or cause
     if cause and cause.is_sure:
         tables.problems = problems
         raise SystematicError(cause.what, path, cause.fix)
@@ -120,7 +121,9 @@ def _known_to_weights(tables: Tables, class_names: Sequence[str] | None) -> Tabl
         if not set(names) <= set(class_names):
             return tables.categories
         tables.notes.append(f"it lists {len(names)} of the {len(class_names)} classes; without {few(lacking, ', ')}")
-    first_free = 1 + max((id_ for category in tables.categories if type(id_ := category.get("id")) is int), default=0)
+    ids = [category.get("id") for category in tables.categories]
+    ids += [annotation.get("category_id") for annotation in tables.annotations]  # an unknown class stays unknown
+    first_free = 1 + max((id_ for id_ in ids if type(id_) is int), default=0)
     return tables.categories + [{"id": id_, "name": name} for id_, name in enumerate(lacking, start=first_free)]
 
 

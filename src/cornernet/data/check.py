@@ -15,7 +15,7 @@ from cornernet.data.build import build_dataset
 from cornernet.data.causes import SystematicError
 from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.find import LabelFolder, plain_name, read_split, split_names
-from cornernet.data.remarks import box_keys, repeated_boxes
+from cornernet.data.remarks import box_keys, content_remarks, repeated_boxes
 from cornernet.data.tables import Problem, Tables, problem_of, unusable_image
 from cornernet.errors import InputError
 from cornernet.media.walk import contains_itself, is_junk, leads_nowhere
@@ -78,6 +78,7 @@ def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None 
                 cause = InputError(dataset.cause.what, tables.path, dataset.cause.fix)
                 problems.append(problem_of(cause, _CAUSES, split, "kept"))
             problems += dataset.problems
+            dataset.notes += tuple(content_remarks(dataset))
         except SystematicError as error:
             cause = error
             problems += [problem_of(error, _CAUSES, split, "left out"), *tables.problems]

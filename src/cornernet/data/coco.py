@@ -111,14 +111,15 @@ class CocoFolder:
             return []
 
         @cache
-        def real(folder: Path) -> str:  # links give folders several names
+        def real(folder: str) -> str:  # links give folders several names
             return os.path.realpath(folder)
 
-        def key(path: Path) -> str:
-            return os.path.join(real(path.parent), path.name)
+        def key(path: str) -> str:  # texts: a Path of each of many thousand files takes seconds
+            folder, name = os.path.split(path)
+            return os.path.join(real(folder), name)
 
-        listed = {key(t.folder / str(item.get("file_name"))) for t in read for item in t.images}
-        found = {key(path): path for t in read for path in images_below(t.folder)}
+        listed = {key(os.path.join(t.folder, str(item.get("file_name")))) for t in read for item in t.images}
+        found = {key(str(path)): path for t in read for path in images_below(t.folder)}
         what, fix = "an image that no label file lists", "label it, or remove it"
         return [
             Problem("images without labels", str(path), what, fix, "image left out")
@@ -207,6 +208,9 @@ def _folder_of(file: Path, names: Sequence[str]) -> Path:
             ranks, names, file, lambda place, name: below.setdefault(place, ImageNames(place)).find(name)
         )
     if folder is None:
-        what = f"its images, such as {names[0]}, are in no folder beside it"
-        raise MissingSplit(what, file, "put them into images/")
+        what, fix = f"its images, such as {names[0]}, are in no folder beside it", "put them into images/"
+        if others := images_below(root):
+            what += f"; {len(others)} images of other names are, such as {others[0]}"
+            fix = "correct the names in 'file_name', or add the images"
+        raise MissingSplit(what, file, fix)
     return folder

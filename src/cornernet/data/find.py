@@ -33,7 +33,7 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
     place = Path(path)
     try:
         if not place.exists():
-            raise InputError("no such folder", place, "give the folder that holds the data set")
+            raise InputError("no such folder or file", place, "give the data set's folder, label file or archive")
         if is_archive(place):
             place = unpack(place)
         found = _found(place, format)

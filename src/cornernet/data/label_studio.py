@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
+from cornernet.data.causes import Unit
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.label_studio_brush import brush_box
 from cornernet.data.sniff import files_by_folder, is_label_studio, load_json, read_xml
@@ -68,7 +69,8 @@ def find_label_studio(path: Path) -> ToolFolder | None:
             splits[split_of_file(file, folder, len(exports))].append(file)
     first = next(iter(splits.values()))[0]
     title = str(first.relative_to(root))
-    return ToolFolder("labelstudio", "Label Studio", path, title, splits, lambda: _read(root, splits))
+    unit: Unit = "percent of the image"
+    return ToolFolder("labelstudio", "Label Studio", path, title, splits, lambda: _read(root, splits), unit)
 
 
 def write_label_studio(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:

@@ -10,7 +10,8 @@ import json
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cornernet.data.tables import read_text
 from cornernet.data.tools import ImageLabels, Labels, Points, Shape, ToolFolder, are_splits, box_around, size_of
 from cornernet.data.writing import Placer, Rectangle, all_classes, placed, rectangles, write_text
 from cornernet.errors import InputError
+from cornernet.media.walk import walk_names
 
 _CLASSES = "labels.txt"
 _NO_CLASSES = ("__ignore__", "_background_")  # what LabelMe's own converters have in that file
@@ -36,11 +38,10 @@ def find_labelme(path: Path) -> ToolFolder | None:
         if path.suffix.lower() != ".json" or not is_labelme(path):
             return None
         return ToolFolder("labelme", "LabelMe", path, path.name, ["all"], lambda: _read(path.parent, {"all": [path]}))
-    files = _files_below(path)
-    first = next((file for file in files[:_TRIED] if is_labelme(file)), None)
+    first = next((file for file in islice(_files_below(path), _TRIED) if is_labelme(file)), None)
     if first is None:
         return None
-    splits = _by_split(path, [file for file in files if file == first or looks_like_labelme(file)])
+    splits = _by_split(path, [file for file in _files_below(path) if file == first or looks_like_labelme(file)])
     shown = Path(os.path.relpath(first, path)).with_name("*.json").as_posix()
     return ToolFolder("labelme", "LabelMe", path, shown, splits, lambda: _read(path, splits))
 
@@ -86,13 +87,8 @@ def labelme_json(image: str, size: tuple[int, int], boxes: Iterable[Rectangle]) 
     return content | {"imageHeight": size[0], "imageWidth": size[1]}
 
 
-def _files_below(root: Path) -> list[Path]:
-    files: list[Path] = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        labels = [name for name in names if name.endswith(".json") and name[0] != "."]
-        files += [Path(folder, name) for name in sorted(labels)]
-    return files
+def _files_below(root: Path) -> Iterator[Path]:
+    return (Path(name) for name in walk_names(root) if name.endswith(".json"))
 
 
 def _by_split(root: Path, files: Sequence[Path]) -> dict[str, list[Path]]:

@@ -18,7 +18,7 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.devices import is_on_gpu
 from cornernet.errors import InputError
 from cornernet.hardware import usable_cores
-from cornernet.media.images import shrink
+from cornernet.media.scaling import shrink
 from cornernet.model.targets import OccupiedMaps, find_occupied_maps
 
 _GRACE = 300  # seconds that a worker goes on after SIGTERM: time to save the training's state

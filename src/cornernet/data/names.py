@@ -1,4 +1,4 @@
-"""Image files that label files spell otherwise: separators, upper and lower case, Unicode, percent signs, folders."""
+"""Image files by name, also spelled otherwise: separators, upper and lower case, Unicode, percent signs, folders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
+from cornernet.data.places import same_content
 from cornernet.data.tables import images_below
 from cornernet.errors import InputError
 
@@ -36,16 +37,38 @@ class ImageNames:
             stems[os.path.splitext(name)[0]].append(path)
         return names, stems
 
-    def fitting(self, name: str) -> list[Path]:
-        """The images that ``name`` may mean: one, several that fit equally well, or none."""
+    def fitting(self, name: str, *, by_stem: bool | None = None) -> list[Path]:
+        """The images that ``name`` may mean: one, several that fit equally well and differ, or none.
+
+        The ending may be another one if no image has this one, or (``by_stem``) whatever there is, or not at all.
+        """
         if not (parts := _parts(name)):
             return []
         names, stems = self._by_name
-        found = names.get(parts[-1]) or stems.get(os.path.splitext(parts[-1])[0], [])
+        found = names.get(parts[-1], []) if not by_stem else []
+        if not found and by_stem is not False:
+            found = stems.get(os.path.splitext(parts[-1])[0], [])
         if len(found) < 2:
             return found
-        common = {path: common_end(parts[:-1], _parts(os.path.relpath(path, self.folder))[:-1]) for path in found}
-        return [path for path in found if common[path] == max(common.values())]
+        common = {path: common_end(parts[:-1], _parts(os.path.abspath(path))[:-1]) for path in found}
+        best = [path for path in found if common[path] == max(common.values())]
+        return best[:1] if all(same_content(best[0], other) for other in best[1:]) else best
+
+    def find_any(self, names: Sequence[str]) -> Path:
+        """The image of these names, the likeliest first; first of their endings, then of any.
+
+        Raises ``InputError`` if there is none, or if several fit and differ.
+        """
+        for by_stem in (False, True):
+            for name in names:
+                found = self.fitting(name, by_stem=by_stem)
+                if len(found) > 1:
+                    what = f"its image {name!r} may be {found[0]} or {found[1]}"
+                    raise InputError(what, "", "remove the one that is not meant, or name its folder in the labels")
+                if found:
+                    return found[0]
+        what = f"its image {names[0] if names else ''!r} is not there"
+        raise InputError(what, "", f"put it into {self.folder}")
 
     def find(self, name: str) -> Path | None:
         """The only image that ``name`` may mean, noted in ``taken``."""

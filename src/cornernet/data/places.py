@@ -11,7 +11,6 @@ from cornernet.media.walk import IMAGE_SUFFIXES, walk
 
 TRIED = 20  # files that are searched to find their folder
 SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
-_LISTS = ("train", "val", "valid", "validation", "test")  # names of lists and folders that a YAML file may mean
 Finder = Callable[[Path, str], Path | None]  # the file of that name in a folder
 
 
@@ -125,5 +124,5 @@ class YamlPaths:
         """The longest end of an entry, a path of another machine, that is there beside the file."""
         parts = [part for part in Path(entry).parts if part not in ("..", Path(entry).anchor)]
         ends = [parts[i:] for i in range(1, len(parts))]
-        ends = [end for end in ends if len(end) > 1 or Path(end[0]).stem.lower() in _LISTS]
+        ends = [end for end in ends if len(end) > 1 or Path(end[0]).stem.lower() in SPLIT_NAMES]
         return next((place for end in ends if os.path.exists(place := self.root.joinpath(*end))), None)

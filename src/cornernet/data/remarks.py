@@ -24,13 +24,13 @@ _NO_CLASS = (
     "no class",
     "ignore",
 )
+_NO_BOX = "no box in it, so no figure can be measured"
 _DIGITS = 2  # decimals of a pixel that are compared: boxes that agree in them are the same
 
 
 def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
-    """Lines about a split without boxes, or with boxes that stand twice."""
-    if not dataset.has_boxes:
-        yield "no box in it, so no figure can be measured"
+    """Lines about what a split holds, and about boxes that stand twice."""
+    yield from content_remarks(dataset)
     repeated = [(image, id_) for image in _with_like_boxes(dataset) for id_ in repeated_boxes(dataset, image)]
     if repeated:
         image, id_ = repeated[0]
@@ -38,25 +38,36 @@ def split_remarks(dataset: CocoDataset, tables: Tables) -> Iterator[str]:
         yield f"boxes that their image has twice: {len(repeated)}, such as {where}; cornernet data check lists all"
 
 
-def training_remarks(training: CocoDataset) -> Iterator[str]:
-    """Lines about the classes of a training split: those without a box, and those whose name means that it is none."""
-    counts = np.zeros(len(training.class_names), np.int64)
-    for image in training.images:
-        np.add.at(counts, image.labels, 1)
-    empty = [name for name, count in zip(training.class_names, counts.tolist(), strict=True) if not count]
-    if empty:
-        what = f"{len(empty)} of {len(counts)} classes have no box here and are not learnt: {few(empty, ', ')}"
-        is_group = training.category_ids[0] == 0 and not counts[0] and "Roboflow" in training.format
-        yield what + (f" ({training.class_names[0]} is how Roboflow names the project)" if is_group else "")
-    for name, count in zip(training.class_names, counts.tolist(), strict=True):
+def content_remarks(dataset: CocoDataset) -> Iterator[str]:
+    """Lines about a split without boxes, or with boxes of a class whose name means that it is none."""
+    if not dataset.has_boxes:
+        yield _NO_BOX
+    for name, count in zip(dataset.class_names, _boxes_of_classes(dataset), strict=True):
         if count and name.strip().strip("_").casefold() in ("", *_NO_CLASS):
             yield f"the class {name!r} of {count} boxes is learnt as a class of objects; remove its boxes if it is none"
 
 
-def validation_remarks(training: CocoDataset, validation: CocoDataset) -> Iterator[str]:
-    """Lines about a validation split that cannot say how good the training is."""
-    if not validation.has_boxes:
-        yield "without boxes there is no AP, and best.safetensors will be the weights of the last validation"
+def training_remarks(training: CocoDataset) -> Iterator[str]:
+    """A line about the classes of a training split that have no box."""
+    counts = _boxes_of_classes(training)
+    empty = [name for name, count in zip(training.class_names, counts, strict=True) if not count]
+    if empty:
+        what = f"{len(empty)} of {len(counts)} classes have no box here and are not learnt: {few(empty, ', ')}"
+        is_group = training.category_ids[0] == 0 and not counts[0] and "Roboflow" in training.format
+        yield what + (f" ({training.class_names[0]} is how Roboflow names the project)" if is_group else "")
+
+
+def _boxes_of_classes(dataset: CocoDataset) -> list[int]:
+    counts = np.zeros(len(dataset.class_names), np.int64)
+    for image in dataset.images:
+        np.add.at(counts, image.labels, 1)
+    return counts.tolist()
+
+
+def validation_notes(training: CocoDataset, validation: CocoDataset) -> Iterator[str]:
+    """The notes of a validation split, also about what it cannot say of the training."""
+    for note in validation.notes:
+        yield f"{note}; best.safetensors will be the weights of the last validation" if note == _NO_BOX else note
     learnt = {training.class_names[label] for image in training.images for label in set(image.labels.tolist())}
     seen = {validation.class_names[label] for image in validation.images for label in set(image.labels.tolist())}
     if unknown := sorted(seen - learnt):

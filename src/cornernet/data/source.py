@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import LabelFolder, find_data, load_split
 from cornernet.data.formats import Format
-from cornernet.data.remarks import training_remarks, validation_remarks
+from cornernet.data.remarks import training_remarks, validation_notes
 from cornernet.data.strays import with_stray_notes
 
 
@@ -32,7 +32,7 @@ class DataSource:
             return with_stray_notes(labels, [training])[0], None
         names = training.class_names
         validation = load_split(labels, self.val_split, val_share=self.val_share, strict=strict, class_names=names)
-        validation.notes += tuple(validation_remarks(training, validation))
+        validation.notes = tuple(validation_notes(training, validation))
         training, validation = with_stray_notes(labels, [training, validation])
         return training, validation
 

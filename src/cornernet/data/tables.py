@@ -14,6 +14,7 @@ from cornernet.media.walk import PassedOver, find_images
 Table = list[dict[str, Any]]
 Wanted = Callable[[str], bool]  # whether an image of that file name is wanted
 Outcome = Literal["left out", "image left out", "clipped", "fixed", "kept"]
+PREDICTED = ".cornernet-predict"  # an empty file among the images that predict wrote labels for
 
 
 def everything(_: str) -> bool:
@@ -65,7 +66,8 @@ class Tables:
     ``category_entry`` names a class's entry by its index in messages. ``lists_classes`` is false if the classes are
     only those of the boxes; ``knows_headers`` is true if sizes were read from the images, and then ``rotated`` has the
     ids of those with an EXIF rotation. ``notes`` are remarks about the whole split, one line each.
-    ``layout`` and ``unit`` are those of the numbers in the label files.
+    ``layout`` and ``unit`` are those of the numbers in the label files. ``unknown_classes`` has the class ids of boxes
+    that are not among the annotations, because no class has them.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Tables:
     notes: list[str] = field(default_factory=list)
     layout: Layout = "xywh"
     unit: Unit = "pixels"
+    unknown_classes: set[int] = field(default_factory=set[int])
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
         """The place of an annotation in messages."""
@@ -105,11 +108,13 @@ def read_text(file: Path) -> str:
 def images_below(folder: Path, notes: list[str] | None = None) -> list[Path]:
     """Every image in a folder and its subfolders, sorted; the list may be empty.
 
-    ``notes`` gets a line about each place that cannot be reached.
+    Of a folder that ``cornernet predict`` wrote only those of its ``images``: the others have boxes drawn on them
+    or are cut out. ``notes`` gets a line about each place that cannot be reached.
     """
     passed = PassedOver()
     try:
-        return find_images([folder], passed=passed)
+        images = folder / "images"
+        return find_images([images if (images / PREDICTED).is_file() else folder], passed=passed)
     except InputError:
         return []
     finally:

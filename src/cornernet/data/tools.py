@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from cornernet.data.causes import Unit
 from cornernet.data.formats import Format
-from cornernet.data.names import common_end
-from cornernet.data.places import SPLIT_NAMES, same_content
+from cornernet.data.names import ImageNames
+from cornernet.data.places import SPLIT_NAMES
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, problem_of
 from cornernet.errors import InputError
 from cornernet.media.images import image_size
@@ -64,7 +64,10 @@ class Labels(NamedTuple):
 
 
 class ToolFolder:
-    """A labelling tool's data set, as `LabelFolder`; ``load`` reads the label files once, when they are needed."""
+    """A labelling tool's data set, as `LabelFolder`; ``load`` reads the label files once, when they are needed.
+
+    ``unit`` is that of the numbers in them.
+    """
 
     def __init__(
         self,
@@ -74,12 +77,14 @@ class ToolFolder:
         shown: str,
         splits: Iterable[str],
         load: Callable[[], Labels],
+        unit: Unit = "pixels",
     ) -> None:
+        self.unit: Unit = unit
         self.format: Format = format
         self.tool, self.root = tool, root
         self.title, self.splits, self._load = f"{tool} ({shown})", tuple(splits), load
         self.folder = root.parent if root.is_file() else root
-        self._index = ImageIndex(self.folder)
+        self._images = ImageNames(self.folder)
 
     @cached_property
     def labels(self) -> Labels:
@@ -91,6 +96,7 @@ class ToolFolder:
         ids = {name: id_ for id_, name in enumerate(names, start=1)}
         categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
         tables = Tables(split, self.tool, self.root, self.folder, [], [], categories, places=[])
+        tables.unit = self.unit
         tables.category_entry, tables.lists_classes = "class {}", bool(self.labels.classes)
         found = [(item, self._find(item)) for item in self.labels.images[split]]
         if folders := [os.path.dirname(image) for _, image in found if isinstance(image, Path)]:
@@ -135,8 +141,13 @@ class ToolFolder:
         """An image's file, or why it cannot be used."""
         if item.error:
             return item.error
+        names = [name.replace("\\", "/") for name in (*item.names, *item.others) if name]
+        for name in names:
+            for folder in item.near:
+                if os.path.isfile(folder / name):
+                    return Path(os.path.normpath(folder / name))
         try:
-            return self._index.find([*item.names, *item.others], item.near)
+            return self._images.find_any(names)
         except InputError as error:
             return InputError(error.what, error.where, item.if_missing or error.fix)
 
@@ -146,62 +157,12 @@ class ToolFolder:
         used = {shape.name for item in images for shape in item.shapes if shape.name}
         names = list(dict.fromkeys([*self.labels.classes, *sorted(used)]))
         if not names:
-            first = next((str(item.error.at(item.where)) for item in images if item.error), "label some")
             counts = sum(self.labels.not_boxes.values(), Counter[str]())
+            otherwise = "draw boxes or areas" if counts else "label some"
+            first = next((str(item.error.at(item.where)) for item in images if item.error), otherwise)
             there = f" (only {', '.join(counts)})" if counts else ""
             raise InputError(f"no box in any of its {len(images)} images{there}", self.root, first)
         return names
-
-
-class ImageIndex:
-    """The images below a folder, found by the names that labels give them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def find(self, names: Sequence[str], near: Sequence[Path]) -> Path:
-        """The image of these names, the likeliest first: in the folders ``near``, else wherever only one fits.
-
-        Folders in front, separators, case and the form of letters may differ, and at last the ending. Raises
-        ``InputError`` if there is none, or if several fit and differ.
-        """
-        clean = [name.replace("\\", "/") for name in names if name]
-        for name in clean:
-            for folder in near:
-                if os.path.isfile(folder / name):
-                    return Path(os.path.normpath(folder / name))
-        for key_of in (_key, _stem_key):
-            for name in clean:
-                found = self._images[key_of].get(key_of(name), [])
-                if image := self._only(name, found):
-                    return image
-        raise InputError(f"its image {clean[0] if clean else ''!r} is not there", "", f"put it into {self.root}")
-
-    @cached_property
-    def _images(self) -> dict[Callable[[str], str], dict[str, list[Path]]]:
-        by_key: dict[Callable[[str], str], dict[str, list[Path]]] = {_key: {}, _stem_key: {}}
-        for image in images_below(self.root):
-            for key_of, images in by_key.items():
-                images.setdefault(key_of(image.name), []).append(image)
-        return by_key
-
-    def _only(self, name: str, found: Sequence[Path]) -> Path | None:
-        """The one of the images whose folders agree most with those of ``name``."""
-        wanted = [_key(part) for part in PurePosixPath(name).parts[:-1]]
-        agreed = [common_end(wanted, [_key(part) for part in image.parts[:-1]]) for image in found]
-        best = [image for image, count in zip(found, agreed, strict=True) if count == max(agreed)]
-        if len(best) > 1 and not all(same_content(best[0], image) for image in best):
-            what = f"its image {name!r} may be {best[0]} or {best[1]}"
-            raise InputError(what, "", "remove the one that is not meant, or name its folder in the labels")
-        return best[0] if best else None
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", os.path.basename(name)).casefold()
-
-
-def _stem_key(name: str) -> str:
-    return os.path.splitext(_key(name))[0]
 
 
 def _add(tables: Tables, item: ImageLabels, image: Path, ids: Mapping[str, int]) -> None:

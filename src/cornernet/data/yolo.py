@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from cornernet.data.causes import SystematicError, find_class_cause
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
@@ -30,6 +29,8 @@ from cornernet.data.yolo_lines import (
     box_in_pixels,
     box_of_centre,
     count_keypoint_numbers,
+    has_points_in_box,
+    how_to_mend,
     label_lines,
     looks_like_labels,
     may_have_keypoints,
@@ -63,6 +64,9 @@ class YoloFolder:
         self.title = f"YOLO ({path.name})"
         content = _read_yaml(path) if content is None else content
         self.names = _class_names(path, content.get("names"))
+        count = content.get("nc")
+        if type(count) is int and count != len(self.names):
+            self.notes = [*notes, f"nc says {count} classes, and names has {len(self.names)}, which are read"]
         self.keypoint_numbers = count_keypoint_numbers(content.get("kpt_shape"))
         candidates = _path_entries(content)
         self.paths = YamlPaths(path, content.get("path"), [e for entries in candidates.values() for e in entries])
@@ -90,11 +94,6 @@ class YoloFolder:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
         remarks.settle_keypoints()
-        used = {annotation["category_id"] for annotation in tables.annotations}
-        if cause := find_class_cause(used, {i for i in remarks.unknown if i is not None}, self.names):
-            if cause.is_sure:
-                raise SystematicError(cause.what, self.path, cause.fix)
-            tables.notes.append(str(cause))
         told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
         tables.notes += [*self.notes, *told, *self._respelled, *passed.unreachable, *remarks.notes()]
         return tables
@@ -119,6 +118,7 @@ class YoloFolder:
 
     def _images(self, split: str, passed: PassedOver) -> list[Path]:
         """The images of a split, each once; they may not exist. ``passed`` gets what their folders hold besides."""
+        self._respelled = []
         paths: dict[str, None] = {}
         for entry in self.entries[split]:
             place = self.paths.find(entry)
@@ -130,7 +130,10 @@ class YoloFolder:
                 images = find_images([place], passed=passed) if place.is_dir() else self._listed(place)
             except InputError as error:
                 raise MissingSplit(error.what, error.where, error.fix) from error
-            paths.update(dict.fromkeys(os.path.abspath(image) for image in images))
+            listed = [os.path.abspath(image) for image in images]
+            if not place.is_dir() and (again := len(listed) - len(set(listed))):
+                self._respelled.append(f"{again} lines of {place} repeat an image: each image is read once")
+            paths.update(dict.fromkeys(listed))
         if not paths:
             raise MissingSplit(f"{split}: no image in {', '.join(self.entries[split])}", self.path, "add some")
         return [Path(path) for path in paths]
@@ -151,7 +154,7 @@ class YoloFolder:
         for name in names:
             direct = next((base / name for base in (best, *folders) if os.path.isfile(base / name)), None)
             yield direct or next(filter(None, (each.find(name) for each in there)), best / name)
-        self._respelled = list(dict.fromkeys(note for each in there for note in each.notes()))
+        self._respelled += dict.fromkeys(note for each in there for note in each.notes())
 
     def _read_image(self, tables: Tables, path: Path, remarks: _Remarks) -> None:
         """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
@@ -177,9 +180,10 @@ class YoloFolder:
             line_of = parse_label(fields, self.keypoint_numbers)
             if isinstance(line_of, str):
                 what = f"{short(line)} is not {_KNOWN}{line_of}"
-                tables.problems.append(Problem("bad label lines", where, what, "correct or remove it", "left out"))
+                tables.problems.append(Problem("bad label lines", where, what, how_to_mend(line), "left out"))
             elif line_of.class_id not in self.names:
-                remarks.unknown.add(line_of.class_id)
+                if line_of.class_id is not None:
+                    tables.unknown_classes.add(line_of.class_id)
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
@@ -190,12 +194,14 @@ class YoloFolder:
                 tables.places.append(where)
                 remarks.kinds[line_of.kind] += 1
                 remarks.keep_doubtful(annotation, line_of, width, height)
+                if line_of.kind in ("outline", "polygon"):
+                    remarks.outside_first += not has_points_in_box(line_of.numbers)
 
 
 @dataclass
 class _Remarks:
-    """What is to be said about a split: ``doubts`` about label files, how many lines are of which kind, the class ids
-    without a name (``unknown``), and the files that hold ``several`` pictures.
+    """What is to be said about a split: ``doubts`` about label files, how many lines are of which kind, and the files
+    that hold ``several`` pictures.
 
     ``doubtful`` has the annotations of lines that look like outlines and may be a box with keypoints, which only all
     lines together tell; ``None`` if they are outlines.
@@ -203,9 +209,9 @@ class _Remarks:
 
     doubts: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
-    unknown: set[int | None] = field(default_factory=set)
     doubtful: list[tuple[dict[str, Any], list[float], tuple[int, int]]] | None = field(default_factory=list)
     several: list[Path] = field(default_factory=list)
+    outside_first: int = 0  # outlines and polygons that cannot be a box with keypoints in it
     images: dict[Path, Path] = field(default_factory=dict)  # the first image of each label file
 
     def check_labels(self, image: Path, labels: Sequence[Path]) -> None:
@@ -222,6 +228,8 @@ class _Remarks:
         if self.doubts:
             yield self.doubts[0] + (f", and {len(self.doubts) - 1} more like it" if self.doubts[1:] else "")
         yield from (f"{_TOLD[kind].format(count)}" for kind, count in self.kinds.items() if kind in _TOLD)
+        if (self.kinds["outline"] or self.kinds["polygon"]) and not self.outside_first:
+            yield "all outlines may also be boxes with keypoints in them: if so, write kpt_shape into the YAML file"
         yield from note_of_pictures(self.several)
 
     def keep_doubtful(self, annotation: dict[str, Any], line: LabelLine, width: int, height: int) -> None:

@@ -54,6 +54,32 @@ def parse_label(fields: Sequence[str], keypoint_numbers: int | None = None) -> L
     return LabelLine(class_id, box, "outline" if count == 8 else "polygon", numbers)
 
 
+def how_to_mend(line: str) -> str:
+    """What to do with a line that is no label, without losing it if its meaning can be seen."""
+    fields = line.split()
+    if len(line.replace(",", " ").split()) >= 5 > len(fields) or all(field.endswith(",") for field in fields[:-1]):
+        return "put spaces between its numbers, not commas"
+    if len(fields) > 4 and not isinstance(parse_label(["0", *fields[-4:]]), str) and not _is_number(fields[0]):
+        return "write the number of its class, not the name"
+    return "correct or remove it"
+
+
+def has_points_in_box(numbers: Sequence[float]) -> bool:
+    """Whether the first four numbers may be a box in the image, and the others points in it."""
+    x, y, w, h = numbers[:4]
+    is_box = w > 0 and h > 0 and min(x - w / 2, y - h / 2) >= -0.01 and max(x + w / 2, y + h / 2) <= 1.01
+    xs, ys = numbers[4::2], numbers[5::2]
+    return is_box and all(abs(px - x) <= w / 2 for px in xs) and all(abs(py - y) <= h / 2 for py in ys)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def box_of_centre(numbers: Sequence[float]) -> list[float]:
     """The box x y width height of a centre, a width and a height."""
     x, y, w, h = numbers[:4]

@@ -13,7 +13,7 @@ from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics, coco_metrics, to_coco_results
 from cornernet.inference.detector import Detector
-from cornernet.media.images import shrunk_scale
+from cornernet.media.scaling import shrunk_scale
 from cornernet.model.cornernet import StackOutput
 from cornernet.model.decode import DecodedMaps, decode, pixels_per_cell
 from cornernet.model.head import CornerFeatures, CornerHead, CornerValues

@@ -19,7 +19,8 @@ import openvino
 
 from cornernet.data.dataset import CocoDataset
 from cornernet.errors import InputError
-from cornernet.media.images import Pixels, shrink
+from cornernet.media.images import Pixels
+from cornernet.media.scaling import shrink
 
 MOST_IMAGES = 300  # more images hardly change the ranges
 _IN_INT8 = {"Convolution", "Add", "Interpolate"}  # not Maximum: corner pooling would round in each step

@@ -19,7 +19,8 @@ from cornernet.inference.api import AnyImage, BaseDetector, group_neighbours, to
 from cornernet.inference.explanation import ViewOutput, explain_views
 from cornernet.inference.preprocess import to_input
 from cornernet.inference.views import View, ViewBatch, batch_views, make_tiling, make_views, pairs_in_image
-from cornernet.media.images import Pixels, require_memory, scaled_size, shrink, shrunk_size
+from cornernet.media.images import Pixels, require_memory
+from cornernet.media.scaling import scaled_size, shrink, shrunk_size
 from cornernet.model.cornernet import CornerNet, StackOutput, channels_last
 from cornernet.model.decode import DecodedMaps, Pairs, decode, pixels_per_cell
 from cornernet.model.fuse import fuse

@@ -12,7 +12,8 @@ from cornernet.errors import InputError
 from cornernet.inference.api import AnyImage, BaseDetector, group_neighbours, to_pixels
 from cornernet.inference.engines import Run, open_onnx, open_openvino
 from cornernet.inference.metadata import ExportMetadata
-from cornernet.media.images import Pixels, require_memory, shrink, shrunk_size
+from cornernet.media.images import Pixels, require_memory
+from cornernet.media.scaling import shrink, shrunk_size
 from cornernet.structures import Detections, Explanation
 
 ENGINES = {".onnx": open_onnx, ".xml": open_openvino}

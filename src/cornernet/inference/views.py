@@ -12,7 +12,8 @@ from torch import Tensor
 from cornernet.config import Preprocessing
 from cornernet.errors import InputError
 from cornernet.inference.api import group_neighbours
-from cornernet.media.images import Pixels, resize, scaled_size
+from cornernet.media.images import Pixels
+from cornernet.media.scaling import resize, scaled_size
 from cornernet.model.decode import Pairs
 
 

@@ -11,38 +11,28 @@ bits a channel, because Pillow truncates them.
 
 from __future__ import annotations
 
-import importlib.util
-import io
-import os
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from cornernet.errors import InputError
 from cornernet.hardware import available_memory
+from cornernet.media.animation import shown_for
+from cornernet.media.opening import ImageSource, as_one_line, damaged, name_of, opened_image, quiet_pillow
 from cornernet.media.pictures import pictures_in
-from cornernet.media.walk import HEAD, is_avif, is_heif, read_head
 
 Pixels = NDArray[np.uint8]
-ImageSource = str | os.PathLike[str] | bytes  # a file's path, or a file's content
-
-# No others: Pillow's EPS reader, for one, runs a program of the file.
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
 _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE = 0x0112, 256, 257, (322, 323)
 _GIANT_TILE = 2**22  # pixels of a TIFF's tile
 _DECODED_BYTES = 8  # a pixel is 4 bytes inside Pillow, then 3 in our array
 _SMALL = 64 * 2**20  # bytes; below this the available memory is not looked up
 _TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # round(value / 257)
-_OPENING = threading.Lock()
 
 
 def read_image(source: ImageSource, *, name: str | None = None, size: tuple[int, int] | None = None) -> Pixels:
@@ -61,27 +51,32 @@ def read_first(
     source: ImageSource, *, name: str | None = None, size: tuple[int, int] | None = None
 ) -> tuple[Pixels, int]:
     """`read_image`, and how many pictures the file holds."""
-    where = _name_of(source, name)
-    with _opened(source, where) as image:
+    where = name_of(source, name)
+    with opened_image(source, where) as image:
         count = len(_pictures(image, where))
         return _read(image, where, size), count
 
 
-def read_others(source: ImageSource, *, name: str | None = None) -> Iterator[Pixels | InputError]:
-    """The second picture of a file and all after it, each as `read_image`, or its error."""
-    where = _name_of(source, name)
-    with _opened(source, where) as image:
+def read_pictures(source: ImageSource, *, name: str | None = None) -> Iterator[FilePicture]:
+    """Every picture of a file, each as `read_image`, or its error; an error of the first one is raised."""
+    where = name_of(source, name)
+    with opened_image(source, where) as image:
         numbers = _pictures(image, where)
-        for place, number in enumerate(numbers[1:], start=2):
-            part = f"{where} (picture {place} of {len(numbers)})"
+        for place, number in enumerate(numbers, start=1):
+            part = f"{where} (picture {place} of {len(numbers)})" if place > 1 else where
+            seconds = None
             try:
-                with _quiet_pillow():
+                with quiet_pillow():
                     image.seek(number)
-                yield _read(image, part, None)
+                    seconds = shown_for(image)
+                pixels: Pixels | InputError = _read(image, part, None)
             except InputError as error:
-                yield error
+                pixels = error
             except Exception as error:  # Pillow's plugins raise anything for a damaged page
-                yield _damaged(part, error)
+                pixels = damaged(part, error)
+            if place == 1 and isinstance(pixels, InputError):
+                raise pixels
+            yield FilePicture(pixels, len(numbers), seconds)
 
 
 def first_taken(count: int) -> str:
@@ -91,10 +86,10 @@ def first_taken(count: int) -> str:
 
 def _pictures(image: Image.Image, where: str) -> list[int]:
     try:
-        with _quiet_pillow():
+        with quiet_pillow():
             numbers = pictures_in(image)
     except Exception as error:  # Pillow's plugins raise anything
-        raise _damaged(where, error) from error
+        raise damaged(where, error) from error
     if not numbers:
         raise InputError(
             "only its thumbnail can be read, as of a camera's raw file", where, "export it as JPEG or TIFF"
@@ -121,6 +116,14 @@ def _read(image: Image.Image, where: str, size: tuple[int, int] | None) -> Pixel
     return np.ascontiguousarray(_turn(pixels, stored_to_upright if is_upright else upright_to_stored))
 
 
+class FilePicture(NamedTuple):
+    """One of the ``total`` pictures of a file: (H, W, 3) RGB or its error; its ``seconds`` in an animation."""
+
+    pixels: Pixels | InputError
+    total: int
+    seconds: float | None = None
+
+
 class ImageHeader(NamedTuple):
     """``size`` is (height, width) in pixels after EXIF rotation; ``orientation`` is EXIF's, 1 to 8, 1 for upright.
 
@@ -140,8 +143,8 @@ class ImageHeader(NamedTuple):
 
 def read_header(source: ImageSource, *, name: str | None = None) -> ImageHeader:
     """The size and the orientation of an image, without its pixels. Arguments and errors as in `read_image`."""
-    where = _name_of(source, name)
-    with _opened(source, where) as image:
+    where = name_of(source, name)
+    with opened_image(source, where) as image:
         count = len(_pictures(image, where))
         orientation, (height, width) = _orientation(image), _stored_size(image)
         return ImageHeader((width, height) if orientation >= 5 else (height, width), orientation, count)
@@ -159,7 +162,7 @@ def write_upright(source: Path, target: Path) -> None:
     is lossless, as PNG and TIFF are. Raises ``InputError`` as `read_image` does, and ``OSError`` if the target cannot
     be written.
     """
-    with _opened(source, _name_of(source, None)) as image:
+    with opened_image(source, name_of(source, None)) as image:
         kind = "PNG" if target.suffix.lower() == ".png" else "JPEG" if image.format == "MPO" else str(image.format)
     lossy = {"quality": 95, "subsampling": "4:4:4"}
     options: dict[str, dict[str, Any]] = {"JPEG": lossy, "AVIF": lossy, "WEBP": {"lossless": True}}
@@ -193,7 +196,7 @@ def to_rgb(image: Any) -> Pixels:
         except InputError:
             raise
         except Exception as error:  # an image that is not yet loaded is decoded here; decoders raise anything
-            raise InputError(f"the Pillow image cannot be decoded ({_line(error)})") from error
+            raise InputError(f"the Pillow image cannot be decoded ({as_one_line(error)})") from error
     if not isinstance(image, np.ndarray):
         raise InputError(f"an image must be a file, a numpy array or a Pillow image, not {type(image).__name__}")
     channels = image.shape[2] if image.ndim == 3 else 1
@@ -215,47 +218,6 @@ def to_rgb(image: Any) -> Pixels:
     return np.ascontiguousarray(_over_white(image) if channels == 4 else image)
 
 
-def shrink(image: Pixels, max_size: int | None) -> tuple[Pixels, float]:
-    """The image with its longer side at most ``max_size`` pixels, and the scale: boxes found in it / scale = original.
-
-    Area averaging; never enlarges, and ``None`` leaves the image as it is. Raises ``InputError`` for a size below 1.
-    """
-    height, width = image.shape[:2]
-    scale = shrunk_scale(height, width, max_size)
-    if scale == 1:
-        return image, 1.0
-    height, width = shrunk_size(height, width, max_size)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8), scale
-
-
-def shrunk_scale(height: int, width: int, max_size: int | None) -> float:
-    """The scale, at most 1, at which the longer side has at most ``max_size`` pixels. Raises as ``shrink``."""
-    if max_size is None:
-        return 1.0
-    if max_size < 1:
-        raise InputError(f"the largest size must be at least 1 pixel, not {max_size}")
-    return min(1.0, max_size / max(height, width))
-
-
-def shrunk_size(height: int, width: int, max_size: int | None) -> tuple[int, int]:
-    """Height and width, in pixels, of what ``shrink`` returns for an image of this size."""
-    scale = shrunk_scale(height, width, max_size)
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Height and width, in pixels, of an image in another scale; at least 1."""
-    return max(1, int(height * scale)), max(1, int(width * scale))
-
-
-def resize(image: Pixels, scale: float) -> Pixels:
-    """The image in another scale, bilinear. Boxes found in it / scale = original."""
-    if scale == 1:
-        return image
-    height, width = scaled_size(image.shape[0], image.shape[1], scale)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
 def require_memory(
     height: int, width: int, bytes_per_pixel: float, where: object, fix: str = "scale it down with --max-size"
 ) -> None:
@@ -272,78 +234,10 @@ def require_memory(
         raise InputError(f"{what}, {available / 2**30:.1f} GiB are available", where, fix)
 
 
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """Switch off warnings and Pillow's limit of pixels (see `require_memory`). Locked: both are process-wide."""
-    with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _name_of(source: ImageSource, name: str | None) -> str:
-    """The image's name in errors."""
-    return name or ("image" if isinstance(source, bytes) else os.fspath(source))
-
-
-@contextmanager
-def _opened(source: ImageSource, where: str) -> Iterator[Image.Image]:
-    """The image; its header is read, its pixels are not."""
-    try:
-        with _quiet_pillow():
-            image = _open(source, where)
-    except InputError:
-        raise
-    except UnidentifiedImageError as error:
-        if (len(source) if isinstance(source, bytes) else os.path.getsize(source)) == 0:
-            raise InputError("the file is empty", where, "copy or download it again") from error
-        what = f"not an image that can be read ({', '.join(_FORMATS)}, HEIF)"
-        raise InputError(what, where, "convert it, or leave it out") from error
-    except FileNotFoundError as error:
-        raise InputError("no such file", where, "check the path") from error
-    except IsADirectoryError as error:
-        raise InputError("a folder, not an image", where, "name a file in it") from error
-    except PermissionError as error:
-        raise InputError("no permission to read it", where, "change the file's permissions") from error
-    except Exception as error:  # Pillow's plugins raise anything for a broken header
-        raise _damaged(where, error) from error
-    with image:
-        yield image
-
-
-def _open(source: ImageSource, where: str) -> Image.Image:
-    """Open by content; HEIC and HEIF by a decoder that is imported only for them."""
-    content = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        return Image.open(content, formats=_FORMATS)
-    except UnidentifiedImageError as error:
-        head = source[:HEAD] if isinstance(source, bytes) else read_head(source)
-        if is_avif(head) and not features.check("avif"):
-            raise InputError(
-                "an AVIF image, which this Pillow does not read", where, "pip install -U pillow"
-            ) from error
-        if not is_heif(head):
-            raise
-    if not has_heif():
-        fix = "pip install 'cornernet[heif]', or convert it"
-        raise InputError("a HEIC image, which needs a decoder", where, fix)
-    importlib.import_module("pi_heif").register_heif_opener()
-    return Image.open(content, formats=("HEIF",))
-
-
-def has_heif() -> bool:
-    """Whether HEIC and HEIF images can be read."""
-    return importlib.util.find_spec("pi_heif") is not None
-
-
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 if there is no valid one."""
     try:
-        with _quiet_pillow():
+        with quiet_pillow():
             # The base class's method: PNG's own one decodes the whole image, because EXIF may follow the pixels.
             value = Image.Image.getexif(image).get(_ORIENTATION, 1)
     except Exception:  # broken EXIF raises anything, but the pixels may be fine
@@ -378,7 +272,7 @@ def _decode(image: Image.Image, where: str) -> Pixels:
     except InputError as error:
         raise error.at(where) from error
     except Exception as error:  # Pillow's decoders raise anything for a broken file
-        raise _damaged(where, error) from error
+        raise damaged(where, error) from error
 
 
 def _content(image: Any) -> bytes:
@@ -454,12 +348,3 @@ def _turn(pixels: Pixels, orientation: int) -> Pixels:
 
 def _text(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
-
-
-def _line(error: Exception) -> str:
-    """The error's message on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _damaged(where: str, error: Exception) -> InputError:
-    return InputError(f"truncated or damaged ({_line(error)})", where, "copy or download it again, or leave it out")

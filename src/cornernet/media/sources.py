@@ -10,15 +10,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat, takewhile
+from itertools import chain, repeat, takewhile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from cornernet.errors import InputError
 from cornernet.media.address import is_address, shown
+from cornernet.media.animation import Animation, is_animation
 from cornernet.media.download import download
-from cornernet.media.images import Pixels, has_heif, image_size, read_first, read_others
+from cornernet.media.images import FilePicture, Pixels, image_size, read_pictures
 from cornernet.media.lists import is_list, read_list
+from cornernet.media.opening import has_heif
 from cornernet.media.prefetch import ahead
 from cornernet.media.video import VIDEO_SUFFIXES, Video, VideoFrame, is_video_address
 from cornernet.media.walk import HEIF_SUFFIXES, IMAGE_SUFFIXES, PassedOver, find_images, is_heif, read_head
@@ -35,16 +37,17 @@ class Frame:
 
     ``source`` is what the user gave (a path, an address without its password); ``name`` is unique among the sources of
     one call. ``pixels`` are (H, W, 3) RGB, or the error if they cannot be read. ``video``, and ``seconds`` since the
-    first frame, are given for frames of a video, a camera or a stream; ``index``, counted from 0, for these and for the
-    pictures of a file that holds several, as an animation.
+    first frame, are given for frames of a video, a camera, a stream or an animation; ``index``, counted from 0, for
+    these and for the pages of a file that holds several. ``duration`` is how long an animation shows a frame.
     """
 
     source: str
     name: str
     pixels: Pixels | InputError
-    video: Video | None = None
+    video: Video | Animation | None = None
     index: int | None = None
     seconds: float | None = None
+    duration: float | None = None
 
     @property
     def stem(self) -> str:
@@ -67,6 +70,11 @@ class Source:
     @property
     def shown(self) -> str:
         return shown(self.place)
+
+    @property
+    def may_move(self) -> bool:
+        """Whether it has frames in time, or may have some: the web and standard input are not read to see that."""
+        return self.video is not None or (not self.error and (_is_direct(self.place) or is_animation(self.place)))
 
     @property
     def length(self) -> int | None:
@@ -166,23 +174,29 @@ def read_frames(sources: Sequence[Source], depth: int, every: int = 1) -> Iterat
 
 
 def _read_images(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
-    for first, others in ahead(_read_image, sources, depth=depth):
-        yield first
-        for index, pixels in enumerate(others, start=1):
-            yield Frame(first.source, first.name, pixels, index=index)
+    for source, pictures, data in ahead(_read_image, sources, depth=depth):
+        if isinstance(pictures, InputError):
+            yield Frame(source.shown, source.name, pictures)
+            continue
+        seconds, animation = 0.0, Animation(data)
+        for index, picture in enumerate(pictures):
+            if picture.seconds is not None:
+                yield Frame(source.shown, source.name, picture.pixels, animation, index, seconds, picture.seconds)
+                seconds += picture.seconds
+            else:
+                yield Frame(source.shown, source.name, picture.pixels, index=index if picture.total > 1 else None)
 
 
-def _read_image(source: Source) -> tuple[Frame, Iterator[Pixels | InputError]]:
-    """The first picture of a file, and the others, which are read when they are asked for."""
+def _read_image(source: Source) -> tuple[Source, Iterator[FilePicture] | InputError, str | bytes]:
+    """The pictures of a file, or the error of the first; the others are read when they are asked for."""
     try:
         if source.error:
             raise source.error
         data, name = _content(source.place)
-        pixels, count = read_first(data, name=name)
+        pictures = read_pictures(data, name=name)
+        return source, chain([next(pictures)], pictures), data
     except InputError as error:
-        return Frame(source.shown, source.name, error), iter(())
-    others = read_others(data, name=name) if count > 1 else iter(())
-    return Frame(source.shown, source.name, pixels, index=0 if count > 1 else None), others
+        return source, error, b""
 
 
 def _read_video(source: Source, video: Video, depth: int, every: int) -> Iterator[Frame]:

@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
@@ -24,7 +25,7 @@ import numpy as np
 
 from cornernet.errors import InputError
 from cornernet.media.address import is_address, is_web
-from cornernet.media.container import missing_bytes
+from cornernet.media.container import damaged_at, missing_bytes
 from cornernet.media.download import announced
 from cornernet.media.images import Pixels
 from cornernet.media.walk import IMAGE_SUFFIXES
@@ -66,6 +67,8 @@ class Video:
         self.origin, self.place = origin, place
         self._stopped = threading.Event()
         self._ready: cv2.VideoCapture | None = None
+        self._times: array[float] = array("d")  # of a file's frames, as it says them
+        self._packet_times: array[float] | None = None
         capture = self._open()
         rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.said_rate = rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
@@ -144,13 +147,19 @@ class Video:
         """
         with self._opened() as capture:
             first: float | None = None
+            self._times, failures = array("d"), 0
             while not self._stopped.is_set():
                 is_wanted = count % every == 0
                 found = capture.read() if is_wanted else (capture.grab(), None)
                 if not found[0]:
-                    return
+                    failures += 1
+                    if len(self._times) + failures > len(self._packets()):
+                        break
+                    continue  # behind a damaged frame there are more
                 count += 1
                 now = time.monotonic() if isinstance(self.origin, int) else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if self.is_file:
+                    self._times.append(now)
                 first = now if first is None else first
                 seconds = offset + now - first if math.isfinite(now) else last
                 if seconds <= last:  # raw streams have no times
@@ -158,6 +167,19 @@ class Video:
                 last = seconds
                 pixels = found[1]
                 yield last, None if pixels is None else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _packets(self) -> Sequence[float]:
+        """The times in a file of all its frames, also of those that cannot be decoded; none if as many as its header
+        says were read."""
+        if not self.is_file or len(self._times) == self.length:
+            return ()
+        if self._packet_times is None:
+            self._packet_times = array("d")
+            with self._opened() as capture:
+                capture.set(cv2.CAP_PROP_FORMAT, -1)  # not decoded
+                while capture.grab():
+                    self._packet_times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        return self._packet_times
 
     def _first_times(self) -> Iterator[float]:
         with self._opened() as capture:
@@ -175,6 +197,12 @@ class Video:
         if missing:
             what = f"ends after {last:.1f} s, truncated: {missing:,} bytes are missing"
             return InputError(what, self.place, "copy it again")
+        if isinstance(self.origin, str) and self.is_file:
+            if lost := lost_times(self._times, self._packets()):
+                what = f"damaged: {len(lost)} of its frames cannot be read, the first at {lost[0]:.1f} s"
+                return InputError(what, self.place, "copy it again")
+            if (at := damaged_at(self.origin)) is not None:
+                return InputError(f"damaged at byte {at:,}: frames are lost there", self.place, "copy it again")
         said = (self.length or 0) / self.said_rate
         if not self.is_file and self.length and last + 1 < (1 - _CLOSE) * said:
             what = f"the connection ended after {last:.1f} of {said:.1f} s"
@@ -225,6 +253,26 @@ class Video:
         if missing := missing_bytes(self.origin):
             return f"not a video that can be read: truncated, at least {missing:,} bytes are missing"
         return "not a video that can be read (sound alone, or an unknown format)"
+
+
+def lost_times(frames: Sequence[float], packets: Sequence[float]) -> list[float]:
+    """The times, since the first frame, of packets of which no frame came.
+
+    Not of those before the first frame, which an edit list may cut off; of the last one alone; or of those that are
+    near a frame: hidden frames and second fields.
+    """
+    if len(frames) < 2 or not len(packets):
+        return []
+    came = np.sort(np.asarray(frames))
+    steps = np.diff(came)
+    near = 0.75 * float(np.median(steps[steps > 0])) if (steps > 0).any() else np.inf
+    asked = np.sort(np.asarray(packets))
+    asked = asked[asked > came[0]]
+    places = np.searchsorted(came, asked).clip(1, len(came) - 1)
+    distance = np.minimum(abs(asked - came[places - 1]), abs(asked - came[places]))
+    lost = asked[distance > near]
+    is_last = len(lost) == 1 and lost[0] > came[-1]
+    return [] if is_last else (lost - came[0]).tolist()
 
 
 def is_video_address(place: str) -> bool:

@@ -21,7 +21,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 IMAGE_SUFFIXES = (
     *PORTABLE_SUFFIXES, ".jpe", ".jfif", ".jif", ".mpo", ".dib", ".gif", ".apng", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".avif", ".avifs", *HEIF_SUFFIXES,
+    ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".avif", ".avifs", ".tga", ".pcx", ".psd", *HEIF_SUFFIXES,
 )
 _COMPANIONS = (  # what lies beside images and is not missed
     ".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".yaml", ".yml", ".md", ".names", ".data", ".cache", ".xmp",
@@ -33,7 +33,8 @@ _NO_IMAGES = (  # not opened to see whether they are images; raw files of camera
     ".rw2", ".raf", ".pef", ".srw",
 )
 # fmt: on
-_JUNK = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}  # written by systems, not by people
+_OF_SYSTEMS = {"__macosx", ".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}  # not by people
+_COPIES = (".ipynb_checkpoints", ".thumb", ".trash", ".git", ".cache")  # folders of programs
 _HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\xff\x4f\xff\x51")
 _JPEG2000 = b"\0\0\0\x0cjP  "
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -66,6 +67,11 @@ class PassedOver:
 
 
 def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -> Iterator[Path]:
+    """As `walk_names`."""
+    return map(Path, walk_names(folder, unreachable))
+
+
+def walk_names(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -> Iterator[str]:
     """Every file below a folder that is not hidden, also through links; what is reached twice has its real path.
 
     ``unreachable`` gets a line for each folder that cannot be read, and each link that leads nowhere or to a folder
@@ -89,18 +95,32 @@ def walk(folder: str | os.PathLike[str], unreachable: list[str] | None = None) -
             except OSError as error:
                 lines.append(f"{place}: the folder cannot be read ({error.strerror})")
                 continue
+            lines += filter(None, map(_hidden_images, found))
             found = [entry for entry in found if not is_junk(entry.name)]
             for entry in reversed(found):
                 if entry.is_symlink():
                     if os.path.isfile(entry.path):
-                        yield Path(entry.path)
+                        yield entry.path
                     elif not os.path.exists(entry.path):
                         lines.append(_dead_link(entry.path))
                     elif os.path.isdir(entry.path) and not contains_itself(entry.path):
                         links.append(entry.path)
                 elif entry.is_file():
-                    yield Path(entry.path)
+                    yield entry.path
             places += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+
+
+def _hidden_images(entry: os.DirEntry[str]) -> str:
+    """A line about a hidden folder if there are images in it; not of copies that programs keep."""
+    if not entry.name.startswith(".") or is_of_system(entry.name) or entry.name.startswith(_COPIES):
+        return ""
+    try:
+        if not entry.is_dir():
+            return ""
+        count = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(entry.path))
+    except OSError:
+        return ""
+    return f"{entry.path}: a hidden folder with {count} images, not searched" if count else ""
 
 
 def _dead_link(path: str | os.PathLike[str]) -> str:
@@ -118,8 +138,13 @@ def contains_itself(link: str) -> bool:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or folder is hidden, or a system's own: "._photo.jpg" is a file of macOS, not a photo."""
-    return name.startswith(".") or name.lower() in _JUNK
+    """Whether a file or folder is hidden, or a system's own."""
+    return name.startswith(".") or is_of_system(name)
+
+
+def is_of_system(name: str) -> bool:
+    """Whether a system writes files or folders of that name: "._photo.jpg" is a file of macOS, not a photo."""
+    return name.startswith("._") or name.lower() in _OF_SYSTEMS
 
 
 def find_images(

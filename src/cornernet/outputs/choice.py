@@ -42,7 +42,7 @@ def make_writers(
         "pictures": lambda: image_writers.Pictures(folder, stills_only=not all_frames),
         "video": lambda: image_writers.Videos(folder, every),
         "json": lambda: label_writers.DetectionsFile(folder, class_names),
-        "coco": lambda: label_writers.CocoFile(folder, class_names, "images" if "yolo" in kinds else "."),
+        "coco": lambda: label_writers.CocoFile(folder, class_names),
         "yolo": lambda: label_writers.YoloFiles(folder, class_names),
         "cvat": lambda: pre_annotations.CvatFile(folder, class_names),
         "labelme": lambda: pre_annotations.LabelmeFiles(folder, class_names),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cornernet.data.tables import PREDICTED
 from cornernet.data.writing import place_image
 from cornernet.drawing.draw import save_image
 from cornernet.errors import InputError
@@ -12,18 +13,17 @@ from cornernet.files import atomic_write, make_folder, write_errors
 from cornernet.inference.stream import Result
 from cornernet.media.walk import PORTABLE_SUFFIXES
 
-_MARK = ".cornernet-predict"  # an empty file: what lies in the folder may be replaced
-
 
 class ImageFolder:
     """``images`` in the output folder: links to image files, and the pixels of everything else.
 
+    The file `PREDICTED` in it says that what lies there may be replaced.
     Raises ``InputError`` if there are images, or ``others``, that an earlier prediction did not put there.
     """
 
     def __init__(self, out: Path, *others: str) -> None:
         self.folder = out / "images"
-        if not (self.folder / _MARK).is_file():
+        if not (self.folder / PREDICTED).is_file():
             for taken in (out / name for name in ("images", *others)):
                 if taken.exists() and (not taken.is_dir() or any(taken.iterdir())):
                     raise InputError("is there, and would be overwritten", taken, "choose another --out")
@@ -38,8 +38,8 @@ class ImageFolder:
         source = Path(frame.source)
         is_file = frame.index is None and source.suffix.lower() in PORTABLE_SUFFIXES and os.path.isfile(source)
         target = self.folder / f"{frame.stem}{source.suffix if is_file else '.jpg'}"
-        if not (self.folder / _MARK).is_file():
-            atomic_write(self.folder / _MARK, b"")
+        if not (self.folder / PREDICTED).is_file():
+            atomic_write(self.folder / PREDICTED, b"")
         with write_errors(target):
             make_folder(target.parent)
             if is_file and target.exists() and target.samefile(source):

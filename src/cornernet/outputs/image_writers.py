@@ -29,7 +29,7 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT
 
 
 class Pictures(Writer):
-    """NAME.jpg for every image; without ``stills_only`` also NAME/000000.jpg ... for the frames of a video."""
+    """NAME.jpg for every image; without ``stills_only`` also NAME/000000.jpg ... for the frames of videos."""
 
     def __init__(self, folder: Path, *, stills_only: bool) -> None:
         self.folder, self.stills_only = folder, stills_only
@@ -66,7 +66,7 @@ class Crops(Writer):
 
 
 class Videos(Writer):
-    """NAME.webm for every video, camera and stream: its frames with their boxes, as long and as fast as it is.
+    """NAME.webm for every video, camera, stream and animation: its frames with boxes, as long and as fast as that.
 
     VP8 is the one codec in OpenCV's wheel that all browsers play and that is fast to write; its H.264 needs a device.
     Frames come at a constant rate: one is shown again, or left out, where the source's times ask for it. The results
@@ -79,7 +79,7 @@ class Videos(Writer):
 
     def add(self, result: Result) -> None:
         frame = result.frame
-        if frame.video is None:
+        if frame.video is None or frame.duration == 0:
             return
         if frame.name != self.name:
             self.finish()
@@ -93,10 +93,13 @@ class Videos(Writer):
         if self.count == slot:
             self._write(picture)
         self.last = picture
+        self.end = round(((frame.seconds or 0.0) + (frame.duration or 0.0)) * self.rate)
 
     def finish(self) -> None:
         if self.name is None:
             return
+        while self.count < self.end:
+            self._write(self.last)
         self.writer.release()
         target = self.folder / f"{self.name}{VIDEO_ENDING}"
         try:

@@ -25,9 +25,10 @@ from cornernet.tracking.counts import TrackCounts
 class DetectionsFile(Writer):
     """detections.json: ``classes``, and under ``images`` each one's ``file``, ``height``, ``width``, ``detections``.
 
-    Frames of a video have its path as ``file``, their number, from 0, as ``frame``, and their ``time`` in seconds since
-    the first. Detections are those of ``Detections.as_dicts``. With tracking they have the number of their object as
-    ``track``, ``counts`` are the numbers of objects by class, and ``videos`` has them for each file, with crossings.
+    Frames of a video or an animation have its path as ``file``, their number, from 0, as ``frame``, and their ``time``
+    in seconds since the first; pages of a file have no time. Detections are those of ``Detections.as_dicts``. With
+    tracking they have the number of their object as ``track``, ``counts`` are the numbers of objects by class, and
+    ``videos`` has them for each file, with crossings.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -39,7 +40,7 @@ class DetectionsFile(Writer):
         height, width = result.detections.image_size
         entry: dict[str, Any] = {"file": result.frame.source}
         if result.frame.index is not None:
-            entry |= {"frame": result.frame.index, "time": _time(result.frame)}
+            entry |= {"frame": result.frame.index} | _time(result.frame)
         found = result.detections.as_dicts()
         if result.tracks is not None:
             found = [each | {"track": track} for each, track in zip(found, result.tracks, strict=True)]
@@ -62,27 +63,26 @@ class CocoFile(Writer):
     """coco.json: a COCO file whose annotations are the detections, with their ``score``.
 
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
-    file: a link in ``images``, or where it is if it cannot be linked; ``source`` is the path as the user gave it. For
-    frames of a video ``video`` is that path, ``time`` in seconds, and ``file_name`` is the frame's picture in the
-    folder ``frames``. With tracking, ``track_id`` is the number of the annotation's object.
+    file: a link in ``images``, or where it is if it cannot be linked, or a frame of a video or a page, written there.
+    ``source``, or for frames ``video``, is the path as the user gave it; frames and pages have their number as
+    ``frame``, and frames their ``time`` in seconds. With tracking, ``track_id`` is the number of the annotation's
+    object.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str], frames: str = ".") -> None:
-        self.target, self.frames = folder / "coco.json", Path(frames)
+    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
+        self.target = folder / "coco.json"
         self.categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
         self.image_folder = ImageFolder(folder)
         self.images, self.annotations = JsonList(self.target), JsonList(self.target)
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
-        source = result.frame.source
-        image: dict[str, Any] = {"id": self.images.count + 1}
-        if result.frame.index is None:
-            name = self.image_folder.place(result, copy=False) or _relative(source, self.target.parent)
-            image |= {"file_name": name, "source": source}
-        else:
-            name = (self.frames / f"{result.frame.stem}.jpg").as_posix()
-            image |= {"file_name": name, "video": source, "frame": result.frame.index, "time": _time(result.frame)}
+        frame = result.frame
+        name = self.image_folder.place(result, copy=False) or _relative(frame.source, self.target.parent)
+        image: dict[str, Any] = {"id": self.images.count + 1, "file_name": name}
+        image["source" if frame.seconds is None else "video"] = frame.source
+        if frame.index is not None:
+            image |= {"frame": frame.index} | _time(frame)
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
         tracks = result.tracks or [None] * len(result.detections)
@@ -110,7 +110,7 @@ class CsvFile(Writer):
     def add(self, result: Result) -> None:
         frame = result.frame
         first = [frame.source, "" if frame.index is None else frame.index]
-        seconds = "" if frame.index is None else _time(frame)
+        seconds = _time(frame).get("time", "")
         tracks = [[number] for number in result.tracks or ()] if self.has_tracks else [[]] * len(result.detections)
         found = zip(result.detections.as_dicts(), tracks, strict=True)
         self._add_rows([*first, d["class"], d["score"], *d["box"], seconds, *track] for d, track in found)
@@ -173,8 +173,9 @@ def _relative(place: str, folder: Path) -> str:
         return Path(place).absolute().as_posix()
 
 
-def _time(frame: Frame) -> float:
-    return round(frame.seconds or 0.0, 3)
+def _time(frame: Frame) -> dict[str, float]:
+    """The time of a frame, if it has one."""
+    return {} if frame.seconds is None else {"time": round(frame.seconds, 3)}
 
 
 def _write_json(target: Path, content: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ from cornernet.errors import InputError
 from cornernet.evaluation.ap import to_coco_results
 from cornernet.files import atomic_write
 from cornernet.inference.api import to_pixels
-from cornernet.media.images import Pixels, shrink
+from cornernet.media.images import Pixels
+from cornernet.media.scaling import shrink
 from cornernet.structures import Detections
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")

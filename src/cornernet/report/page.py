@@ -19,7 +19,7 @@ from cornernet.evaluation.matching import confusion_matrix, f1_scores, rank
 from cornernet.evaluation.predict import evenly_spaced, predict_images
 from cornernet.files import atomic_write
 from cornernet.inference.api import BaseDetector
-from cornernet.media.images import shrunk_size
+from cornernet.media.scaling import shrunk_size
 from cornernet.report.figures import curves, f1_figure, precision_recall_figures
 from cornernet.report.rows import (
     BACKGROUND,

@@ -14,7 +14,7 @@ from cornernet.drawing.text import Image
 from cornernet.evaluation.matching import match
 from cornernet.evaluation.predict import ImageResult
 from cornernet.inference.api import BaseDetector
-from cornernet.media.images import shrink
+from cornernet.media.scaling import shrink
 
 _SIDE, _QUALITY = 640, 82
 

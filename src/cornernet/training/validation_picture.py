@@ -10,7 +10,7 @@ from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.drawing.draw import draw_boxes, draw_detections
 from cornernet.drawing.text import Image
 from cornernet.evaluation.predict import evenly_spaced
-from cornernet.media.images import shrink
+from cornernet.media.scaling import shrink
 from cornernet.structures import Detections
 
 _IMAGES, _SIDE, _GAP = 4, 480, 4  # images, the longer side of each in pixels, pixels between them

@@ -4,7 +4,7 @@ RUN := .venv/bin
 
 .PHONY: demo test check lint docs install clean
 
-demo: .venv/installed
+demo: .venv/small
 	$(RUN)/cornernet demo
 
 test: .venv/installed lint
@@ -24,9 +24,20 @@ docs: .venv/installed
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
+PIP := $(RUN)/pip --disable-pip-version-check --quiet install -c constraints.txt
+
+# What using it needs. On Linux without a GPU torch's CPU build saves gigabytes of CUDA; where its index is out of
+# reach, the next line takes torch from PyPI.
+.venv/small: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(RUN)/pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi > /dev/null; then \
+		$(PIP) --no-deps --retries 0 --index-url https://download.pytorch.org/whl/cpu torch 2> /dev/null || true; fi
+	$(PIP) -e .
+	@touch $@
+
+# What developing it needs.
+.venv/installed: .venv/small
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 clean:

@@ -186,7 +186,7 @@ def test_heavy_packages_stay_where_they_are_needed(path):
         "from cornernet.cli import main; main(['--help'])",
         "from cornernet.cli import main; main(['no-such-command'])",
         "from cornernet.cli import main; main(['train', '--help'])",
-        "from cornernet.cli import main; main(['train', 'shapes', '--print_config', '--epochs', '3'])",
+        "from cornernet.cli import main; main(['train', 'shapes', '--print-config', '--epochs', '3'])",
         "from cornernet.cli import main; [main([*name.split(), '--help']) for name in ('predict', 'weights convert')]",
         "import pkgutil, importlib, cornernet.commands as c; "
         "[importlib.import_module(m.name) for m in pkgutil.iter_modules(c.__path__, 'cornernet.commands.')]",

@@ -17,7 +17,7 @@ ROWS = SCRIPT["ROWS"]
 
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_is_a_recipe(row, capsys):
-    assert main(["train", *ROWS[row], "--print_config"]) == 0
+    assert main(["train", *ROWS[row], "--print-config"]) == 0
     printed = capsys.readouterr().out
     assert ("optimizer: muon" in printed) == ("muon" in row or ("modern" in row and "adam" not in row))
     assert ("pairing: size" in printed) == ("modern" in row or "size" in row)

@@ -113,7 +113,7 @@ def test_one_split_is_shared_out_and_a_resumed_run_knows(data, weights, tmp_path
     (data / "val.json").unlink()
     recipe = write_recipe(tmp_path, epochs=1, workers=0)
     run("train", recipe, "--data", data, "--out", tmp_path / "run", code=2)
-    assert "hold back a tenth of the images for val with --val_share 0.1" in said(capsys)[1][-1]
+    assert "hold back a tenth of the images for val with --val-share 0.1" in said(capsys)[1][-1]
     run("train", recipe, "--data", data, "--out", tmp_path / "run", "--val-share", "0.3")
     out, _ = said(capsys)
     counts = [int(line.split()[1]) for line in out[:2]]

@@ -101,7 +101,7 @@ def test_one_image_cannot_be_divided(tmp_path):
     write_json(write_images(tmp_path, ["a.png"]) / "labels.json", ["a.png"])
     labels = find_data(tmp_path)
     assert auto_val_share(labels) == 0.1
-    with pytest.raises(InputError, match=r"no image falls to val with --val_share 0\.1; choose another"):
+    with pytest.raises(InputError, match=r"no image falls to val with val_share 0\.1; choose another"):
         DataSource(str(tmp_path), val_share=0.1).load()
 
 

@@ -185,12 +185,10 @@ def test_names_are_checked_at_once(monkeypatch, tmp_path):
     monkeypatch.setattr(loggers_module, "find_spec", lambda name: None)
     assert parse_loggers(None) == []
     assert parse_loggers("csv, tensorboard,csv") == ["csv", "tensorboard"]
-    with pytest.raises(InputError, match=r"^--logger wanbd: there is no such logger; did you mean wandb\?$"):
+    with pytest.raises(InputError, match=r"^logger wanbd: there is no such logger; did you mean wandb\?$"):
         parse_loggers("csv,wanbd")
     for name in ("wandb", "mlflow"):
-        with pytest.raises(
-            InputError, match=rf"^--logger {name}: .* not installed; pip install 'cornernet\[{name}\]'$"
-        ):
+        with pytest.raises(InputError, match=rf"^logger {name}: .* not installed; pip install 'cornernet\[{name}\]'$"):
             train_command("shapes", data=str(tmp_path / "absent"), logger=name)
     with pytest.raises(InputError, match="pip install trackio"):
         parse_loggers("trackio")

@@ -245,7 +245,7 @@ def test_the_hubs_cache_serves_without_a_network(folder, tmp_path):
 def test_without_transformers_a_backbone_is_refused_in_a_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "transformers", None)
     data = write_data(tmp_path / "data", train=1, val=1)
-    assert main(["train", "--data", str(data), "--backbone", str(folder), "--print_config"]) == 2
+    assert main(["train", "--data", str(data), "--backbone", str(folder), "--print-config"]) == 2
     assert "pip install 'cornernet[backbones]'" in capsys.readouterr().err
 
 

@@ -66,11 +66,11 @@ def train(
         raise InputError(f"a resumed run keeps its recipe; leave --{next(iter(flags))} out, or --resume", "train")
     if recipe_name and resume:
         raise InputError("a resumed run keeps its recipe; leave the recipe out, or --resume", "train")
+    recipe = load_recipe(recipe_name, flags) if recipe_name else None
     if not resume and not data and not print_config:
         raise InputError("say what to learn from with --data FOLDER", "train")
     if print_config and (recipe_name or not data):
-        recipe = load_recipe(recipe_name, flags) if recipe_name else override(Recipe(), flags)
-        print(recipe_yaml(recipe), end="")
+        print(recipe_yaml(recipe or override(Recipe(), flags)), end="")
         return
     loggers = parse_loggers(logger)
     from cornernet.tasks.fit import make_plan, resume_run, run_plan

@@ -122,7 +122,7 @@ def load_split(
         tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
         tables.name = split
         if not tables.images and not tables.problems:
-            raise InputError(f"no image falls to {split} with --val_share {val_share:g}", labels.root, "choose another")
+            raise InputError(f"no image falls to {split} with --val-share {val_share:g}", labels.root, "choose another")
     dataset = build_dataset(tables, strict=strict, class_names=class_names, check_files=True)
     dataset.notes += tuple(split_remarks(dataset, tables))
     return dataset
@@ -164,7 +164,7 @@ def _named(labels: LabelFolder, split: str) -> str:
         raise InputError(f"{split} may be {' or '.join(same)} of {labels.title}", labels.root, "name one of them")
     fix = "name one of them"
     if split in ("train", "val") and (len(labels.splits) == 1 or "train" in map(plain_name, labels.splits)):
-        fix += ", or hold back a tenth of the images for val with --val_share 0.1"
+        fix += ", or hold back a tenth of the images for val with --val-share 0.1"
     what = f"no split {split!r} in {labels.title}; splits there: {', '.join(labels.splits)}"
     raise InputError(what, labels.root, fix)
 
@@ -172,12 +172,12 @@ def _named(labels: LabelFolder, split: str) -> str:
 def _divided(labels: LabelFolder, split: str, val_share: float) -> str:
     """The name of the split that ``val_share`` divides."""
     if not 0 < val_share < 1:
-        raise InputError("give a share between 0 and 1, such as 0.1", f"--val_share {val_share:g}")
+        raise InputError("give a share between 0 and 1, such as 0.1", f"--val-share {val_share:g}")
     if split not in ("train", "val"):
         fix = "leave it out, or choose one of them"
-        raise InputError(f"makes the splits train and val, not {split!r}", "--val_share", fix)
+        raise InputError(f"makes the splits train and val, not {split!r}", "--val-share", fix)
     if has_val(labels):
-        raise InputError(f"{labels.root} has a val split already", "--val_share", "leave it out")
+        raise InputError(f"{labels.root} has a val split already", "--val-share", "leave it out")
     return labels.splits[0] if len(labels.splits) == 1 else _named(labels, "train")
 
 

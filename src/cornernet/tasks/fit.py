@@ -68,7 +68,7 @@ def make_plan(
         raise InputError(
             "many machines need a written recipe",
             "train",
-            "write the recipe down first: the same command with --print_config prints it; save it as mine.yaml, and"
+            "write the recipe down first: the same command with --print-config prints it; save it as mine.yaml, and"
             " train mine.yaml",
         )
     processes = count_processes(devices, None)
@@ -186,7 +186,7 @@ def _launched(
         raise InputError("one device for several processes", f"--device {device}", f"give {device.split(':')[0]}")
     options = {**given, "logger": ",".join(loggers) or None, "device": device, "checkpoint_seconds": checkpoint_seconds}
     shown = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    launch(processes, ["train", *words, *shown, *["--no_report"] * (not report)])
+    launch(processes, ["train", *words, *shown, *["--no-report"] * (not report)])
     return read_result(folder)
 
 

@@ -221,10 +221,10 @@ def test_names_and_numbers_of_classes(text, found):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dgo", "--classes: the weights have no class 'dgo'; did you mean dog?"),
-        ("dog,", "--classes: the weights have no class ''; there are cat, dog (numbers 0 to 1)"),
-        ("2", "--classes: the weights have no class '2'; there are cat, dog (numbers 0 to 1)"),
-        ("cat dog", "--classes: the weights have no class 'cat dog'; did you mean dog?"),
+        ("dgo", "classes: the weights have no class 'dgo'; did you mean dog?"),
+        ("dog,", "classes: the weights have no class ''; there are cat, dog (numbers 0 to 1)"),
+        ("2", "classes: the weights have no class '2'; there are cat, dog (numbers 0 to 1)"),
+        ("cat dog", "classes: the weights have no class 'cat dog'; did you mean dog?"),
     ],
 )
 def test_classes_that_are_none(text, said):

@@ -51,5 +51,5 @@ def test_a_slanted_line_and_two_objects():
 def test_a_line_beside_the_picture_is_refused():
     DOWN.check(200, 100)
     CountLine(-50, 100, 300, 100).check(200, 200)
-    with pytest.raises(InputError, match="--count-line 100,0,100,200: lies outside the picture, which has 50x200 pix"):
+    with pytest.raises(InputError, match="count_line 100,0,100,200: lies outside the picture, which has 50x200 pix"):
         DOWN.check(200, 50)

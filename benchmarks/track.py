@@ -118,6 +118,11 @@ def _as_trackeval(frames: Sequence[MovingFrame], numbered: Numbered) -> dict[str
     }
 
 
+def _as_detections(frame: MovingFrame, class_names: Sequence[str]) -> Detections:
+    """The truth as if a perfect detector had found it."""
+    return Detections(frame.boxes, np.full(len(frame.boxes), 0.9), frame.labels, class_names, frame.image.shape[:2])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", required=True, help="folder with trackeval, trackers and supervision")
@@ -135,15 +140,20 @@ def main() -> None:
     print(f"{options.videos} videos of {options.frames} frames, detection {1000 * spent:.0f} ms a frame")
     print("| tracker | every | HOTA | AssA | MOTA | IDF1 | identity switches | ms a frame |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    sides: dict[str, Callable[..., Numbered]] = {
-        "cornernet": track,
-        "trackers' ByteTrack": track_peer,
-        "the box of the last frame": no_tracking,
-    }
+    strong = [[found.above(detector.threshold) for found in frames] for frames in seen]
+    real = [[_as_detections(frame, detector.class_names) for frame in frames] for frames in truth]
+    rows: list[tuple[str, Callable[..., Numbered], list[list[Detections]]]] = [
+        ("cornernet", track, seen),
+        ("cornernet, without weak boxes", track, strong),
+        ("`trackers`, ByteTrack", track_peer, seen),
+        ("the box of the last frame", no_tracking, seen),
+        ("cornernet, true boxes", track, real),
+        ("`trackers`, true boxes", track_peer, real),
+    ]
     for every in (1, 3):
-        for name, follow in sides.items():
+        for name, follow, given in rows:
             begin = time.perf_counter()
-            found = [follow(frames[::every], detector.threshold, every) for frames in seen]
+            found = [follow(frames[::every], detector.threshold, every) for frames in given]
             spent = 1000 * (time.perf_counter() - begin) / sum(map(len, found))
             row = figures([frames[::every] for frames in truth], found)
             texts = [f"{row[key]:.1f}" for key in ("HOTA", "AssA", "MOTA", "IDF1")]

@@ -49,7 +49,7 @@ def answer(capsys, words: str) -> str:
         ("predict x.jpg hide_labels=True", "predict: hide_labels=True is --hide-labels here"),
         ("train data=coco.yaml epochs=3", "train: data=coco.yaml is --data coco.yaml here"),
         ("train --model yolov8n.pt", "a recipe is a plain word, and --weights begins with a file's weights"),
-        ("train --data d --epochs 3 --patience 5", "a training does not stop early"),
+        ("train --data d --early-stopping 5", "train: --early-stopping is --patience here"),
         ("train --work-dir a", "train: --work-dir is --out here"),
         ("train lr0=0.01", "train: lr0=0.01 is --optimization.lr 0.01 here"),
         ("train --cfg-options a.b=3", "every field of the recipe is an option, such as --optimization.lr 0.001"),

@@ -285,6 +285,10 @@ def test_an_animation_is_tracked(predict, tmp_path):
     code, said, images = predict(tmp_path / "a.gif", "--track", "--save", "json")
     assert (code, said, len(images)) == (0, [], 3)
     assert all("track" in d for image in images for d in image["detections"])
+    code, said, images = predict(tmp_path / "a.gif", "--every", 2, "--save", "json,video")
+    assert (code, said) == (0, [])
+    assert [(image["frame"], image["time"]) for image in images] == [(0, 0.0), (2, 0.2)]
+    assert Video(str(tmp_path / "out" / "a.webm"), "").length == 2
 
 
 @pytest.mark.parametrize(

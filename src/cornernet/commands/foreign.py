@@ -105,10 +105,7 @@ _SAME: list[tuple[str, Mapping[str, str]]] = [
     ("tracker tracking persist", {"": "--track"}),
     ("max_det max_dets max_per_img max_detections max_boxes topk top_k num_boxes", {"": _BOXES}),
     ("batch bs batchsize samples_per_gpu ims_per_batch train_batch_size", {"": "--batch-size"}),
-    (
-        "patience early_stopping",
-        {"train": "a training does not stop early; --minutes or --epochs ends it, best.safetensors has the best epoch"},
-    ),
+    ("early_stopping early_stopping_patience early_stop", {"train": "--patience"}),
     ("num_epochs max_epochs n_epochs epoch", {"train": "--epochs"}),
     ("num_workers n_workers workers_per_gpu dataloader_num_workers", {"train": "--workers"}),
     ("lr lr0 learning_rate base_lr", {"train": "--optimization.lr"}),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cornernet.commands import options
 from cornernet.commands.classes import parse_classes
-from cornernet.commands.tracking import check_sequences, parse_count_line
+from cornernet.commands.tracking import check_sequences, has_many_pictures, parse_count_line
 from cornernet.errors import InputError
 from cornernet.tasks.detectors import EXPORTED, open_detector, parse_tile
 from cornernet.tasks.progress import ProgressBar
@@ -83,7 +83,7 @@ def predict(
     if save and "video" in kinds and not any(source.may_move for source in found):
         what = "there is no video, camera or animation among the sources"
         raise InputError(what, "--save video", "choose pictures")
-    if every > 1 and not videos:
+    if every > 1 and not videos and not any(has_many_pictures(source.place) for source in found):
         raise InputError("there is no video or camera among the sources", f"--every {every}", "leave it out")
     if count_line and not track:
         raise InputError("counts the objects of --track", f"--count-line {count_line}", "give --track too")

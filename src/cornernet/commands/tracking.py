@@ -39,7 +39,7 @@ def check_sequences(sources: Sequence[Source]) -> bool:
     if not images or _are_numbered([Path(source.place) for source in images]):
         return bool(images)
     for source in images:
-        if not _has_many_pictures(source.place):
+        if not has_many_pictures(source.place):
             what = "is one image, and only frames of one video have objects that stay"
             fix = "give a video, an animation, a camera, or a folder of frames with ascending numbers, as 0001.jpg"
             raise InputError(what, source.shown, f"leave --track out, or {fix}")
@@ -54,7 +54,8 @@ def _are_numbered(paths: Sequence[Path]) -> bool:
     return len(paths) > 1 and len(numbers) == len(paths) and len(names) == 1 and ascends
 
 
-def _has_many_pictures(place: str) -> bool:
+def has_many_pictures(place: str) -> bool:
+    """Whether it is an image file with several pictures, such as an animation, or one that cannot be read."""
     from cornernet.media.images import read_header
 
     try:

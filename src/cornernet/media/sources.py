@@ -158,22 +158,22 @@ def total_frames(sources: Sequence[Source], every: int = 1) -> int | None:
 def read_frames(sources: Sequence[Source], depth: int, every: int = 1) -> Iterator[Frame]:
     """The frames of all sources, in order; threads read at most ``depth`` of them ahead.
 
-    Videos, cameras and streams give the first of ``every`` so many frames. An image that cannot be read becomes a frame
-    with its error. A file with several pictures gives one frame each, by its ``index``. A video that ends too early
-    gives one more frame, with an error that says so.
+    Videos, animations, cameras and streams give the first of ``every`` so many frames. An image that cannot be read
+    becomes a frame with its error. A file with several pictures gives one frame each, by its ``index``. A video that
+    ends too early gives one more frame, with an error that says so.
     """
     images: list[Source] = []
     for source in sources:
         if source.video is None:
             images.append(source)
             continue
-        yield from _read_images(images, depth)
+        yield from _read_images(images, depth, every)
         images = []
         yield from _read_video(source, source.video, depth, every)
-    yield from _read_images(images, depth)
+    yield from _read_images(images, depth, every)
 
 
-def _read_images(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
+def _read_images(sources: Sequence[Source], depth: int, every: int) -> Iterator[Frame]:
     for source, pictures, data in ahead(_read_image, sources, depth=depth):
         if isinstance(pictures, InputError):
             yield Frame(source.shown, source.name, pictures)
@@ -181,7 +181,8 @@ def _read_images(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
         seconds, animation = 0.0, Animation(data)
         for index, picture in enumerate(pictures):
             if picture.seconds is not None:
-                yield Frame(source.shown, source.name, picture.pixels, animation, index, seconds, picture.seconds)
+                if index % every == 0 or isinstance(picture.pixels, InputError):
+                    yield Frame(source.shown, source.name, picture.pixels, animation, index, seconds, picture.seconds)
                 seconds += picture.seconds
             else:
                 yield Frame(source.shown, source.name, picture.pixels, index=index if picture.total > 1 else None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cornernet.errors import CornerNetError, InputError
+from cornernet.errors import CornerNetError, InputError, command_line_words
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,20 @@ def test_an_error_crosses_processes_whole():
     error = pickle.loads(pickle.dumps(InputError("truncated", Path("a.png"), "copy it again")))
     assert (error.what, error.where, error.fix) == ("truncated", "a.png", "copy it again")
     assert str(error) == "a.png: truncated; copy it again"
+
+
+@pytest.mark.parametrize(
+    ("line", "in_python"),
+    [
+        ("cut it into tiles with --tile, or scale it down with --max-size", "tile, or scale it down with max_size"),
+        ("no report; cornernet train --resume runs/a goes on", "cornernet train --resume runs/a goes on"),
+        ("leave --optimization.lr out; pip install --no-deps 'x[a]'", "optimization.lr out; pip install --no-deps 'x["),
+        ("a--b and a -- b are no options", "a--b and a -- b are no options"),
+    ],
+)
+def test_options_are_arguments_in_python_and_options_on_the_command_line(line, in_python):
+    error = InputError(line)
+    assert in_python in str(error)
+    with command_line_words():
+        assert str(error) == line
+    assert in_python in str(error)

@@ -12,11 +12,11 @@ import cornernet.structures
 
 ROOT = Path(cornernet.structures.__file__).parent
 FLOORS = [  # low to high; neighbours on one floor do not know each other
-    {"errors"},
-    {"files", "structures", "hardware", "typed"},
+    {"errors", "later"},
+    {"files", "structures", "hardware", "devices", "typed"},
     {"telemetry", "waiting"},
     {"config"},
-    {"model", "recipes", "media"},
+    {"model", "recipes", "media", "tracking"},
     {"drawing"},
     {"data"},
     {"weights"},
@@ -24,6 +24,7 @@ FLOORS = [  # low to high; neighbours on one floor do not know each other
     {"doctor", "evaluation", "explain"},
     {"outputs"},
     {"export", "training", "report", "serve"},
+    {"tasks"},
     {"__init__"},  # what `import cornernet` offers
     {"commands"},
     {"cli"},
@@ -83,6 +84,23 @@ def test_imports_go_down(path):
             assert FLOOR_OF[other] < FLOOR_OF[own], f"{path.relative_to(ROOT)} imports {name}, which is not below it"
 
 
+@every_file
+def test_what_is_imported_later_is_there(path):
+    """Only results and detectors reach up, for what users ask of them; nobody else has a reason to."""
+    calls = [
+        node.args[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "later"
+    ]
+    assert not calls or part_of(path) in ("__init__", "structures") or path.name == "api.py"
+    for place in calls:
+        if isinstance(place, ast.Constant):
+            module, name = place.value.split(":")
+            assert name in {
+                getattr(node, "name", "") for node in ast.parse(MODULES[f"cornernet.{module}"].read_text()).body
+            }
+
+
 def test_no_import_goes_in_a_circle():
     graph = {name: ours(path, at_once=True) for name, path in MODULES.items()}
     list(graphlib.TopologicalSorter(graph).static_order())
@@ -134,6 +152,7 @@ def test_heavy_packages_stay_where_they_are_needed(path):
     foreign = {name.split(".")[0] for name, _ in imports(path)} - STANDARD - {"cornernet"}
     pure = {
         "errors": set(),
+        "later": set(),
         "files": set(),
         "typed": set(),
         "structures": {"numpy"},
@@ -142,13 +161,15 @@ def test_heavy_packages_stay_where_they_are_needed(path):
     }
     if own in pure:
         assert foreign - ({"transformers"} if path.stem == "trunks" else set()) <= pure[own]
-    assert "transformers" not in {name.split(".")[0] for name, now in imports(path) if now}
+    assert not {"transformers", "wandb", "mlflow", "trackio"} & {
+        name.split(".")[0] for name, now in imports(path) if now
+    }
     if own == "model":
         assert {part_of(MODULES[name]) for name in ours(path)} <= {own, "config", "structures", "errors"}
     assert "torchvision" not in foreign
     if own != "training":
         assert "lightning" not in foreign
-    if own in ("commands", "cli", "__init__"):
+    if own in ("tasks", "commands", "cli", "__init__"):
         at_once = {name.split(".")[0] for name, now in imports(path) if now}
         assert not at_once & {"torch", "cv2", "PIL", "faster_coco_eval", "yaml"}
 

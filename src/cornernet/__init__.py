@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cornernet.errors import CornerNetError, DivergedError, InputError, InterruptedRun
+from cornernet.later import later
 from cornernet.telemetry import disable_telemetry
 from cornernet.waiting import limit_spinning
 
 if TYPE_CHECKING:
+    from cornernet.data.check import Findings
+    from cornernet.data.formats import Format
+    from cornernet.evaluation.ap import Metrics
     from cornernet.inference.detector import Detector
     from cornernet.inference.exported import ExportedDetector
-    from cornernet.structures import Candidates, Detections
+    from cornernet.structures import Candidates, Detection, Detections
+    from cornernet.training.trainer import TrainingResult
 
 __all__ = [
     "Candidates",
     "CornerNetError",
+    "Detection",
     "Detections",
     "Detector",
     "DivergedError",
     "ExportedDetector",
     "InputError",
     "InterruptedRun",
+    "check",
+    "evaluate",
     "load",
+    "train",
 ]
 
 _MODULES = {
     "Candidates": "structures",
+    "Detection": "structures",
     "Detections": "structures",
     "Detector": "inference.detector",
     "ExportedDetector": "inference.exported",
 }
+_Path = str | os.PathLike[str]
 
 limit_spinning()  # before torch is loaded
 disable_telemetry()  # before OpenVINO is loaded
 
 
-def load(weights: str | os.PathLike[str] = "photos", **options: Any) -> Detector | ExportedDetector:
+def load(weights: _Path = "photos", **options: Any) -> Detector | ExportedDetector:
     """A detector from a weights file of any dialect, a name, or a file that ``cornernet export`` wrote.
 
     Names: ``photos`` and ``shapes`` are bundled, a release is fetched on first use.
@@ -47,12 +57,62 @@ def load(weights: str | os.PathLike[str] = "photos", **options: Any) -> Detector
     something else.
     """
     exported = os.fspath(weights).lower().endswith((".onnx", ".xml"))
-    module, function = ("inference.exported", "load_exported") if exported else ("inference.detector", "load_detector")
-    return getattr(import_module(f"cornernet.{module}"), function)(weights, **options)
+    place = "inference.exported:load_exported" if exported else "inference.detector:load_detector"
+    return later(place)(weights, **options)
+
+
+def train(recipe: _Path | None = None, data: _Path | None = None, **options: Any) -> TrainingResult:
+    """Train a network; what it returns has the run's ``folder``, ``weights``, ``metrics``, and ``load()``.
+
+    ``train("DIR", minutes=30)`` makes a recipe for the data in DIR; ``train("deeppcb-small", data="DIR")`` takes a
+    shipped recipe, or a YAML file. ``options`` are those of the command line: ``size``, ``backbone``, ``minutes``,
+    ``out``, ``train_split``, ``val_split``, ``val_share``, ``format``, ``strict``, ``device``, ``devices``,
+    ``checkpoint_seconds``, ``report``; ``resume="runs/mine"`` goes on with a run. ``callbacks`` are a list of
+    Lightning's; ``logger`` is one of Lightning's, a list of them, or names, ``"wandb,csv"``. All others are fields of
+    the recipe: ``epochs=20, optimization={"lr": 1e-3}``. Raises ``InputError`` for what cannot be used,
+    ``DivergedError`` if a loss is not finite, ``InterruptedRun`` on Ctrl-C, after the state was saved.
+    """
+    return later("tasks.from_python:train_network")(recipe, data, **options)
+
+
+def evaluate(
+    weights: _Path,
+    data: _Path,
+    *,
+    split: str = "val",
+    val_share: float | None = None,
+    format: Format | None = None,
+    strict: bool = False,
+    tta: Literal["none", "flip", "multiscale"] = "none",
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    max_size: int | None = None,
+    tile: str | None = None,
+    batch_size: int = 1,
+    device: str | None = None,
+    out: _Path | None = None,
+) -> Metrics:
+    """COCO's figures of weights, or of an exported file, on a data set in any label format.
+
+    ``metrics.figures["AP"]`` is from 0 to 1; ``print(metrics)`` shows the tables. The options are those of
+    ``cornernet evaluate``; ``out`` is a folder for metrics.json and predictions.json. Raises ``InputError`` for what
+    cannot be used.
+    """
+    detector = later("tasks.detectors:open_detector")(os.fspath(weights), device, tta, precision, max_size, tile)
+    reading = {"split": split, "val_share": val_share, "format": format, "strict": strict}
+    return detector.evaluate(data, **reading, batch_size=batch_size, out=out)
+
+
+def check(data: _Path, *, format: Format | None = None) -> Findings:
+    """Every problem of a data set in any label format: ``.problems``, each with its file; ``print`` shows all.
+
+    ``.is_clean`` tells whether there are none, ``.datasets`` has the images and boxes that can be used, by split.
+    Raises ``InputError`` if there is no data set.
+    """
+    return later("tasks.checking:check_data_set")(os.fspath(data), format)
 
 
 def __getattr__(name: str) -> Any:
     """Import numpy and torch only on first use: that takes seconds."""
     if name in _MODULES:
-        return getattr(import_module(f"cornernet.{_MODULES[name]}"), name)
+        return later(f"{_MODULES[name]}:{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

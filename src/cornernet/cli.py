@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any, TextIO, cast
 
-from cornernet.errors import CornerNetError, InputError, nearest
+from cornernet.errors import CornerNetError, InputError, command_line_words, nearest
 
 # name: module, function, one line for the overview
 COMMANDS = {
@@ -29,20 +29,26 @@ COMMANDS = {
     "weights info": ("weights", "info", "what a weights file holds"),
     "weights fetch": ("weights", "fetch", "download released networks"),
     "weights convert": ("weights", "convert", "make a checkpoint of OpenMMLab or of the authors one of ours"),
+    "weights push": ("weights", "push", "put a training's weights on the Hugging Face hub, with a model card"),
     "weights verify": ("weights", "verify", "check that a weights file is whole"),
     "data check": ("data", "check", "every problem of a data set, its boxes in figures, and a clean copy"),
     "data convert": ("data", "convert", "a data set in another label format, such as YOLO or CVAT"),
     "data shapes": ("data", "shapes", "write the embedded data set as COCO, to try every command on"),
 }
 
-_SYNONYMS = {"--show_config": "--print_config"}
+_SYNONYMS = {"--show_config": "--print_config", "--license": "--licence"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (a bug of ours), 2 (the input), 3 (diverged), 130 or 143."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [_underscored(word) for word in words if word != "--debug"]
+    with command_line_words():
+        return _run([_underscored(word) for word in words if word != "--debug"], debug)
+
+
+def _run(words: list[str], debug: bool) -> int:
+    """A command, and its error as a line; ``debug`` shows where it was raised."""
     try:
         with redirect_stdout(cast("TextIO", _Output(sys.stdout))) as output:
             code = _dispatch(words)
@@ -126,6 +132,10 @@ def _dispatch(words: list[str]) -> int:
     group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if group:
         raise InputError(f"say which: {', '.join(group)}", words[0])
+    from cornernet.commands.foreign import command_elsewhere
+
+    if ours := command_elsewhere(words[0]):
+        raise InputError("no such command", words[0], f"that is {ours} here")
     raise InputError("no such command", words[0], nearest(words[0], COMMANDS, f"there are {', '.join(COMMANDS)}"))
 
 

@@ -488,6 +488,9 @@ class Recipe:
     """Passes over the training images."""
     validate_every: int = 10
     """Epochs between validations; the last epoch is always validated."""
+    patience: int | None = None
+    """Validations without a better AP after which training stops; 0 or null for never. The rate falls by the schedule
+    of all epochs, so a run that stops early has not seen its lowest rates."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic of the network; the losses are always computed in float32."""
     activation_checkpointing: bool = False
@@ -520,6 +523,7 @@ class Recipe:
             (self.accumulate >= 1, "accumulate", "at least 1"),
             (self.epochs >= 1, "epochs", "at least 1"),
             (self.validate_every >= 1, "validate_every", "at least 1"),
+            (not self.patience or self.patience >= 1, "patience", "0 or more, or null"),
             (self.workers >= 0, "workers", "0 or more"),
             (self.optimization.lr > 0, "optimization.lr", "above 0"),
             (self.optimization.backbone_lr >= 0, "optimization.backbone_lr", "0 or more"),

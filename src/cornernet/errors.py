@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+
+# A program with its words, which stay as they are, or an option of ours
+_PROGRAM_OR_OPTION = re.compile(r"(?:pip|cornernet|hf|docker|podman|nvidia-smi) [a-z-][^;]*|(?<![\w-])--([a-z][\w.-]*)")
+_on_command_line = False
 
 
 class CornerNetError(Exception):
@@ -15,7 +21,8 @@ class CornerNetError(Exception):
 class InputError(CornerNetError):
     """Something the user gave cannot be used: ``what`` is wrong, ``where`` (a file, field or flag), how to ``fix`` it.
 
-    The line is "where: what; fix". Programs that need a part of it read the attribute.
+    The line is "where: what; fix". Programs that need a part of it read the attribute. Options are written as on the
+    command line, ``--max-size``; in a Python program the line has the argument's name, ``max_size``.
     """
 
     exit_code = 2
@@ -26,11 +33,28 @@ class InputError(CornerNetError):
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{line}; {self.fix}" if self.fix else line
+        line = f"{line}; {self.fix}" if self.fix else line
+        return line if _on_command_line else _PROGRAM_OR_OPTION.sub(_argument, line)
 
     def at(self, where: object) -> InputError:
         """The same error with another place, for a caller that knows it better: a file's name instead of "image"."""
         return InputError(self.what, where, self.fix)
+
+
+@contextmanager
+def command_line_words() -> Iterator[None]:
+    """For the block, errors name options as they are typed in a terminal."""
+    global _on_command_line
+    before, _on_command_line = _on_command_line, True
+    try:
+        yield
+    finally:
+        _on_command_line = before
+
+
+def _argument(found: re.Match[str]) -> str:
+    """An option's name as an argument's; a program's words as they are."""
+    return found[1].replace("-", "_") if found[1] else found[0]
 
 
 def nearest(given: str, known: Iterable[str], otherwise: str, prefix: str = "") -> str:

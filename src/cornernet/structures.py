@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cornernet.errors import InputError
+from cornernet.errors import InputError, nearest
+from cornernet.later import later
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
@@ -96,12 +100,22 @@ class CornerPoints:
         return {self.words.name: values[0] if len(values) == 1 else values}
 
 
-@dataclass(frozen=True)
+class Detection(NamedTuple):
+    """One object: ``box`` (4,) x1 y1 x2 y2 in pixels of the image, ``score``, ``label`` and the ``class_name``."""
+
+    box: FloatArray
+    score: float
+    label: int
+    class_name: str
+
+
+@dataclass(frozen=True, repr=False)
 class Detections:
     """What was found in one image.
 
     ``boxes`` float32 (N, 4): x1 y1 x2 y2 in pixels of the original image, inside it. ``scores`` float32 (N,),
-    descending. ``labels`` int64 (N,), indices into ``class_names``. ``image_size`` is (height, width).
+    descending. ``labels`` int64 (N,), indices into ``class_names``. ``image_size`` is (height, width). ``image`` is
+    what a detector was called with, for ``draw`` and ``save``; ``stream`` keeps none, so that memory does not grow.
     Raises ``ValueError`` for numbers, labels or an order that cannot be.
     """
 
@@ -110,6 +124,7 @@ class Detections:
     labels: IntArray
     class_names: Sequence[str]
     image_size: tuple[int, int]
+    image: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -128,38 +143,111 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __iter__(self) -> Iterator[Detection]:
+        for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True):
+            yield Detection(box, float(score), int(label), self.class_names[int(label)])
+
+    @overload
+    def __getitem__(self, index: int) -> Detection: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[Any] | NDArray[Any]) -> Detections: ...
+    def __getitem__(self, index: Any) -> Any:
+        """One ``Detection`` for a number; ``Detections`` for a slice, a mask (N,) or a list of numbers.
+
+        The order stays that of the scores. Raises ``IndexError`` for numbers outside, or a mask of another length.
+        """
+        if isinstance(index, (int, np.integer)):
+            label = int(self.labels[index])
+            return Detection(self.boxes[index], float(self.scores[index]), label, self.class_names[label])
+        chosen = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index, _index_type(index))]
+        return self._chosen(np.sort(chosen))
+
+    def __repr__(self) -> str:
+        counts = Counter(self.class_names[label] for label in self.labels)
+        found = ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
+        return f"Detections({found}; image of {self.image_size[1]}x{self.image_size[0]} pixels)"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the picture, if the image is known, and a table."""
+        return later("outputs.one_image:as_html")(self)
+
     def above(self, threshold: float) -> Detections:
         """Those with a score of at least ``threshold``."""
-        keep = self.scores >= threshold
-        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep], self.class_names, self.image_size)
+        return self._chosen(self.scores >= threshold)
+
+    def of(self, *class_names: str) -> Detections:
+        """Those of these classes; ``InputError`` for a name that is none of ``class_names``."""
+        for name in class_names:
+            if name not in self.class_names:
+                known = f"there are {', '.join(self.class_names)}"
+                raise InputError("no such class", name, nearest(name, self.class_names, known))
+        return self._chosen(np.isin(self.labels, [self.class_names.index(name) for name in class_names]))
+
+    def draw(self, image: Any = None, **options: Any) -> NDArray[np.uint8]:
+        """The image (H, W, 3) RGB with these boxes; ``options`` are those of ``drawing.draw.draw_detections``.
+
+        ``image`` is one of those that a detector takes; by default the one that it was called with. Raises
+        ``InputError`` if there is none, or if it has another size.
+        """
+        return later("outputs.one_image:draw_on")(self, image, **options)
+
+    def save(self, path: str | os.PathLike[str], image: Any = None, *, format: str | None = None) -> Path:
+        """Write a picture (.jpg, .png), our JSON (.json) or YOLO's lines (.txt), by the ending; returns the path.
+
+        ``format`` may be ``"coco"``: a COCO file with the scores. Only a picture needs the image, as ``draw`` does.
+        Raises ``InputError`` for another ending and for a place that cannot be written to.
+        """
+        return later("outputs.one_image:save_detections")(self, Path(path), image, format)
 
     def to_supervision(self) -> Any:
         """The same as ``supervision.Detections``, class names in ``data["class_name"]``.
 
         Raises ``InputError`` if that package is not installed.
         """
-        try:
-            supervision = import_module("supervision")
-        except ImportError:
-            raise InputError("supervision is not installed: pip install supervision") from None
-        return supervision.Detections(
+        return _package("supervision").Detections(
             xyxy=self.boxes,
             confidence=self.scores,
             class_id=self.labels.astype(int),
             data={"class_name": np.array([self.class_names[label] for label in self.labels], str)},
         )
 
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with a row a box: x1, y1, x2, y2, score, label, class.
+
+        Raises ``InputError`` if pandas is not installed.
+        """
+        columns: dict[str, Any] = dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T, strict=True))
+        columns |= {"score": self.scores, "label": self.labels}
+        names = [self.class_names[label] for label in self.labels]
+        return _package("pandas").DataFrame(columns | {"class": names})
+
     def as_dicts(self) -> list[dict[str, Any]]:
         """A dictionary for JSON for each detection: ``box`` (x1 y1 x2 y2), ``score``, ``label``, ``class``."""
         return [
             {
-                "box": [round(float(v), 3) for v in box],
-                "score": round(float(score), 5),
-                "label": int(label),
-                "class": self.class_names[label],
+                "box": [round(float(v), 3) for v in found.box],
+                "score": round(found.score, 5),
+                "label": found.label,
+                "class": found.class_name,
             }
-            for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True)
+            for found in self
         ]
+
+    def _chosen(self, keep: NDArray[Any]) -> Detections:
+        return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep])
+
+
+def _index_type(index: Any) -> type | None:
+    """An empty list is a list of numbers: numpy takes it for real ones."""
+    return int if len(index) == 0 else None
+
+
+def _package(name: str) -> Any:
+    """A package that people have or not; ``InputError`` if it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise InputError(f"{name} is not installed", fix=f"pip install {name}") from None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cornernet.cli import main
+from cornernet.commands.classes import parse_classes
+from cornernet.commands.tracking import check_sequences
 from cornernet.config import Architecture, HourglassConfig, Preprocessing
+from cornernet.errors import InputError
+from cornernet.media.sources import Source
 from cornernet.media.video import Video
 from cornernet.model.cornernet import CornerNet
 from cornernet.weights.store import Weights, save_weights
@@ -160,6 +165,15 @@ def test_tiles(predict, tmp_path):
         (["--save", "jpeg"], "choose from pictures"),
         (["--save", "video"], "no video, camera or animation among the sources"),
         (["camera:one"], "camera:0"),
+        (["--every", "2"], "--every 2: there is no video or camera among the sources"),
+        (["--every", "0"], "--every 0: give a number above 0"),
+        (["--line-width", "0"], "--line-width 0: give a number above 0"),
+        (["--track"], "a.png: is one image, and only frames of one video have objects that stay"),
+        (["--count-line", "0,0,1,1"], "--count-line 0,0,1,1: counts the objects of --track; give --track too"),
+        (["--track", "--count-line", "1,1,1,1"], "--count-line 1,1,1,1: give two points in pixels"),
+        (["--track", "--count-line", "1,2,3"], "--count-line 1,2,3: give two points in pixels, as x1,y1,x2,y2"),
+        (["--track", "--count-line", "0,0,nan,1"], "give two points in pixels"),
+        (["--classes", "rde"], "no class 'rde'; did you mean red?"),
     ],
 )
 def test_words_that_make_no_sense_are_found_before_anything_is_done(words, said, predict, tmp_path):
@@ -169,6 +183,132 @@ def test_words_that_make_no_sense_are_found_before_anything_is_done(words, said,
     assert len(lines) == 1
     assert said in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_only_the_classes_that_are_asked_for_are_written(predict, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    (whole,) = predict(tmp_path / "a.png")[2]
+    assert {d["class"] for d in whole["detections"]} == {"red", "blue"}
+    words = ("--save", "pictures,json,coco,yolo,csv,crops", "--classes", "blue")
+    code, said, (image,) = predict(tmp_path / "a.png", *words, "--heatmaps")
+    assert (code, said) == (0, [])
+    assert image["detections"] == [d for d in whole["detections"] if d["class"] == "blue"]
+    count = len(image["detections"])
+    out = tmp_path / "out"
+    assert [path.name for path in (out / "crops").iterdir()] == ["blue"]
+    assert {a["category_id"] for a in json.loads((out / "coco.json").read_text())["annotations"]} == {2}
+    assert {line[0] for line in (out / "labels" / "a.txt").read_text().splitlines()} == {"1"}
+    assert (out / "detections.csv").read_text().count(",blue,") == count
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("salt, pepper,dog", {1, 2}),
+        ("dog", {2}),
+        ("salt,dog", {0, 2}),
+        ("2, 0", {2, 0}),
+        ("salt,  pepper", {1}),
+        ("7", {3}),
+        ("1", {1}),
+        (None, None),
+    ],
+)
+def test_names_and_numbers_of_classes(text, found):
+    assert parse_classes(text, ("salt", "salt, pepper", "dog", "7")) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dgo", "--classes: the weights have no class 'dgo'; did you mean dog?"),
+        ("dog,", "--classes: the weights have no class ''; there are cat, dog (numbers 0 to 1)"),
+        ("2", "--classes: the weights have no class '2'; there are cat, dog (numbers 0 to 1)"),
+        ("cat dog", "--classes: the weights have no class 'cat dog'; did you mean dog?"),
+    ],
+)
+def test_classes_that_are_none(text, said):
+    with pytest.raises(InputError) as caught:
+        parse_classes(text, ("cat", "dog"))
+    assert str(caught.value) == said
+
+
+def test_every_third_frame(predict, tmp_path):
+    clip = write_video(tmp_path / "clip.avi", frames=10, rate=10)
+    whole = predict(clip)[2]
+    code, said, images = predict(clip, "--every", 3, "--save", "json,video,csv")
+    assert (code, said) == (0, [])
+    assert images == whole[::3]
+    assert [(image["frame"], image["time"]) for image in images] == [(0, 0.0), (3, 0.3), (6, 0.6), (9, 0.9)]
+    video = Video(str(tmp_path / "out" / "clip.webm"), "")
+    assert [frame.seconds for frame in video.frames()] == pytest.approx([0, 0.3, 0.6, 0.9], abs=0.002)
+
+
+def test_objects_of_a_video_are_numbered(predict, tmp_path):
+    frame = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    film = cv2.VideoWriter(str(tmp_path / "still.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (60, 40))
+    for _ in range(4):
+        film.write(frame)
+    film.release()
+    plain = predict(tmp_path / "still.avi")[2]
+    words = ("--track", "--count-line=-1,20,60,20", "--save", "json,video,csv,coco,pictures")
+    code, said, images = predict(tmp_path / "still.avi", *words)
+    assert (code, said) == (0, [])
+    for image, before in zip(images, plain, strict=True):
+        assert [{k: v for k, v in d.items() if k != "track"} for d in image["detections"]] == before["detections"]
+    counts = json.loads((tmp_path / "out" / "detections.json").read_text())["counts"]
+    numbers = {d["track"] for image in images for d in image["detections"]} - {None}
+    assert sum(counts.values()) == len(numbers) > 3
+    assert Video(str(tmp_path / "out" / "still.webm"), "").length == 4
+
+
+def test_numbered_frames_of_a_folder_are_a_video(predict, tmp_path):
+    frame = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    (tmp_path / "seq").mkdir()
+    for i in range(8, 12):
+        cv2.imwrite(str(tmp_path / "seq" / f"f{i:03}.png"), frame)
+    code, said, images = predict(tmp_path / "seq", "--track", "--save", "json")
+    assert (code, said) == (0, [])
+    first, last = ({d["track"] for d in images[i]["detections"]} for i in (0, 3))
+    assert first == last
+    assert None not in first
+    cv2.imwrite(str(tmp_path / "seq" / "cover.png"), frame)
+    code, said, _ = predict(tmp_path / "seq", "--track", "--save", "csv")
+    assert code == 2
+    assert "is one image, and only frames of one video have objects that stay; leave --track out, or give" in said[0]
+    assert not (tmp_path / "out" / "detections.csv").exists()
+
+
+def test_an_animation_is_tracked(predict, tmp_path):
+    frames = [Image.fromarray(np.full((40, 60, 3), 60 + 40 * i, np.uint8)) for i in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    code, said, images = predict(tmp_path / "a.gif", "--track", "--save", "json")
+    assert (code, said, len(images)) == (0, [], 3)
+    assert all("track" in d for image in images for d in image["detections"])
+
+
+@pytest.mark.parametrize(
+    ("names", "is_one"),
+    [
+        (("f8", "f9", "f10"), True),
+        (("f10", "f8", "f9"), False),
+        (("1", "2"), True),
+        (("a1", "b2"), False),
+        (("a", "b"), False),
+        (("000001",), False),
+        (("2024-11-30_0001", "2024-11-30_0002"), True),
+    ],
+)
+def test_names_that_make_a_sequence(names, is_one, tmp_path):
+    for name in names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8, 3), np.uint8))
+    sources = [Source(str(tmp_path / f"{name}.png"), name) for name in names]
+    if is_one:
+        assert check_sequences(sources)
+    else:
+        with pytest.raises(InputError, match="is one image"):
+            check_sequences(sources)
+    assert not check_sequences([])
 
 
 def test_a_source_is_not_written_over(predict, tmp_path):

@@ -5,8 +5,9 @@ import torch
 
 from cornernet.cli import main
 from cornernet.weights import BUNDLED, zoo
+from cornernet.weights.fetching import sha256
 from cornernet.weights.store import load_weights
-from cornernet.weights.zoo import Release, sha256
+from cornernet.weights.zoo import Release
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def test_a_place_that_is_taken_or_cannot_be_written(tmp_path, monkeypatch):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(InputError, match=r"link\); leave --link out"):
+    with pytest.raises(InputError, match=r"link\); leave link out"):
         write_data(tmp_path / "linked", "coco", datasets, link=True)
     monkeypatch.setattr(shutil, "copyfile", refuse)
     for format in FORMATS:

@@ -139,8 +139,8 @@ def test_a_label_file_in_the_official_layout_by_itself(tmp_path):
     ("first", "second", "said"),
     [
         ("yolo", "voc", r"looks like YOLO \(data.yaml\) and Pascal VOC \(Annotations/\*.xml\) at once"),
-        ("coco", "yolo", r"looks like COCO \(labels.json\) and YOLO .* choose with --format coco or --format yolo"),
-        ("coco", "voc", "choose with --format coco or --format voc"),
+        ("coco", "yolo", r"looks like COCO \(labels.json\) and YOLO .* choose with format coco or format yolo"),
+        ("coco", "voc", "choose with format coco or format voc"),
     ],
 )
 def test_two_formats_at_once(tmp_path, first, second, said):
@@ -152,7 +152,7 @@ def test_two_formats_at_once(tmp_path, first, second, said):
             writers[name](tmp_path, ["a.png"])
     with pytest.raises(InputError, match=said):
         find_data(tmp_path)
-    with pytest.raises(InputError, match=f"choose with --data-format {first} or --data-format {second}"):
+    with pytest.raises(InputError, match=f"choose with data_format {first} or data_format {second}"):
         find_data(tmp_path, option="--data-format")
     for name in (first, second):
         assert find_data(tmp_path, name).format == name
@@ -176,7 +176,7 @@ def test_nothing_there_says_what_was_looked_for_and_hints(tmp_path):
 
 def test_a_missing_split_says_which_there_are(tmp_path):
     write_yaml(tmp_path, ["a.png"])
-    with pytest.raises(InputError, match=r"no split 'val' in YOLO .*splits there: train; .* --val_share 0\.1"):
+    with pytest.raises(InputError, match=r"no split 'val' in YOLO .*splits there: train; .* val_share 0\.1"):
         load(tmp_path, "val")
     with pytest.raises(InputError, match=r"no split 'test' in .*; name one of them$"):
         load(tmp_path, "test")
@@ -225,7 +225,7 @@ def test_a_share_keeps_images_where_they_are_when_others_come():
         (0.0, "val", "give a share between 0 and 1"),
         (1.5, "val", "give a share between 0 and 1"),
         (0.1, "test", "makes the splits train and val, not 'test'"),
-        (1e-9, "val", r"no image falls to val with --val_share 1e-09"),
+        (1e-9, "val", r"no image falls to val with val_share 1e-09"),
     ],
 )
 def test_a_share_that_cannot_be(tmp_path, share, split, said):
@@ -239,7 +239,7 @@ def test_a_share_finds_the_folder_of_coco_images_by_all_of_them(tmp_path, images
     names = ["a.png", "b.png", "c.png"]
     write_images(tmp_path / images, names)
     write_json(tmp_path / "labels.json", names)
-    with pytest.raises(InputError, match=r"no image falls to val with --val_share 0\.0001; choose another"):
+    with pytest.raises(InputError, match=r"no image falls to val with val_share 0\.0001; choose another"):
         load(tmp_path, "val", val_share=0.0001)
     assert [image.path for image in load(tmp_path, "train", val_share=0.0001).images] == [
         tmp_path / images / name for name in names

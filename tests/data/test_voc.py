@@ -72,7 +72,7 @@ def test_splits_from_the_lists(folder):
 def test_without_lists_all_is_one_split(folder):
     for file in (folder / "ImageSets/Main").iterdir():
         file.unlink()
-    with pytest.raises(InputError, match=r"no split 'train' in Pascal VOC .*splits there: all; .*--val_share 0.1"):
+    with pytest.raises(InputError, match=r"no split 'train' in Pascal VOC .*splits there: all; .*val_share 0.1"):
         load(folder)
     assert len(load(folder, "all").images) == 3
 

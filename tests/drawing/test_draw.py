@@ -18,6 +18,7 @@ from cornernet.drawing.draw import (
     save_image,
     side_by_side,
 )
+from cornernet.drawing.style import BoxStyle
 from cornernet.drawing.text import class_color, ink_on, shortened, text_size
 from cornernet.errors import InputError
 from cornernet.structures import Candidates, Detections
@@ -56,6 +57,20 @@ def test_a_box_and_its_label_are_drawn_and_the_rest_is_left_alone():
     assert not difference[190:].any()
     assert not difference[:, 210:].any()
     assert not difference[:60].any()
+
+
+def test_lines_and_texts_as_the_user_wants_them(monkeypatch):
+    found = detections([[100, 80, 200, 180]])
+    bare = draw_detections(grey(), found, style=BoxStyle(line_width=9, labels=False))
+    assert all(tuple(bare[y, 150]) == class_color(0) for y in (80, 88))
+    assert not changed(bare, grey())[:75].any()
+    written = []
+    monkeypatch.setattr(draw, "draw_labels", lambda canvas, boxes, texts, fills, size=None: written.extend(texts))
+    for style in (BoxStyle(), BoxStyle(scores=False), BoxStyle(labels=False)):
+        draw_detections(grey(), found, style=style)
+        draw_pairings(grey(), candidates(found, [0.25]), found, style=style)
+    both = [("person", "0.90"), ("person", "0.90  d 0.25")]
+    assert written == [*both, *[("person", "")] * 2, *[("", "")] * 2]
 
 
 def test_only_detections_above_the_threshold_are_drawn():

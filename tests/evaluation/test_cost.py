@@ -67,7 +67,7 @@ def test_checkpointing_needs_less_but_more_than_what_it_keeps():
 
 
 def test_a_machine_too_small_says_so():
-    with pytest.raises(InputError, match=r"needs about 1048576\.0 GiB and this machine has .* --no-training"):
+    with pytest.raises(InputError, match=r"needs about 1048576\.0 GiB and this machine has .* no_training"):
         require_training_memory(1 << 50, torch.device("cpu"))
 
 

@@ -200,19 +200,19 @@ def test_the_mirror_image_gives_the_mirrored_boxes_under_flip(load, scenes):
 def test_memory_is_asked_for_a_tile_and_not_for_the_image(load, mosaic, monkeypatch):
     monkeypatch.setattr("cornernet.media.images.available_memory", lambda: 2**26)
     image = np.concatenate((mosaic, mosaic[:, :320]), 1)
-    with pytest.raises(InputError, match=r"--tile.*--max-size"):
+    with pytest.raises(InputError, match=r"tile.*max_size"):
         load()(image)
-    with pytest.raises(InputError, match=r"smaller with --tile.*--batch-size"):
+    with pytest.raises(InputError, match=r"smaller with tile.*batch_size"):
         list(load(tile=640).stream([image], batch_size=2))
     assert len(load(tile=640)(image)) > 100
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, None), (-5, None), (100, 100), (100, 200), (100, -1)])
 def test_tiles_that_make_no_sense(load, tile, overlap):
-    with pytest.raises(InputError, match="--tile SIZE,OVERLAP"):
+    with pytest.raises(InputError, match="tile SIZE,OVERLAP"):
         load(tile=tile, tile_overlap=overlap)
 
 
 def test_an_explanation_needs_the_whole_image(load, scenes):
-    with pytest.raises(InputError, match="--tile"):
+    with pytest.raises(InputError, match="tile"):
         load(tile=100).explain(scenes[0].image)

@@ -314,7 +314,7 @@ def test_a_decompression_bomb_is_refused_before_decoding(tmp_path: Path, monkeyp
 def test_require_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "available_memory", lambda: 2**30)
     require_memory(1000, 1000, 1000, "photo.jpg")
-    with pytest.raises(InputError, match=r"^photo\.jpg: 2000x1000 .* --max-size"):
+    with pytest.raises(InputError, match=r"^photo\.jpg: 2000x1000 .* max_size"):
         require_memory(2000, 1000, 1000, "photo.jpg")
     monkeypatch.setattr(images, "available_memory", lambda: None)
     require_memory(10**6, 10**6, 1000, "photo.jpg")

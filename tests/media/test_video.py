@@ -12,7 +12,7 @@ import pytest
 
 from cornernet.errors import InputError
 from cornernet.media.images import read_image
-from cornernet.media.sources import find_sources, read_frames
+from cornernet.media.sources import find_sources, read_frames, total_frames
 from cornernet.media.video import Video, lost_times
 
 VARIABLE = [0, 0.1, 0.2, 0.7, 1.2, 1.3, 2.0, 2.1, 3.0, 3.1, 3.2, 4.0]
@@ -164,6 +164,48 @@ def test_the_rate_and_the_end_are_those_of_the_frames_not_of_the_header(tmp_path
     assert (video.said_rate, video.rate) == (1000, pytest.approx(10))
     frames = list(video.frames())
     assert [frame.seconds for frame in frames] == pytest.approx(VARIABLE)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.mkv", "variable")])
+def test_frames_that_are_not_looked_at_keep_their_numbers_and_times(tmp_path, name, codec):
+    path = tmp_path / name
+    write_matroska(path, VARIABLE) if codec == "variable" else write_video(path, codec=codec)
+    (source,) = find_sources([str(path)])
+    all_frames = list(read_frames([source], depth=2))
+    for every in (2, 5, 12, 100):
+        some = list(read_frames([source], depth=2, every=every))
+        assert [frame.index for frame in some] == list(range(0, 12, every))
+        assert codec == "variable" or len(some) == total_frames([source], every)
+        for frame in some:
+            assert frame.seconds == all_frames[frame.index].seconds
+            assert np.array_equal(frame.pixels, all_frames[frame.index].pixels)
+
+
+def test_frames_that_are_not_looked_at_are_not_made_into_pixels(tmp_path, monkeypatch):
+    video, read, real = Video(str(write_video(tmp_path / "a.avi")), "a.avi"), [], cv2.VideoCapture
+
+    class Counting:  # a subclass of OpenCV's would crash Python
+        def __init__(self, *words):
+            self.capture = real(*words)
+
+        def read(self):
+            read.append(1)
+            return self.capture.read()
+
+        def __getattr__(self, name):
+            return getattr(self.capture, name)
+
+    monkeypatch.setattr("cornernet.media.video.cv2.VideoCapture", Counting)
+    assert len(list(video.frames(every=6))) == 2
+    assert len(read) <= 3  # and one that finds the end
+
+
+def test_the_end_of_a_video_is_found_where_its_last_frames_are_not_looked_at(tmp_path):
+    path = truncate(write_video(tmp_path / "cut.avi", 60), 0.6)
+    *some, error = Video(str(path), "cut.avi").frames(every=50)
+    *every, same = Video(str(path), "cut.avi").frames()
+    assert (len(some), str(error)) == (1, str(same))
+    assert len(every) > 20
 
 
 def test_a_video_is_one_by_its_content(tmp_path):

@@ -130,9 +130,7 @@ def test_originals_survive_a_second_run_and_labels_of_others_are_not_overwritten
         out = tmp_path / f"{save} {taken[:4]}"
         (out / taken).parent.mkdir(parents=True)
         (out / taken).touch()
-        with pytest.raises(
-            InputError, match=rf"{taken[:-2]}: is there, and would be overwritten; choose another --out"
-        ):
+        with pytest.raises(InputError, match=rf"{taken[:-2]}: is there, and would be overwritten; choose another out"):
             predict(photos, out, save)
 
 

@@ -107,7 +107,7 @@ def test_minutes_become_epochs():
     recipe, reasons = make_recipe(CPU, minutes=10, seconds_per_image=lambda recipe, classes: 0.1)
     assert recipe.epochs == 6  # 6,000 images
     assert any("6 epochs: 6,000 images seen, about 10 minutes" in reason for reason in reasons)
-    with pytest.raises(InputError, match="--minutes"):
+    with pytest.raises(InputError, match="minutes"):
         make_recipe(CPU, minutes=0, seconds_per_image=lambda recipe, classes: 0.1)
 
 
@@ -198,9 +198,9 @@ def test_weights_to_begin_with_are_a_field_of_the_recipe(words, tmp_path):
 
 
 def test_what_does_not_go_together_is_said():
-    with pytest.raises(InputError, match="--size, --backbone and --minutes"):
+    with pytest.raises(InputError, match="size, backbone and minutes"):
         train_command("shapes", data="anywhere", size="nano")
-    with pytest.raises(InputError, match="--devices 0"):
+    with pytest.raises(InputError, match="devices 0"):
         train_command(data="anywhere", devices=0)
 
 
@@ -250,5 +250,5 @@ def test_out_of_memory_at_one_image_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "batch_losses", fails_above(0, module.batch_losses))
     data = write_data(tmp_path / "data", train=4, val=1)
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=1, workers=0)))
-    with pytest.raises(InputError, match=r"out of memory at 1 images a step.*--activation_checkpointing"):
+    with pytest.raises(InputError, match=r"out of memory at 1 images a step.*activation_checkpointing"):
         trainer.train(recipe, DataSource(str(data)), tmp_path / "run")

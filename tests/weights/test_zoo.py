@@ -13,7 +13,8 @@ import pytest
 from cornernet.errors import InputError
 from cornernet.files import cache_folder
 from cornernet.weights import zoo
-from cornernet.weights.zoo import RELEASES, Release, fetch, find_release, open_weights, sha256
+from cornernet.weights.fetching import sha256
+from cornernet.weights.zoo import RELEASES, Release, fetch, find_release, open_weights
 
 CONTENT = bytes(range(256)) * 4000
 SHA = hashlib.sha256(CONTENT).hexdigest()[:8]

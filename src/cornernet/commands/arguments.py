@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from cornernet.commands.foreign import dashed, refuse_foreign
 from cornernet.errors import InputError, nearest
 from cornernet.typed import convert
 
@@ -16,9 +18,19 @@ RecipeFlags = dict[str, str]
 _RECIPE_FLAGS = "recipe_flags"  # the parameter of a command that takes every field of a recipe as an option
 
 
+_ARGPARSE = {  # what argparse says, and what we say
+    r"the following arguments are required: (.+), (.+)": r"\1 and \2 are missing",
+    r"the following arguments are required: (.+)": r"\1 is missing",
+    r"argument (--\S+): expected one argument": r"\1 wants a value",
+    r"argument (--\S+): ignored explicit argument (.+)": r"\1 takes no value, but was given \2",
+}
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         command = self.prog.removeprefix("cornernet ")
+        for theirs, ours in _ARGPARSE.items():
+            message = re.sub(theirs, ours, message)
         raise InputError(message.removeprefix("argument "), command, f"see {self.prog} --help")
 
 
@@ -28,22 +40,29 @@ def parse_arguments(function: Callable[..., Any], command: str, words: Sequence[
     Parameters before the star are positional (a list takes one or more), the others are options. Their help is in the
     docstring, or in their ``Annotated`` type. Raises ``InputError`` for unknown options and values of another type.
     """
-    parser, known = _parser(function, command), [*inspect.signature(function).parameters]
-    takes_recipe, flags = _RECIPE_FLAGS in known, {}
+    parser, flags = _parser(function, command), {}
+    options = {name: p for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    takes_recipe = options.pop(_RECIPE_FLAGS, None) is not None
     if {"-h", "--help"} & {*words}:
         if takes_recipe:
             _add_recipe_fields(parser)
         parser.print_help()
         return None
+    named = {*options, *(_recipe_fields() if takes_recipe else ())}
+    refuse_foreign(words, command, named, {name for name, p in options.items() if p.default is False})
+    words = [_as_shown(word, options) for word in words]
     if takes_recipe:
         words, flags = _without_recipe_fields(words, parser)
-        known += _recipe_fields()
     found, others = parser.parse_known_args(words)
     if others:
         what = "is no option" if others[0].startswith("-") else "is one word too many"
-        options = [f"--{name}" for name in known]
-        fix = nearest(others[0].partition("=")[0], options, f"see {parser.prog} --help")
-        raise InputError(f"{others[0]} {what}", command, fix)
+        shown = [f"--{dashed(name)}" for name in named]
+        given = dashed(others[0].partition("=")[0]) if others[0].startswith("--") else others[0]
+        lists = [name for name, hint in get_type_hints(function).items() if get_origin(hint) is list]
+        fix = f"see {parser.prog} --help"
+        if lists and not given.startswith("-"):
+            fix = f"name all {lists[0]} together, before the options"
+        raise InputError(f"{given} {what}", command, nearest(given, shown, fix) if given.startswith("-") else fix)
     return vars(found) | ({_RECIPE_FLAGS: flags} if takes_recipe else {})
 
 
@@ -58,7 +77,7 @@ def _parser(function: Callable[..., Any], command: str) -> _Parser:
     for name, p in inspect.signature(function).parameters.items():
         hint, text = hints[name], texts.get(name) or getattr(annotated[name], "__metadata__", [""])[0]
         is_positional, is_list = p.kind is p.POSITIONAL_OR_KEYWORD, get_origin(hint) is list
-        shown = name if is_positional else f"--{name}"
+        shown = name if is_positional else f"--{dashed(name)}"
         if hint is bool:
             parser.add_argument(shown, action="store_true", help=_one_line(text))
         elif name != _RECIPE_FLAGS:
@@ -90,6 +109,12 @@ def _add_recipe_fields(parser: _Parser) -> None:
                 text = _one_line(f"{field.text} Default: {field.default}.")
                 shown.add_argument(f"--{field.name}", metavar=_metavar(field.choices, "VALUE"), help=text)
                 listed.add(field.name)
+
+
+def _as_shown(word: str, options: Collection[str]) -> str:
+    """--max_size=4 as --max-size=4, if the command has that option."""
+    name, equals, value = word.partition("=")
+    return f"--{dashed(name[2:])}{equals}{value}" if name[:2] == "--" and name[2:] in options else word
 
 
 def _without_recipe_fields(words: Sequence[str], parser: _Parser) -> tuple[list[str], RecipeFlags]:

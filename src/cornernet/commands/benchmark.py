@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cornernet.commands import options
-from cornernet.commands.common import ProgressBar, find_device
 from cornernet.data.formats import Format
+from cornernet.devices import find_device
+from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     import torch

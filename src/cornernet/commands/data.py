@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands import options
-from cornernet.commands.common import ProgressBar, report_dataset, report_notes
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
+from cornernet.tasks.notices import report_dataset, report_notes
+from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -116,9 +116,8 @@ def check(data: str, *, format: options.Format = None, fix: str | None = None, o
         print(f"clean copy: {fix}" + (f", in which {len(kept)} problems are left to you:" if kept else ""))
         for problem in kept:
             print(problem.with_fix())
-    counts = Counter(problem.kind for problem in found.problems)
-    print(f"{len(found.problems)} problems" + "".join(f", {count} {kind}" for kind, count in counts.most_common()))
-    return 2 if found.problems else 0
+    print(found.summary())
+    return 0 if found.is_clean else 2
 
 
 def _mosaic(datasets: Collection[CocoDataset]) -> Image:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cornernet.commands.common import ProgressBar
+from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.data.dataset import CocoDataset

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from pathlib import Path
 
 from cornernet.commands import options
-from cornernet.commands.common import EXPORTED, ProgressBar, open_detector, open_network, report_dataset
 from cornernet.errors import InputError
+from cornernet.tasks.detectors import EXPORTED, open_detector, open_network
 
 
 def evaluate(
@@ -38,36 +38,30 @@ def evaluate(
         out: Folder for metrics.json and predictions.json (COCO results); for data that are not in COCO's format also
             ground_truth.json, which has the ids of the predictions.
     """
-    from cornernet.data.find import find_data, load_split
-    from cornernet.data.strays import with_stray_notes
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
-    from cornernet.evaluation.predict import evaluate_dataset
-    from cornernet.files import atomic_write_json, make_folder
+    from cornernet.tasks.measure import evaluate_on
 
     if oracle and weights.lower().endswith(EXPORTED):
         raise InputError("--oracle looks into the network", weights, "use the weights it was made from")
     chosen = weights, device, tta, precision, max_size, tile
-    network = open_network(*chosen) if oracle else None
-    detector = network or open_detector(*chosen)
-    labels, names = find_data(data, format), detector.class_names
-    dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=names)
-    if val_share is None:
-        dataset = with_stray_notes(labels, [dataset])[0]
-    report_dataset(dataset)
-    dataset.refuse_losses(share=1.0)
-    folder = make_folder(Path(out))
-    if oracle and network:
-        parts = parse_parts(oracle)
-        metrics, results = evaluate_with_oracles(network, dataset, parts, progress=ProgressBar("evaluating"))
+    how = None
+    if oracle:
+        detector = open_network(*chosen)
+        how = partial(evaluate_with_oracles, detector, parts=parse_parts(oracle))
     else:
-        metrics, results = evaluate_dataset(
-            detector, dataset, batch_size=batch_size, progress=ProgressBar("evaluating")
-        )
-    settings = {"weights": weights, "data": data, "split": split, "val_share": val_share, "tta": tta, "oracle": oracle}
+        detector = open_detector(*chosen)
+    settings = {"weights": weights, "tta": tta, "oracle": oracle}
     settings |= {"precision": precision, "max_size": max_size, "tile": tile}
-    atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
-    atomic_write_json(folder / "predictions.json", results, indent=None)
-    if labels.format != "coco":  # its images and boxes have no ids in its own files
-        atomic_write_json(folder / "ground_truth.json", dataset.coco_dict(), indent=None)
+    metrics = evaluate_on(
+        detector,
+        data,
+        split=split,
+        val_share=val_share,
+        format=format,
+        strict=strict,
+        batch_size=batch_size,
+        how=how,
+        out=Path(out),
+        settings=settings,
+    )
     print(metrics.table())
-    print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)

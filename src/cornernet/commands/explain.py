@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from cornernet.commands import options
-from cornernet.commands.common import open_detector
 from cornernet.errors import InputError
+from cornernet.tasks.detectors import open_detector
 
 
 def explain(

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cornernet.commands import options
-from cornernet.commands.common import EXPORTED, ProgressBar, report_dataset
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
+from cornernet.tasks.detectors import EXPORTED
+from cornernet.tasks.notices import report_dataset
+from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.export.quantize import Calibration

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cornernet.data import formats
+from cornernet.tasks.detectors import Arithmetic, TestTime
 
 Weights = Annotated[
-    str, "Weights file of any dialect, photos or shapes (bundled), or the name of a release, fetched on first use."
+    str,
+    "Weights file of any dialect, photos or shapes (bundled); or, fetched on first use: the name of a release,"
+    " https://..., or user/name of the Hugging Face hub.",
 ]
 WeightsOrExported = Annotated[
     str,
-    "Weights file of any dialect, a file that export wrote, photos or shapes (bundled), or the name of a release,"
-    " fetched on first use.",
+    "Weights file of any dialect, a file that export wrote, photos or shapes (bundled); or, fetched on first use: the"
+    " name of a release, https://..., or user/name of the Hugging Face hub.",
 ]
-Device = Annotated[str | None, "cpu, cuda, cuda:1 ... Default: the GPU where there is one."]
-Precision = Annotated[Literal["fp32", "bf16", "fp16"], "Arithmetic of the network; pairing is always in fp32."]
+Device = Annotated[str | None, "cpu, cuda, cuda:1, mps or xpu. Default: the CUDA GPU where there is one."]
+Precision = Annotated[Arithmetic, "Arithmetic of the network; pairing is always in fp32."]
 TTA = Annotated[
-    Literal["none", "flip", "multiscale"],
+    TestTime,
     "Test-time augmentation: flip uses every image's mirror too, as the published AP; multiscale uses 0.5, 0.75,"
     " 1, 1.25 and 1.5 times its size, each with its mirror, and merges the boxes.",
 ]

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands import options
-from cornernet.commands.common import ProgressBar, open_detector, parse_tile
+from cornernet.commands.classes import parse_classes
+from cornernet.commands.tracking import check_sequences, parse_count_line
 from cornernet.errors import InputError
+from cornernet.tasks.detectors import EXPORTED, open_detector, parse_tile
+from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.media.sources import Source
     from cornernet.outputs.choice import OutputKind
+
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", *EXPORTED)
 
 
 def predict(
@@ -29,6 +34,13 @@ def predict(
     tile: options.Tile = None,
     device: options.Device = None,
     batch_size: options.BatchSize = 1,
+    classes: str | None = None,
+    every: int = 1,
+    track: bool = False,
+    count_line: str | None = None,
+    line_width: int | None = None,
+    hide_labels: bool = False,
+    hide_scores: bool = False,
     heatmaps: bool = False,
 ) -> int:
     """Find objects in SOURCES: images, videos, folders, globs, text files of paths, http(s) addresses, camera:0,
@@ -41,31 +53,69 @@ def predict(
             box, in folders by class), or boxes to correct in a labelling tool: cvat (annotations.xml), labelme
             (images/NAME.json), labelstudio (label_studio.json). Default: json, pictures of images and a video of
             videos.
+        classes: Only these, by their names or numbers (from 0), joined by commas: person,dog or 0,16.
+        every: Of videos, look at the first of so many frames; times and frame numbers stay those of the video.
+        track: Number the objects of videos, so that a number stays with its object.
+        count_line: x1,y1,x2,y2 in pixels: count the objects of --track that cross this line, to each side.
+        line_width: Width of the boxes' lines in pixels. Default: as suits the picture.
+        hide_labels: Draw boxes without class and score.
+        hide_scores: Draw boxes with their class alone.
         heatmaps: Also draw corner heatmaps and paired corners.
     """
+    from cornernet.drawing.style import BoxStyle
     from cornernet.files import make_folder
     from cornernet.inference.stream import detect
+    from cornernet.inference.tracked import WEAKEST, track_results
     from cornernet.media.sources import find_sources, read_frames, total_frames
     from cornernet.outputs.choice import make_writers, parse_kinds
     from cornernet.outputs.writer import WriteBehind
+    from cornernet.weights import BUNDLED
 
-    if batch_size < 1:
-        raise InputError("give a number above 0", f"--batch-size {batch_size}")
+    for name, number in (("batch-size", batch_size), ("every", every), ("line-width", line_width)):
+        if number is not None and number < 1:
+            raise InputError("give a number above 0", f"--{name} {number}")
     if heatmaps and tile:
         raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
+    _refuse_weights(sources)
     kinds, (side, _) = parse_kinds(save), parse_tile(tile)
     found = find_sources(sources, lambda line: print(f"cornernet: {line}", file=sys.stderr))
     videos = [source.video for source in found if source.video]
     if save and "video" in kinds and not any(source.may_move for source in found):
         what = "there is no video, camera or animation among the sources"
         raise InputError(what, "--save video", "choose pictures")
+    if every > 1 and not videos:
+        raise InputError("there is no video or camera among the sources", f"--every {every}", "leave it out")
+    if count_line and not track:
+        raise InputError("counts the objects of --track", f"--count-line {count_line}", "give --track too")
+    line, one_sequence = parse_count_line(count_line), track and check_sequences(found)
     _keep_sources(found, kinds, Path(out))
     detector = open_detector(weights, device, tta, precision, max_size, tile)
+    labels = parse_classes(classes, detector.class_names)
     lowest = detector.threshold if threshold is None else threshold
     folder = make_folder(Path(out))
-    writers = make_writers(kinds, folder, detector.class_names, lowest, all_frames=bool(save), heatmaps=heatmaps)
-    frames, total = read_frames(found, depth=batch_size + 2), total_frames(found)
-    results = detect(detector, frames, batch_size=batch_size, threshold=lowest, explain=heatmaps, side=side)
+    writers = make_writers(
+        kinds,
+        folder,
+        detector.class_names,
+        lowest,
+        all_frames=bool(save),
+        heatmaps=heatmaps,
+        every=every,
+        tracks=track,
+    )
+    frames, total = read_frames(found, batch_size + 2, every), total_frames(found, every)
+    results = detect(
+        detector,
+        frames,
+        batch_size=batch_size,
+        threshold=min(lowest, WEAKEST) if track else lowest,
+        classes=labels,
+        explain=heatmaps,
+        side=side,
+        style=BoxStyle(line_width, labels=not hide_labels, scores=not hide_scores),
+    )
+    if track:
+        results = track_results(results, lowest, line=line, one_sequence=one_sequence)
     bar = ProgressBar("predicting", "frame" if videos else "image")
     failures: list[str] = []
     images = boxes = 0
@@ -86,7 +136,18 @@ def predict(
     for failure in failures:
         print(f"cornernet: {failure}", file=sys.stderr)
     print(f"{boxes} objects in {images} images, score {lowest:g} or more, by {weights}: {folder}")
+    if images and not boxes:
+        hint = f"a lower --threshold than {lowest:g} shows weaker ones"
+        others = f", and other --weights know other objects than {weights}" if weights in BUNDLED else ""
+        print(f"cornernet: nothing was found; {hint}{others}", file=sys.stderr)
     return 2 if failures else 0
+
+
+def _refuse_weights(places: Sequence[str]) -> None:
+    """``InputError`` if a weights file is given as a source."""
+    for place in places:
+        if place.lower().endswith(_WEIGHTS) and "://" not in place:
+            raise InputError("a weights file, no image", place, f"give it as --weights {place}")
 
 
 def _keep_sources(sources: Sequence[Source], kinds: Collection[OutputKind], folder: Path) -> None:

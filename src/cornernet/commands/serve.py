@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from cornernet.commands import options
-from cornernet.commands.common import find_device, open_detector
+from cornernet.devices import find_device
 from cornernet.errors import InputError
+from cornernet.tasks.detectors import open_detector
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cornernet.commands.common import ProgressBar
+from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
     from cornernet.weights.zoo import Release
@@ -80,6 +80,32 @@ def fetch(names: list[str], *, mirror: str | None = None, cache: str | None = No
             print(fetch_release(release, log=True, mirror=mirror, folder=folder))
 
 
+def push(run: str, name: str, *, licence: str, private: bool = False, card: str | None = None) -> None:
+    """Put the best weights of RUN, a training's folder, on the Hugging Face hub as NAME, with a page on them.
+
+    Others use them by --weights NAME. The page has the classes, the number of images, COCO's figures, the threshold and
+    the recipe; no path of this machine. The token is the hub's own: hf auth login, or HF_TOKEN.
+
+    Args:
+        name: Repository of the hub, user/name; it is made if it is new.
+        licence: Short name of the weights' licence, such as apache-2.0, mit, cc-by-4.0 or other.
+        private: Only you and those whom you invite see it, if it is new.
+        card: Only write the page to this file, to read it first; nothing is sent.
+    """
+    from cornernet.files import atomic_write
+    from cornernet.tasks.model_card import write_card
+    from cornernet.tasks.run_report import best_weights
+    from cornernet.weights.hub_files import SHARED_FILE, push_files
+
+    text = write_card(Path(run), name, licence)
+    if card:
+        print(f"the page, nothing was sent: {atomic_write(Path(card), text.encode())}")
+        return
+    files: dict[str, Path | bytes] = {SHARED_FILE: best_weights(Path(run)), "README.md": text.encode()}
+    page = push_files(name, files, private=private, message="Add weights of cornernet and their card")
+    print(f"{page}; cornernet predict photo.jpg --weights {name}")
+
+
 def convert(
     source: str,
     out: str,
@@ -149,7 +175,8 @@ def verify(weights: str) -> None:
     """
     from cornernet.errors import InputError
     from cornernet.files import cache_folder
-    from cornernet.weights.zoo import find_release, open_weights, sha256
+    from cornernet.weights.fetching import sha256
+    from cornernet.weights.zoo import find_release, open_weights
 
     release = find_release(Path(weights).name)
     path = Path(weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
@@ -24,7 +24,7 @@ _CAUSES = "boxes with another meaning"
 _HELD_BACK = ("test", "val")  # an image in two splits stays in these
 
 
-@dataclass
+@dataclass(repr=False)
 class Findings:
     """``problems``, and by split the content of a clean copy: all usable images with their valid boxes.
 
@@ -34,6 +34,24 @@ class Findings:
     problems: list[Problem]
     datasets: dict[str, CocoDataset]
     cause: InputError | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+    def summary(self) -> str:
+        """The number of problems, and of each kind."""
+        counts = Counter(problem.kind for problem in self.problems)
+        kinds = "".join(f", {count} {kind}" for kind, count in counts.most_common())
+        return f"{len(self.problems)} problems{kinds}"
+
+    def __str__(self) -> str:
+        problems = [problem.with_fix() for problem in self.problems]
+        return "\n".join([*problems, *map(str, self.datasets.values()), self.summary()])
+
+    def __repr__(self) -> str:
+        return f"Findings({self.summary()}; {'; '.join(map(str, self.datasets.values()))})"
 
 
 def check_data(labels: LabelFolder, progress: Callable[[int, int], None] | None = None) -> Findings:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cornernet.config import Recipe
 from cornernet.data.augment import augment
 from cornernet.data.dataset import CocoDataset
+from cornernet.devices import is_on_gpu
 from cornernet.errors import InputError
 from cornernet.hardware import usable_cores
 from cornernet.media.scaling import shrink
@@ -128,7 +129,7 @@ class TrainingLoader:
             collate_fn=collate,
             worker_init_fn=_start_worker,
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=is_on_gpu(),
         )
 
     def __len__(self) -> int:

@@ -29,6 +29,9 @@ _PURPOSES = {
     "heif": "HEIC photos",
     "serve": "boxes over HTTP",
     "backbones": "trunks of the Hugging Face hub",
+    "hub": "weights from and for the Hugging Face hub",
+    "wandb": "train --logger wandb",
+    "mlflow": "train --logger mlflow",
 }
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cornernet.drawing.style import PLAIN, BoxStyle
 from cornernet.drawing.text import (
     BLACK,
     WHITE,
@@ -37,20 +38,31 @@ _PAPER: Color = (250, 250, 250)
 _JPEG_QUALITY = 93
 
 
-def draw_detections(image: Image, detections: Detections, threshold: float = 0.3, *, side: int | None = None) -> Image:
+def draw_detections(
+    image: Image,
+    detections: Detections,
+    threshold: float = 0.3,
+    *,
+    side: int | None = None,
+    style: BoxStyle = PLAIN,
+    tracks: Sequence[int | None] | None = None,
+) -> Image:
     """Boxes of at least ``threshold`` with class and score on an image (H, W, 3); a new image.
 
-    Better boxes are drawn over the others and choose the place of their label first. Each class has its colour. Lines
-    and text have the size for a viewer of the whole picture, or of parts of ``side`` x ``side`` pixels.
+    Better boxes are drawn over the others and choose the place of their label first. Each class has its colour; with
+    ``tracks``, the numbers of their objects (or ``None``), each object. Lines and text have the size for a viewer of
+    the whole picture, or of parts of ``side`` x ``side`` pixels.
     """
     canvas = _copy(image)
     view = canvas[:side, :side]
     shown = detections.above(threshold)
     boxes = _pixels(shown.boxes, canvas)
-    colors = [class_color(int(label)) for label in shown.labels]
+    numbers = [*(tracks or [None] * len(shown))][: len(shown)]
+    colors = [class_color(number or int(label)) for number, label in zip(numbers, shown.labels, strict=True)]
     for box, color in zip(boxes[::-1], colors[::-1], strict=True):
-        draw_box(canvas, box, color, line_width(view))
-    texts = [(shown.class_names[int(k)], f"{score:.2f}") for k, score in zip(shown.labels, shown.scores, strict=True)]
+        draw_box(canvas, box, color, style.line_width or line_width(view))
+    names = [f"{name} {number or ''}".rstrip() for name, number in zip(_names(shown), numbers, strict=True)]
+    texts = style.texts(names, [f"{score:.2f}" for score in shown.scores])
     draw_labels(canvas, boxes, texts, fills=colors, size=font_size(view))
     return canvas
 
@@ -112,7 +124,13 @@ def draw_heatmaps(
 
 
 def draw_pairings(
-    image: Image, candidates: Candidates, detections: Detections, threshold: float = 0.3, *, numbered: bool = False
+    image: Image,
+    candidates: Candidates,
+    detections: Detections,
+    threshold: float = 0.3,
+    *,
+    numbered: bool = False,
+    style: BoxStyle = PLAIN,
 ) -> Image:
     """Which corners were paired, on an image (H, W, 3); a new image.
 
@@ -125,7 +143,7 @@ def draw_pairings(
     shown = detections.above(threshold)
     boxes = _pixels(shown.boxes, canvas)
     colors = [class_color(int(label)) for label in shown.labels]
-    width = line_width(canvas)
+    width = style.line_width or line_width(canvas)
     for box, color in zip(boxes[::-1], colors[::-1], strict=True):
         draw_box(canvas, box, color, width=max(1, width // 2))
         x1, y1, x2, y2 = box.tolist()
@@ -135,13 +153,14 @@ def draw_pairings(
     for box in boxes[::-1]:
         draw_corners(canvas, box, radius)
     distances = _distances_of(shown, candidates)
-    names = [shown.class_names[int(label)] for label in shown.labels]
+    names = _names(shown)
     if numbered:
         names = [f"{number} {name}" for number, name in enumerate(names, start=1)]
-    texts = [
-        (name, f"{score:.2f}" + ("" if math.isnan(d) else f"  d {d:.2f}"))
-        for name, score, d in zip(names, shown.scores, distances, strict=True)
+    endings = [
+        f"{score:.2f}" + ("" if math.isnan(d) else f"  d {d:.2f}")
+        for score, d in zip(shown.scores, distances, strict=True)
     ]
+    texts = style.texts(names, endings)
     margin = radius + width  # labels do not cover the dots
     draw_labels(canvas, boxes + np.array([-margin, -margin, margin, margin]), texts, fills=colors)
     return canvas
@@ -194,6 +213,10 @@ def save_image(path: str | os.PathLike[str], image: Image) -> Path:
         what = f"cannot be written ({image.shape[1]}x{image.shape[0]} pixels do not fit)"
         raise InputError(what, target, "save as .png")
     return atomic_write(target, data.tobytes())
+
+
+def _names(detections: Detections) -> list[str]:
+    return [detections.class_names[int(label)] for label in detections.labels]
 
 
 def _copy(image: Image) -> Image:

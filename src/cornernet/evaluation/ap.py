@@ -46,6 +46,16 @@ class Metrics:
             "boxes": self.boxes,
         }
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Metrics:
+        """The figures of ``as_dict``, back from JSON."""
+        rows = {name: {key: _figure(value) for key, value in row.items()} for name, row in values["per_class"].items()}
+        figures = {name: _figure(value) for name, value in values["figures"].items()}
+        return cls(figures, rows, values["images"], values["boxes"])
+
+    def __str__(self) -> str:
+        return self.table()
+
     def table(self) -> str:
         """Both tables as text for a terminal of 80 columns, in per cent; more than 20 classes take two columns."""
         lines = [
@@ -185,6 +195,10 @@ def _unique_names(categories: list[dict[str, Any]]) -> list[str]:
 def _mean(precision: np.ndarray) -> float:
     counted = precision[precision > -1]
     return float(counted.mean()) if counted.size else math.nan
+
+
+def _figure(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _json_number(value: float) -> float | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 import numpy as np
 from PIL.Image import Image
 
 from cornernet.config import Decoding, Preprocessing
+from cornernet.later import later
 from cornernet.media.images import Pixels, read_image, to_rgb
 from cornernet.structures import Detections, Explanation
 
@@ -43,9 +45,17 @@ class BaseDetector(ABC):
         ``decoding.num_boxes`` (of each tile) are returned: 100, if the weights have no other number.
         ``detections.above(detector.threshold)`` are those to show. ``stream`` runs several images at once.
         """
-        if isinstance(images, list):
-            return list(self.stream(images, min_score=min_score))
-        return next(self.stream([images], min_score=min_score))
+        given = images if isinstance(images, list) else [images]
+        found = zip(self.stream(given, min_score=min_score), given, strict=True)
+        results = [replace(detections, image=image) for detections, image in found]
+        return results if isinstance(images, list) else results[0]
+
+    def evaluate(self, data: str | os.PathLike[str], **options: Any) -> Any:
+        """COCO's figures, ``evaluation.ap.Metrics``, on a data set in any label format; it is read as by ``evaluate``.
+
+        ``options`` are those of ``tasks.measure.evaluate_on``: ``split`` and others.
+        """
+        return later("tasks.measure:evaluate_on")(self, os.fspath(data), **options)
 
     @abstractmethod
     def stream(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cornernet.config import Decoding, Preprocessing
+from cornernet.devices import find_device
 from cornernet.errors import InputError
 from cornernet.inference.api import AnyImage, BaseDetector, group_neighbours, to_pixels
 from cornernet.inference.explanation import ViewOutput, explain_views
@@ -217,7 +218,7 @@ def load_detector(
         model = stored.build()
     except InputError as error:
         raise error.at(weights) from None
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = torch.device(device) if isinstance(device, torch.device) else find_device(device)
     model = fuse(channels_last(model.to(place)), precision or torch.float32)
     names, decoding, threshold = stored.class_names, stored.decoding, stored.threshold
     return Detector(model, names, stored.preprocessing, decoding=decoding, threshold=threshold, **options)

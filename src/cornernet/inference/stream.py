@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
+import numpy as np
+
+from cornernet.drawing.count_line import draw_count_line
 from cornernet.drawing.draw import draw_detections
+from cornernet.drawing.style import PLAIN, BoxStyle
 from cornernet.errors import InputError
 from cornernet.inference.api import BaseDetector
 from cornernet.media.images import Pixels
 from cornernet.media.sources import Frame
 from cornernet.structures import Detections, Explanation
+from cornernet.tracking.counts import TrackCounts
 
 
 @dataclass
 class Result:
     """One frame with its detections at or above the threshold, and its ``explanation`` if requested.
 
-    Lines and texts of its picture fit the whole picture, or parts of ``side`` pixels.
+    Lines and texts of its picture fit the whole picture, or parts of ``side`` pixels; ``style`` is the user's choice.
+    With tracking, ``tracks`` has the number of each detection's object, ``None`` if it was seen in this frame alone,
+    and ``counts`` are those of its video so far.
     """
 
     frame: Frame
@@ -27,11 +34,17 @@ class Result:
     detections: Detections
     explanation: Explanation | None = None
     side: int | None = None
+    style: BoxStyle = PLAIN
+    tracks: tuple[int | None, ...] | None = None
+    counts: TrackCounts | None = None
 
     @cached_property
     def picture(self) -> Pixels:
         """The image with its boxes, (H, W, 3); drawn once for all writers."""
-        return draw_detections(self.image, self.detections, threshold=0.0, side=self.side)
+        under = draw_count_line(self.image, self.counts) if self.counts else self.image
+        return draw_detections(
+            under, self.detections, threshold=0.0, side=self.side, style=self.style, tracks=self.tracks
+        )
 
 
 def detect(
@@ -40,11 +53,14 @@ def detect(
     *,
     batch_size: int = 1,
     threshold: float = 0.0,
+    classes: Collection[int] | None = None,
     explain: bool = False,
     side: int | None = None,
+    style: BoxStyle = PLAIN,
 ) -> Iterator[Result | InputError]:
     """The result of every frame, or its error, in order. An error of one frame does not stop the others.
 
+    Detections of other classes than ``classes``, indices of names, are left out; ``None`` keeps all.
     ``batch_size`` frames are read at a time; those of one padded size share a batch. ``explain`` takes single frames.
     """
     source = iter(frames)
@@ -57,7 +73,10 @@ def detect(
                 yield result
             else:
                 image, detections, explanation = result
-                yield Result(frame, image, detections.above(threshold), explanation, side)
+                if classes is not None:
+                    detections = detections[np.isin(detections.labels, list(classes))]
+                    explanation = explanation and replace(explanation, detections=detections)
+                yield Result(frame, image, detections.above(threshold), explanation, side, style)
 
 
 def _detect_group(

@@ -5,6 +5,7 @@ Frames are read shortly before they are needed and are not kept: a long video ne
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -148,17 +149,18 @@ def _video(place: str) -> Video | None:
     return None
 
 
-def total_frames(sources: Sequence[Source]) -> int | None:
-    """The number of frames in all sources together; ``None`` if one of them is unknown, such as a camera's."""
+def total_frames(sources: Sequence[Source], every: int = 1) -> int | None:
+    """The number of frames that `read_frames` gives; ``None`` if one source's is unknown, such as a camera's."""
     lengths = [source.length for source in sources]
-    return None if None in lengths else sum(length for length in lengths if length)
+    return None if None in lengths else sum(math.ceil(length / every) for length in lengths if length)
 
 
-def read_frames(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
+def read_frames(sources: Sequence[Source], depth: int, every: int = 1) -> Iterator[Frame]:
     """The frames of all sources, in order; threads read at most ``depth`` of them ahead.
 
-    An image that cannot be read becomes a frame with its error. A file with several pictures gives one frame each, by
-    its ``index``. A video that ends too early gives one more frame, with an error that says so.
+    Videos, cameras and streams give the first of ``every`` so many frames. An image that cannot be read becomes a frame
+    with its error. A file with several pictures gives one frame each, by its ``index``. A video that ends too early
+    gives one more frame, with an error that says so.
     """
     images: list[Source] = []
     for source in sources:
@@ -167,7 +169,7 @@ def read_frames(sources: Sequence[Source], depth: int) -> Iterator[Frame]:
             continue
         yield from _read_images(images, depth)
         images = []
-        yield from _read_video(source, source.video, depth)
+        yield from _read_video(source, source.video, depth, every)
     yield from _read_images(images, depth)
 
 
@@ -197,13 +199,14 @@ def _read_image(source: Source) -> tuple[Source, Iterator[FilePicture] | InputEr
         return source, error, b""
 
 
-def _read_video(source: Source, video: Video, depth: int) -> Iterator[Frame]:
-    frames = video.frames()
+def _read_video(source: Source, video: Video, depth: int, every: int) -> Iterator[Frame]:
+    frames = video.frames(every)
     # One thread, because frames have an order; requests after the last frame get `None`.
     read = ahead(lambda _: next(frames, None), repeat(None), workers=1, depth=depth, stop=video.stop)
     found: VideoFrame | InputError
-    for index, found in enumerate(takewhile(lambda found: found is not None, read)):
-        seconds, pixels = (None, found) if isinstance(found, InputError) else found
+    index = -1
+    for found in takewhile(lambda found: found is not None, read):
+        seconds, pixels, index = (None, found, index + 1) if isinstance(found, InputError) else found
         yield Frame(source.shown, source.name, pixels, video, index, seconds)
 
 

@@ -49,10 +49,11 @@ _STEADY = 60.0  # seconds: a stream that ran so long may break as often again
 
 
 class VideoFrame(NamedTuple):
-    """``pixels`` (H, W, 3) RGB, upright, and their time in seconds since the first frame."""
+    """``pixels`` (H, W, 3) RGB, upright, their time in seconds since the first frame, and their number, from 0."""
 
     seconds: float
     pixels: Pixels
+    number: int
 
 
 class Video:
@@ -95,21 +96,23 @@ class Video:
         said = any(abs(self.said_rate / rate - 1) < _CLOSE for rate in found)
         return self.said_rate if said else float(found[1])
 
-    def frames(self) -> Iterator[VideoFrame | InputError]:
+    def frames(self, every: int = 1) -> Iterator[VideoFrame | InputError]:
         """All frames in order; at the end an ``InputError`` if the file or the connection ended too early.
 
-        A live stream that breaks is opened again a few times, after growing pauses.
+        Of ``every`` so many frames the first one is given, with its own time and number; the others are not made into
+        pixels. A live stream that breaks is opened again a few times, after growing pauses.
         """
         self._stopped.clear()
-        begin, last, pauses = time.monotonic(), -1.0, list(_PAUSES)
+        begin, last, pauses, count = time.monotonic(), -1.0, list(_PAUSES), 0
         while True:
             opened = time.monotonic()
             try:
                 offset = opened - begin if last >= 0 else 0.0
-                for frame in self._read_once(offset, last):
-                    begin = begin if last >= 0 else time.monotonic()
-                    last = frame.seconds
-                    yield frame
+                for seconds, pixels in self._read_once(offset, last, count, every):
+                    begin, last = begin if count else time.monotonic(), seconds
+                    if pixels is not None:
+                        yield VideoFrame(last, pixels, count)
+                    count += 1
             except InputError as error:
                 if last < 0 or not self.is_live:
                     yield error
@@ -137,18 +140,23 @@ class Video:
         """Whether an address is that of a file whose frames cannot be counted from afar."""
         return isinstance(self.origin, str) and is_web(self.origin) and announced(self.origin)[1] is not None
 
-    def _read_once(self, offset: float, last: float) -> Iterator[VideoFrame]:
-        """Frames until the end or a break; times begin at ``offset`` and grow from ``last`` on."""
+    def _read_once(self, offset: float, last: float, count: int, every: int) -> Iterator[tuple[float, Pixels | None]]:
+        """Times and pixels until the end or a break; times begin at ``offset`` and grow from ``last`` on.
+
+        ``count`` frames were read before; only every ``every``-th one has pixels.
+        """
         with self._opened() as capture:
             first: float | None = None
             self._times, failures = array("d"), 0
             while not self._stopped.is_set():
-                found = capture.read()
+                is_wanted = count % every == 0
+                found = capture.read() if is_wanted else (capture.grab(), None)
                 if not found[0]:
                     failures += 1
                     if len(self._times) + failures > len(self._packets()):
-                        break
+                        return
                     continue  # behind a damaged frame there are more
+                count += 1
                 now = time.monotonic() if isinstance(self.origin, int) else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 if self.is_file:
                     self._times.append(now)
@@ -157,7 +165,8 @@ class Video:
                 if seconds <= last:  # raw streams have no times
                     seconds = last + 1 / self.said_rate
                 last = seconds
-                yield VideoFrame(seconds, np.asarray(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB), np.uint8))
+                pixels = found[1]
+                yield last, None if pixels is None else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _packets(self) -> Sequence[float]:
         """The times in a file of all its frames, also of those that cannot be decoded; none if as many as its header

@@ -31,18 +31,23 @@ def make_writers(
     *,
     all_frames: bool,
     heatmaps: bool,
+    every: int = 1,
+    tracks: bool = False,
 ) -> list[Writer]:
-    """Writers into ``folder``; ``all_frames`` makes pictures of the frames of videos too, not of images alone."""
+    """Writers into ``folder``; ``all_frames`` makes pictures of the frames of videos too, not of images alone.
+
+    Of ``every`` so many frames of a video one comes; ``tracks`` says whether detections have numbers of objects.
+    """
     makers = {
         "pictures": lambda: image_writers.Pictures(folder, stills_only=not all_frames),
-        "video": lambda: image_writers.Videos(folder),
+        "video": lambda: image_writers.Videos(folder, every),
         "json": lambda: label_writers.DetectionsFile(folder, class_names),
         "coco": lambda: label_writers.CocoFile(folder, class_names),
         "yolo": lambda: label_writers.YoloFiles(folder, class_names),
         "cvat": lambda: pre_annotations.CvatFile(folder, class_names),
         "labelme": lambda: pre_annotations.LabelmeFiles(folder, class_names),
         "labelstudio": lambda: pre_annotations.LabelStudioFile(folder, class_names),
-        "csv": lambda: label_writers.CsvFile(folder),
+        "csv": lambda: label_writers.CsvFile(folder, tracks=tracks),
         "crops": lambda: image_writers.Crops(folder, class_names),
     }
     writers: list[Writer] = [makers[kind]() for kind in kinds]

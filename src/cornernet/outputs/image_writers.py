@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 
 from cornernet.drawing.draw import draw_pairings, draw_seen, save_image
+from cornernet.drawing.style import PLAIN, BoxStyle
 from cornernet.errors import InputError
 from cornernet.files import make_folder
 from cornernet.inference.stream import Result
@@ -47,7 +48,8 @@ class Explanations(Writer):
 
     def add(self, result: Result) -> None:
         assert result.explanation
-        draw_explanation(result.image, result.explanation, self.threshold, self.folder / result.frame.stem)
+        stem = self.folder / result.frame.stem
+        draw_explanation(result.image, result.explanation, self.threshold, stem, result.style)
 
 
 class Crops(Writer):
@@ -68,11 +70,12 @@ class Videos(Writer):
     """NAME.webm for every video, camera, stream and animation: its frames with boxes, as long and as fast as that.
 
     VP8 is the one codec in OpenCV's wheel that all browsers play and that is fast to write; its H.264 needs a device.
-    Frames come at a constant rate: one is shown again, or left out, where the source's times ask for it.
+    Frames come at a constant rate: one is shown again, or left out, where the source's times ask for it. The results
+    are of the first of ``every`` so many frames, and the rate is as much lower.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, every: int = 1) -> None:
+        self.folder, self.every = folder, every
         self.name: str | None = None
 
     def add(self, result: Result) -> None:
@@ -81,7 +84,7 @@ class Videos(Writer):
             return
         if frame.name != self.name:
             self.finish()
-            self._begin(frame.name, frame.video.rate, result.image)
+            self._begin(frame.name, frame.video.rate / self.every, result.image)
         slot = round((frame.seconds or 0.0) * self.rate)
         picture = self._fitted(cv2.cvtColor(result.picture, cv2.COLOR_RGB2BGR))
         while self.count < slot:
@@ -154,11 +157,11 @@ def _quiet_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: Path) -> None:
+def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: Path, style: BoxStyle = PLAIN) -> None:
     """Write STEM_heatmaps.jpg and STEM_pairs.jpg of one image."""
     heatmaps = draw_seen(image, seen)
     save_image(stem.with_name(f"{stem.name}_heatmaps.jpg"), heatmaps)
-    pairs = draw_pairings(image, seen.candidates, seen.detections, threshold)
+    pairs = draw_pairings(image, seen.candidates, seen.detections, threshold, style=style)
     save_image(stem.with_name(f"{stem.name}_pairs.jpg"), pairs)
 
 

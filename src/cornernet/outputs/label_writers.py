@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,29 +17,46 @@ from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
 from cornernet.media.sources import Frame
 from cornernet.outputs.image_folder import ImageFolder
+from cornernet.outputs.one_image import yolo_lines_of
 from cornernet.outputs.writer import Scratch, Writer
+from cornernet.tracking.counts import TrackCounts
 
 
 class DetectionsFile(Writer):
     """detections.json: ``classes``, and under ``images`` each one's ``file``, ``height``, ``width``, ``detections``.
 
     Frames of a video or an animation have its path as ``file``, their number, from 0, as ``frame``, and their ``time``
-    in seconds since the first; pages of a file have no time. Detections are those of ``Detections.as_dicts``.
+    in seconds since the first; pages of a file have no time. Detections are those of ``Detections.as_dicts``. With
+    tracking they have the number of their object as ``track``, ``counts`` are the numbers of objects by class, and
+    ``videos`` has them for each file, with crossings.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.target, self.class_names = folder / "detections.json", list(class_names)
         self.images = JsonList(self.target)
+        self.counts: dict[int, tuple[str, TrackCounts]] = {}  # the last ones of each sequence
 
     def add(self, result: Result) -> None:
         height, width = result.detections.image_size
         entry: dict[str, Any] = {"file": result.frame.source}
         if result.frame.index is not None:
             entry |= {"frame": result.frame.index} | _time(result.frame)
-        self.images.append(entry | {"height": height, "width": width, "detections": result.detections.as_dicts()})
+        found = result.detections.as_dicts()
+        if result.tracks is not None:
+            found = [each | {"track": track} for each, track in zip(found, result.tracks, strict=True)]
+        if result.counts:
+            self.counts[result.counts.sequence] = result.frame.source, result.counts
+        self.images.append(entry | {"height": height, "width": width, "detections": found})
 
     def finish(self) -> None:
-        _write_json(self.target, {"classes": self.class_names, "images": self.images})
+        content: dict[str, Any] = {"classes": self.class_names}
+        if self.counts:
+            total = Counter[str]()
+            for _, counts in self.counts.values():
+                total.update(counts.objects)
+            content["counts"] = dict(sorted(total.items()))
+            content["videos"] = [{"file": file} | counts.as_dict() for file, counts in self.counts.values()]
+        _write_json(self.target, content | {"images": self.images})
 
 
 class CocoFile(Writer):
@@ -47,7 +65,8 @@ class CocoFile(Writer):
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
     file: a link in ``images``, or where it is if it cannot be linked, or a frame of a video or a page, written there.
     ``source``, or for frames ``video``, is the path as the user gave it; frames and pages have their number as
-    ``frame``, and frames their ``time`` in seconds.
+    ``frame``, and frames their ``time`` in seconds. With tracking, ``track_id`` is the number of the
+    annotation's object.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
@@ -66,7 +85,9 @@ class CocoFile(Writer):
             image |= {"frame": frame.index} | _time(frame)
         self.images.append(image | {"height": height, "width": width})
         ids = [category["id"] for category in self.categories]
-        for found in to_coco_results(result.detections, image["id"], ids):
+        tracks = result.tracks or [None] * len(result.detections)
+        for found, track in zip(to_coco_results(result.detections, image["id"], ids), tracks, strict=True):
+            found |= {} if track is None else {"track_id": track}
             area = round(found["bbox"][2] * found["bbox"][3], 3)
             self.annotations.append({"id": self.annotations.count + 1, **found, "area": area, "iscrowd": 0})
 
@@ -76,18 +97,23 @@ class CocoFile(Writer):
 
 
 class CsvFile(Writer):
-    """detections.csv: one line per box, corners in pixels; ``frame`` and ``time``, in seconds, are empty for images."""
+    """detections.csv: one line per box, corners in pixels; ``frame`` and ``time``, in seconds, are empty for images.
 
-    def __init__(self, folder: Path) -> None:
-        self.target = folder / "detections.csv"
+    With ``tracks`` the last column has the number of the box's object.
+    """
+
+    def __init__(self, folder: Path, *, tracks: bool = False) -> None:
+        self.target, self.has_tracks = folder / "detections.csv", tracks
         self.lines = Scratch(self.target)
-        self._add_rows([["file", "frame", "class", "score", "x1", "y1", "x2", "y2", "time"]])
+        self._add_rows([["file", "frame", "class", "score", "x1", "y1", "x2", "y2", "time", *["track"] * tracks]])
 
     def add(self, result: Result) -> None:
         frame = result.frame
         first = [frame.source, "" if frame.index is None else frame.index]
         seconds = _time(frame).get("time", "")
-        self._add_rows([*first, d["class"], d["score"], *d["box"], seconds] for d in result.detections.as_dicts())
+        tracks = [[number] for number in result.tracks or ()] if self.has_tracks else [[]] * len(result.detections)
+        found = zip(result.detections.as_dicts(), tracks, strict=True)
+        self._add_rows([*first, d["class"], d["score"], *d["box"], seconds, *track] for d, track in found)
 
     def finish(self) -> None:
         with atomic_file(self.target) as file:
@@ -116,13 +142,8 @@ class YoloFiles(Writer):
             write_names(self.folder / "classes.txt", self.class_names)
             atomic_write(self.folder / "data.yaml", data_yaml({"train": "images"}, self.class_names).encode())
             self.is_begun = True
-        height, width = result.detections.image_size
-        boxes = result.detections.boxes.astype(float) / [width, height, width, height]
-        lines = [
-            f"{label} {(x1 + x2) / 2:.6f} {(y1 + y2) / 2:.6f} {x2 - x1:.6f} {y2 - y1:.6f}\n"
-            for label, (x1, y1, x2, y2) in zip(result.detections.labels, boxes, strict=True)
-        ]
-        atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", "".join(lines).encode())
+        lines = yolo_lines_of(result.detections)
+        atomic_write(self.folder / "labels" / f"{result.frame.stem}.txt", lines.encode())
 
 
 def write_names(target: Path, class_names: Sequence[str]) -> None:

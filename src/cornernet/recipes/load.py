@@ -63,8 +63,8 @@ def find_recipe(name: str) -> Path:
     raise InputError("no such recipe or YAML file", f"recipe {name}", f"shipped are {', '.join(recipe_names())}")
 
 
-def load_recipe(name: str, flags: Mapping[str, str] | None = None) -> Recipe:
-    """A shipped recipe, or one from a YAML file; ``flags``, dotted names with YAML texts, replace its fields.
+def load_recipe(name: str, flags: Mapping[str, Any] | None = None) -> Recipe:
+    """A shipped recipe, or one from a YAML file; ``flags``, dotted names with YAML texts or values, replace its fields.
 
     Raises ``InputError`` for unknown fields, values of another type or range, and fields that exclude each other.
     """
@@ -88,14 +88,14 @@ def load_recipe(name: str, flags: Mapping[str, str] | None = None) -> Recipe:
     return _with_flags(fields, flags or {}, where)
 
 
-def override(recipe: Recipe, flags: Mapping[str, str]) -> Recipe:
+def override(recipe: Recipe, flags: Mapping[str, Any]) -> Recipe:
     """The recipe with ``flags`` in place of its fields; errors as in ``load_recipe``."""
-    return _with_flags(_fields_of(recipe), flags, "recipe")
+    return _with_flags(flat_recipe(recipe), flags, "recipe")
 
 
 def plain_recipe(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested dictionaries and lists, without the fields that have no effect."""
-    return _nested(_fields_of(recipe))
+    return _nested(flat_recipe(recipe))
 
 
 def recipe_yaml(recipe: Recipe) -> str:
@@ -105,7 +105,7 @@ def recipe_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(plain_recipe(recipe), sort_keys=False, default_flow_style=None)
 
 
-def _with_flags(fields: dict[str, Any], flags: Mapping[str, str], where: str) -> Recipe:
+def _with_flags(fields: dict[str, Any], flags: Mapping[str, Any], where: str) -> Recipe:
     """The recipe of ``fields`` and ``flags``. A flag removes the fields that have no effect with it."""
     given = _with_new_names(_flat({name: _parsed(text) for name, text in flags.items()}), "flags")
     _refuse_exclusive(given, given, "flags")
@@ -125,9 +125,12 @@ def _with_flags(fields: dict[str, Any], flags: Mapping[str, str], where: str) ->
     return replace(recipe, preprocessing=replace(recipe.preprocessing, **own))
 
 
-def _parsed(text: str) -> Any:
-    """A flag's value: YAML, or the text itself where it is none."""
+def _parsed(text: Any) -> Any:
+    """A flag's value: YAML, or the text itself where it is none; a value that is no text as it is."""
     import yaml
+
+    if not isinstance(text, str):
+        return text
 
     try:
         return yaml.safe_load(text)
@@ -156,8 +159,8 @@ def _refuse_exclusive(fields: dict[str, Any], given: dict[str, Any], where: str)
             raise InputError(what, where, f"leave {weak} out, or choose {strong} {then}")
 
 
-def _fields_of(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's fields that have an effect."""
+def flat_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's fields that have an effect, by their dotted names."""
     return _with_effect(_flat(plain(recipe)), recipe.model.pairing.losses)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 
-class Detection(BaseModel):
+class FoundObject(BaseModel):
     """One object; ``box`` is x1 y1 x2 y2 in pixels of the image, ``label`` counts the classes from 0."""
 
     box: tuple[float, float, float, float]
@@ -21,7 +21,7 @@ class Prediction(BaseModel):
     height: int
     classes: list[str]
     threshold: float
-    detections: list[Detection]
+    detections: list[FoundObject]
 
 
 class Corner(BaseModel, extra="allow"):
@@ -33,7 +33,7 @@ class Corner(BaseModel, extra="allow"):
     score: float
 
 
-class ExplainedDetection(Detection):
+class ExplainedObject(FoundObject):
     """One object with its two corners, and their ``distance`` by the pairing rule."""
 
     top_left: Corner
@@ -64,7 +64,7 @@ class ExplainedPrediction(BaseModel):
     classes: list[str]
     threshold: float
     pairing: PairingValue
-    detections: list[ExplainedDetection]
+    detections: list[ExplainedObject]
     heatmaps: Heatmaps
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from cornernet.config import (
     SizeConfig,
 )
 from cornernet.data.dataset import CocoDataset
+from cornernet.devices import find_device, is_on_gpu
 from cornernet.errors import InputError
 from cornernet.evaluation.cost import training_bytes
 from cornernet.hardware import available_memory
@@ -49,7 +50,7 @@ _SMALLER = (1.0, 0.8, 0.64, 0.5)  # such images, in units of their size
 class _Reasons(list[str]):
     """The reasons of all choices but those that the user made himself, by ``flags``."""
 
-    def __init__(self, flags: Mapping[str, str]) -> None:
+    def __init__(self, flags: Mapping[str, Any]) -> None:
         super().__init__()
         self.flags = flags
 
@@ -112,7 +113,7 @@ def dataset_stats(dataset: CocoDataset) -> DatasetStats:
     sides = [max(image.height, image.width) for image in dataset.images]
     boxes = np.concatenate([image.boxes[~image.crowd] for image in dataset.images])
     low, middle, high = np.percentile((boxes[:, 2:] - boxes[:, :2]).max(axis=1), (10, 50, 90)).tolist()
-    has_gpu = torch.cuda.is_available()
+    has_gpu = is_on_gpu()
     return DatasetStats(
         len(dataset.images),
         len(dataset.class_names),
@@ -120,7 +121,7 @@ def dataset_stats(dataset: CocoDataset) -> DatasetStats:
         (low, middle, high),
         int(np.percentile([len(image.boxes) for image in dataset.images], 99, method="higher")),
         "cuda" if has_gpu else "cpu",
-        torch.cuda.mem_get_info()[0] if has_gpu else available_memory(),
+        torch.cuda.mem_get_info(find_device())[0] if has_gpu else available_memory(),
         _fast_precision(has_gpu),
     )
 
@@ -133,7 +134,7 @@ def make_recipe(
     processes: int = 1,
     pretrained: bool = True,
     trunk: Weights | None = None,
-    flags: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, list[str]]:
     """A recipe for the data set with ``flags``, fields that the user set; and the reasons, a line for each choice.
 
@@ -323,5 +324,7 @@ def _fast_precision(has_gpu: bool) -> str:
     """Mixed precision if the device supports it, otherwise float32."""
     if has_gpu:
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    if find_device().type != "cpu":
+        return "32-true"
     native = any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
     return "bf16-mixed" if native else "32-true"

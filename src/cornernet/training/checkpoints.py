@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ CHECKPOINT_SECONDS = 240.0  # well under the promised five minutes
 class Keeper(pl.Callback):
     """Saves the full state every ``checkpoint_seconds``, after every epoch, and before a signal ends the run.
 
-    After an epoch's state its ``results`` are written.
+    After an epoch's state its ``results`` are written. What a callback of the user wants to save and a resumed run
+    could not read is left out, with a warning.
     """
 
     def __init__(self, folder: Path, results: EpochResults, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
@@ -32,6 +35,7 @@ class Keeper(pl.Callback):
         self._handlers: dict[int, Any] = {}
         self._at_epoch_end = False
         self._finished_epoch = -1
+        self._warned: set[str] = set()
 
     # signals ---------------------------------------------------------------------------------------------------------
 
@@ -75,6 +79,21 @@ class Keeper(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._at_epoch_end = state_dict["at_epoch_end"]
 
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """This callback comes after the user's: it sees what they have added."""
+        states = checkpoint.get("callbacks", {})
+        own = {callback.state_key for callback in self.results.callbacks}
+        added = checkpoint.keys() - self.results.run_log.saved_keys  # in their ``on_save_checkpoint``
+        for place, keys in ((states, own & states.keys()), (checkpoint, added)):
+            for key in sorted(keys):
+                if not (reason := _unreadable(place[key])):
+                    continue
+                del place[key]
+                if key not in self._warned:
+                    said = f"warning: callback state {key} is not saved ({reason}): it begins anew after --resume"
+                    print(f"{said}; keep it to numbers, texts, lists, dictionaries and tensors", file=sys.stderr)
+                self._warned.add(key)
+
     def save_state(self, trainer: Any, module: TrainingModule) -> None:
         """Write everything needed to go on exactly to one file. If that fails, the last file stays."""
         module.check_weights()
@@ -107,7 +126,7 @@ class Keeper(pl.Callback):
 
     def finish(self, trainer: Any, module: TrainingModule) -> None:
         """Write the last epoch's weights and figures, if the run was killed before that."""
-        if self._finished_epoch < module.recipe.epochs - 1:
+        if not trainer.should_stop and self._finished_epoch < module.recipe.epochs - 1:
             self._finish_epoch(trainer, module, module.recipe.epochs - 1)
 
     def _finish_epoch(self, trainer: Any, module: TrainingModule, epoch: int) -> None:
@@ -115,3 +134,15 @@ class Keeper(pl.Callback):
         self.results.write(trainer, module, epoch, self._stop_if_asked)
         self._finished_epoch = epoch
         self._stop_if_asked(trainer)
+
+
+def _unreadable(value: Any) -> str:
+    """Why a value cannot be saved and read again without running its code; empty if it can."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception as error:  # pickling runs the value's own code
+        return " ".join(str(error).split())[:120] or type(error).__name__
+    return ""

@@ -14,6 +14,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
+from cornernet.devices import is_on_gpu
 from cornernet.errors import InputError
 
 
@@ -92,7 +93,7 @@ def connect(world: World) -> None:
             f"rank {world.rank}",
             "start its node, or see why it ended",
         )
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "nccl" if is_on_gpu() else "gloo"
     prefix = PrefixStore(f"cornernet/group/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     torch.distributed.init_process_group(backend, store=prefix, rank=world.rank, world_size=world.size)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
+from cornernet.devices import is_on_gpu
 from cornernet.errors import CornerNetError, DivergedError, InputError
 from cornernet.hardware import usable_cores
 
@@ -27,7 +28,7 @@ def launch(processes: int, arguments: Sequence[str]) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if torch.cuda.is_available() and processes > torch.cuda.device_count():
+    if is_on_gpu() and processes > torch.cuda.device_count():
         raise InputError(
             f"this machine has {torch.cuda.device_count()} GPUs", f"--devices {processes}", "choose as many or fewer"
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cornernet.config import Recipe
+from cornernet.devices import find_device
 from cornernet.model.criterion import batch_losses
 from cornernet.training.launch import threads_each
 from cornernet.training.module import TrainingModule, training_network
@@ -43,7 +44,7 @@ def step_on_noise(recipe: Recipe, num_classes: int, batch_size: int, device: tor
 def seconds_per_image(recipe: Recipe, num_classes: int, processes: int = 1) -> float:
     """Seconds for each image in a training by ``recipe`` in so many processes on this machine: the median of some steps
     on noise, in one process with its share of the cores."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = find_device()
     threads = torch.get_num_threads()
     torch.set_num_threads(min(threads, threads_each(processes)))
     step = step_on_noise(recipe, num_classes, recipe.batch_size, device)

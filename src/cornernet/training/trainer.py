@@ -9,42 +9,59 @@ import math
 import shutil
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging, ProgressBar, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 
 from cornernet.config import Recipe
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.loading import TrainingLoader
 from cornernet.data.source import DataSource
+from cornernet.devices import find_device, is_on_gpu
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import Metrics
-from cornernet.files import atomic_write, atomic_write_json, make_folder
-from cornernet.recipes.load import load_recipe, recipe_yaml
+from cornernet.files import atomic_write, make_folder
+from cornernet.inference.detector import Detector, load_detector
+from cornernet.recipes.load import flat_recipe, load_recipe, recipe_yaml
 from cornernet.training.checkpoints import CHECKPOINT_SECONDS, STATE_FILE, Keeper
 from cornernet.training.distributed import World, connect, find_world
-from cornernet.training.log import BOARD_FOLDER, LOG_FILE, OPENMMLAB_LOG_FILE, RunLog
+from cornernet.training.log import BOARD_FOLDER, EVERY, LOG_FILE, OPENMMLAB_LOG_FILE, RunLog
+from cornernet.training.loggers import LOGGER_FOLDERS, check_loggers, open_loggers, start_loggers
 from cornernet.training.module import TrainingModule, training_network
-from cornernet.training.validation import EpochResults
+from cornernet.training.run_file import RUN_FILE, RunInfo
+from cornernet.training.validation import METRICS_FILE, EpochResults
 from cornernet.weights.store import Weights
 from cornernet.weights.transfer import transfer
 from cornernet.weights.zoo import open_weights
 
-RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
-RUN_FORMAT = 2  # of run.json; a run of another format cannot be resumed
+RECIPE_FILE = "recipe.yaml"
 
 
 @dataclass
 class TrainingResult:
-    """The run's folder and the last validation's figures, if there was one."""
+    """The run's ``folder`` and the ``metrics`` of the last validation, if there was one."""
 
     folder: Path
     metrics: Metrics | None
+
+    @property
+    def weights(self) -> Path:
+        """The file of the best weights by validation AP, or of the last ones if there was no validation."""
+        best = self.folder / "best.safetensors"
+        return best if best.is_file() else self.folder / "last.safetensors"
+
+    def load(self, **options: Any) -> Detector:
+        """A detector with these weights; ``options`` are those of ``load_detector``."""
+        return load_detector(self.weights, **options)
 
 
 def train(
@@ -56,19 +73,27 @@ def train(
     strict: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     report: Callable[[CocoDataset], None] = lambda dataset: None,
+    loggers: Sequence[Logger | str] = (),
+    callbacks: Sequence[pl.Callback] = (),
 ) -> TrainingResult:
     """Train a network by ``recipe`` on the data of ``source``; all files are written to ``folder``.
 
     With ``recipe.weights``, their preprocessing replaces that of the recipe. ``report`` is called with each data set.
+    ``loggers`` are Lightning's, or names such as ``"wandb"``; one that raises is switched off. ``callbacks`` are
+    Lightning's too: ``on_validation_end`` is called after each validation, with COCO's figures in
+    ``trainer.callback_metrics``; their state is part of the checkpoints.
     Raises ``InputError`` for data or folders that cannot be used, ``DivergedError`` if a loss is not finite,
     ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
     world = find_world()
-    if recipe.optimization.sync_batchnorm and not torch.cuda.is_available():
+    own, named = _split_loggers(loggers)
+    if recipe.optimization.sync_batchnorm and not is_on_gpu():
         raise InputError("needs GPUs", "optimization.sync_batchnorm", "leave it out on this machine")
-    if recipe.precision == "16-mixed" and not torch.cuda.is_available():
+    if recipe.precision == "16-mixed" and not is_on_gpu():
         raise InputError("16-mixed needs a GPU", "precision", "on this CPU use --precision bf16-mixed or 32-true")
     data = source.load(strict=strict)
+    if recipe.patience and not data[1]:
+        raise InputError("needs validations", f"patience {recipe.patience}", "give a val split, or leave patience out")
     if world.is_first:
         for dataset in filter(None, data):
             report(dataset)
@@ -76,9 +101,10 @@ def train(
         dataset.refuse_losses()
     start = open_weights(recipe.weights) if recipe.weights else None
     if start:
-        own = recipe.preprocessing
-        sizes = {"pad_mask": own.pad_mask, "pad_multiple": own.pad_multiple, "max_size": own.max_size}
+        given = recipe.preprocessing
+        sizes = {"pad_mask": given.pad_mask, "pad_multiple": given.pad_multiple, "max_size": given.max_size}
         recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
+    run = RunInfo(name, source, list(data[0].class_names), len(data[0].images), world.size, dict.fromkeys(named))
     if world.is_first:
         if start and "licence" in start.info:
             print(f"weights {recipe.weights}: licence {start.info['licence']}", file=sys.stderr)
@@ -87,57 +113,85 @@ def train(
         if any(folder.iterdir()):
             raise InputError("not empty", folder, f"go on with --resume {folder}, or choose another --out")
         atomic_write(folder / RECIPE_FILE, recipe_yaml(recipe).encode())
-        run = {"format": RUN_FORMAT, "name": name, "source": asdict(source), "class_names": data[0].class_names}
-        atomic_write_json(folder / RUN_FILE, run | {"images": len(data[0].images), "world": world.size})
+        run.write(folder)
+    more = _Additions(own, callbacks)
     while True:
         try:
-            return _fit(recipe, *data, folder, name, checkpoint_seconds, state=None, world=world, start=start)
+            return _fit(recipe, *data, folder, run, checkpoint_seconds, None, world, more, start)
         except torch.OutOfMemoryError as error:
             recipe = _smaller_batch(recipe, folder, world, error)
+            run.loggers = dict.fromkeys(named)
         gc.collect()  # frees what the failed training still holds, now that its error is gone
         torch.cuda.empty_cache()
 
 
-def resume(folder: Path, data: str | None = None, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> TrainingResult:
-    """Go on exactly from the last checkpoint of the run in ``folder``; ``data`` is the data set's new place."""
-    source, name, classes, images, size = _read_run(folder)
+def resume(
+    folder: Path,
+    data: str | None = None,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    loggers: Sequence[Logger | str] = (),
+    callbacks: Sequence[pl.Callback] = (),
+) -> TrainingResult:
+    """Go on exactly from the last checkpoint of the run in ``folder``; ``data`` is the data set's new place.
+
+    Loggers that the run was given by name are used again, unless ``loggers`` names others. Objects, loggers and
+    callbacks, have to be given anew.
+    """
+    run = _read_run(folder)
+    own, named = _split_loggers(loggers)
+    if named:
+        run.loggers = {logger: run.loggers.get(logger) for logger in named}
+    check_loggers(run.loggers)
     recipe = load_recipe(str(folder / RECIPE_FILE))
     if data:
-        source.folder = data
-    training, validation = source.load()
-    if list(training.class_names) != classes or len(training.images) != images:
+        run.source.folder = data
+    training, validation = run.source.load()
+    if list(training.class_names) != run.class_names or len(training.images) != run.images:
         raise InputError(
             f"other classes or images than the run in {folder} began with",
             training.json_path,
             "give the data set that it began with",
         )
     world = find_world()
-    if world.size != size:
-        raise InputError(f"the run began with {size} processes, not {world.size}", folder, "go on with as many")
-    state = folder / STATE_FILE
-    return _fit(recipe, training, validation, folder, name, checkpoint_seconds, state=state, world=world)
+    if world.size != run.world:
+        raise InputError(f"the run began with {run.world} processes, not {world.size}", folder, "go on with as many")
+    state, more = folder / STATE_FILE, _Additions(own, callbacks)
+    return _fit(recipe, training, validation, folder, run, checkpoint_seconds, state, world, more)
+
+
+@dataclass
+class _Additions:
+    """What a program adds to a training: loggers and callbacks of Lightning."""
+
+    loggers: Sequence[Logger]
+    callbacks: Sequence[pl.Callback]
+
+
+def _split_loggers(loggers: Sequence[Logger | str]) -> tuple[list[Logger], list[str]]:
+    """The objects and the names among them. Raises ``InputError`` for a name that cannot be used."""
+    names = [logger for logger in loggers if isinstance(logger, str)]
+    check_loggers(names)
+    return [logger for logger in loggers if not isinstance(logger, str)], names
+
+
+def read_result(folder: Path) -> TrainingResult:
+    """The result of the training in ``folder``, from its files."""
+    path = folder / METRICS_FILE
+    return TrainingResult(folder, Metrics.from_dict(json.loads(path.read_text())) if path.is_file() else None)
 
 
 def processes_of(folder: Path) -> int:
     """How many processes the run in ``folder`` began with; ``InputError`` if it cannot be resumed."""
-    return _read_run(folder)[-1]
+    return _read_run(folder).world
 
 
-def _read_run(folder: Path) -> tuple[DataSource, str, list[str], int, int]:
-    """The data source, name, class names, number of training images and of processes of the run in ``folder``."""
+def _read_run(folder: Path) -> RunInfo:
+    """What the run in ``folder`` began with; ``InputError`` if it cannot be resumed."""
     for file in (RECIPE_FILE, RUN_FILE, STATE_FILE):
         if not (folder / file).is_file():
             raise InputError(f"no {file}", folder, "--resume needs the folder of a run that has saved its state")
-    try:
-        run = json.loads((folder / RUN_FILE).read_text())
-        if run.get("format") != RUN_FORMAT:
-            raise InputError(
-                "another version of cornernet began this run", folder, "go on with that version, or start the run anew"
-            )
-        source, name = DataSource(**run["source"]), str(run["name"])
-        return source, name, list(run["class_names"]), int(run["images"]), int(run["world"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"damaged ({error!r})", folder / RUN_FILE, "start the run anew") from None
+    return RunInfo.read(folder)
 
 
 def _fit(
@@ -145,10 +199,11 @@ def _fit(
     training: CocoDataset,
     validation: CocoDataset | None,
     folder: Path,
-    name: str,
+    run: RunInfo,
     checkpoint_seconds: float,
     state: Path | None,
     world: World,
+    more: _Additions,
     start: Weights | None = None,
 ) -> TrainingResult:
     connect(world)
@@ -169,29 +224,49 @@ def _fit(
         )
     module = TrainingModule(model, recipe, len(loader), world.size)
     ema = EMAWeightAveraging(decay=recipe.optimization.ema) if recipe.optimization.ema else None
-    log = RunLog(folder, writes=world.is_first)
+    loggers = open_loggers(more.loggers, run.loggers if world.is_first else {}, folder)
+    log = RunLog(folder, writes=world.is_first, loggers=loggers)
     template = Weights(
-        {}, recipe.model, training.class_names, recipe.preprocessing, recipe.decoding, info={"recipe": name}
+        {}, recipe.model, training.class_names, recipe.preprocessing, recipe.decoding, info={"recipe": run.name}
     )
-    results = EpochResults(folder, log, template, validation, ema)
+    results = EpochResults(folder, log, template, validation, ema, more.callbacks)
     keeper = Keeper(folder, results, checkpoint_seconds)
-    callbacks = [*([ema] if ema else []), log, keeper]  # averaged before it is logged, logged before it is saved
+    # averaged before it is logged; logged, and seen by the user's callbacks, before it is saved
+    callbacks = [*([ema] if ema else []), log, *more.callbacks, keeper]
+    exit_code = 1
     with _quiet_lightning():
-        trainer = _lightning_trainer(recipe, world, callbacks)
         try:
+            trainer = _lightning_trainer(recipe, world, callbacks, loggers, folder)
+            if world.is_first:
+                run.loggers = start_loggers(loggers, run.loggers, {"recipe": run.name} | flat_recipe(recipe))
+                run.write(folder)
             trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
             keeper.finish(trainer, module)
+            exit_code = 0
         finally:
             loader.close()
+            for logger in loggers:
+                logger.end_run(exit_code)
     return TrainingResult(folder, results.metrics)
 
 
-def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def _lightning_trainer(
+    recipe: Recipe, world: World, callbacks: list[pl.Callback], loggers: list[Any], folder: Path
+) -> pl.Trainer:
     """Lightning's trainer by the recipe, on all devices of the world."""
-    shows_bar = world.is_first and sys.stdout.isatty()
+    device = find_device()
+    if device.type not in AcceleratorRegistry.available_accelerators():
+        raise InputError("Lightning cannot train there", f"--device {device}", "choose cpu, cuda or mps")
+    has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)  # the user's
+    shows_bar = world.is_first and sys.stdout.isatty() and not has_bar
+    stateful = [callback for callback in callbacks if type(callback).state_dict is not pl.Callback.state_dict]
+    keys = Counter(callback.state_key for callback in stateful)
+    if twice := [key for key, count in keys.items() if count > 1]:
+        what = f"two callbacks have the state_key {twice[0]!r}"
+        raise InputError(what, "callbacks", "give yours a property state_key that returns another text")
     return pl.Trainer(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=world.local_size,
+        accelerator=device.type,
+        devices=world.local_size if device.index is None else [device.index],
         num_nodes=world.nodes,
         strategy="ddp" if world.environment else "auto",
         plugins=[world.environment] if world.environment else None,
@@ -200,12 +275,14 @@ def _lightning_trainer(recipe: Recipe, world: World, callbacks: Sequence[pl.Call
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         callbacks=[*callbacks, *([TQDMProgressBar()] if shows_bar else [])],
-        logger=False,
-        enable_checkpointing=False,
+        logger=loggers,
+        log_every_n_steps=EVERY,
+        default_root_dir=folder,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_model_summary=False,
-        enable_progress_bar=shows_bar,
+        enable_progress_bar=shows_bar or has_bar,
         use_distributed_sampler=False,
-        benchmark=torch.cuda.is_available(),
+        benchmark=device.type == "cuda",
     )
 
 
@@ -244,10 +321,13 @@ def _warn_of_scaled_rate(recipe: Recipe, world: World) -> None:
 
 def _clear_false_start(folder: Path) -> None:
     """Remove the files of a run that ended before its first checkpoint, so that it can begin again."""
-    if {path.name for path in folder.iterdir()} <= {RECIPE_FILE, RUN_FILE, LOG_FILE, OPENMMLAB_LOG_FILE, BOARD_FOLDER}:
-        shutil.rmtree(folder / BOARD_FOLDER, ignore_errors=True)
+    ours = {RECIPE_FILE, RUN_FILE, LOG_FILE, OPENMMLAB_LOG_FILE, BOARD_FOLDER, *LOGGER_FOLDERS}
+    if {path.name for path in folder.iterdir()} <= ours:
         for path in folder.iterdir():
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from cornernet.model.trunks import (
     plain_trunk,
     trunk_config,
 )
+from cornernet.weights.hub_files import fetch_snapshot
 from cornernet.weights.store import Weights
 from cornernet.weights.transfer import trunk_tensors
 
@@ -41,7 +42,7 @@ def load_hub_trunk(name: str, *, with_tensors: bool = True) -> Weights:
     """
     name = name.removeprefix(PREFIX)
     import_transformers()
-    folder = _fetch(name, _DESCRIPTION)
+    folder = fetch_snapshot(name, _DESCRIPTION)
     described = _read_json(folder / "config.json")
     if not described:
         raise InputError("no config.json in it: not a model of transformers", name, "give a hub name or its folder")
@@ -56,7 +57,7 @@ def load_hub_trunk(name: str, *, with_tensors: bool = True) -> Weights:
     config = HuggingFaceConfig(trunk, strides, source=name, licence=licence)
     state: Mapping[str, Tensor] = {}
     if with_tensors:
-        state = trunk_tensors(config, _tensors(_fetch(name, _TENSORS), trunk, name))
+        state = trunk_tensors(config, _tensors(fetch_snapshot(name, _TENSORS), trunk, name))
     return Weights(
         state,
         Architecture(config, corner_channels=_HEAD_CHANNELS, branch_channels=_HEAD_CHANNELS),
@@ -71,30 +72,6 @@ def licence_note(licence: str) -> str:
     if not licence:
         return "unknown, no model card says it: see the model's page before you pass weights on"
     return licence if _FREE.fullmatch(licence) else f"{licence}, not a free one: read it before you pass weights on"
-
-
-def _fetch(name: str, patterns: list[str]) -> Path:
-    """The folder of a model with those of its files that there are, from the hub or its cache."""
-    if Path(name).is_dir():
-        return Path(name)
-    import huggingface_hub as hub
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
-
-    page = f"https://huggingface.co/{name}"
-    try:
-        return Path(hub.snapshot_download(name, allow_patterns=patterns))
-    except HFValidationError:
-        raise InputError("neither a folder nor a name of the hub", name, "give one, as facebook/dinov2-small") from None
-    except GatedRepoError:
-        fix = f"accept them at {page}, then: hf auth login"
-        raise InputError("its owner asks you to accept terms first", name, fix) from None
-    except RepositoryNotFoundError:
-        fix = "see https://huggingface.co/models, or hf auth login for a private one"
-        raise InputError("no folder, and no such model on the hub", name, fix) from None
-    except Exception as error:  # of the network, of several packages
-        reason = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else str(error).splitlines()[0]
-        fix = f"run hf download {name} where there is a network, and give the folder it prints, or copy $HF_HOME"
-        raise InputError(f"no folder, not in the hub's cache, and cannot be fetched ({reason})", name, fix) from None
 
 
 def _tensors(folder: Path, trunk: Mapping[str, Any], name: str) -> dict[str, Tensor]:

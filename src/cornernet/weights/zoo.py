@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import urllib.error
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cornernet.errors import InputError
 from cornernet.files import cache_folder, make_folder
 from cornernet.weights import BUNDLED
+from cornernet.weights.fetching import Progress, download_file, fetch_address, is_weights_address, sha256
 from cornernet.weights.foreign import load_foreign
 from cornernet.weights.hub import PREFIX, load_hub_trunk
+from cornernet.weights.hub_files import fetch_shared, is_hub_name
 from cornernet.weights.imagenet import PACKAGES, load_trunk, trunk_name
 from cornernet.weights.store import Weights, load_weights
 
 MIRROR = "https://download.openmmlab.com/mmdetection/v2.0/cornernet"
 MIRROR_VARIABLE = "CORNERNET_MIRROR"
-_CHUNK = 1 << 20
-_ATTEMPTS = 5  # in a row without a new byte
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -99,8 +95,9 @@ def open_weights(
     source: str | os.PathLike[str], *, class_names: Sequence[str] | None = None, progress: Progress | None = None
 ) -> Weights:
     """Weights from a file of any dialect, ``photos`` or ``shapes`` (bundled), or a release by name, which is fetched on
-    first use. ``lite0``, ``lite1`` and ``lite2`` are trunks with ImageNet weights, ``hf:NAME`` is one of the Hugging
-    Face hub: to begin a training with.
+    first use; from an address (https://...), or from the Hugging Face hub (``user/name``: what ``weights push`` put
+    there). ``lite0``, ``lite1`` and ``lite2`` are trunks with ImageNet weights, ``hf:NAME`` is one of the hub: to
+    begin a training with.
 
     ``class_names`` replace those of a foreign file. Raises ``InputError`` if there are no usable weights.
     """
@@ -118,10 +115,14 @@ def open_weights(
             return load_trunk(variant)
         elif name.startswith(PREFIX):
             return load_hub_trunk(name)
+        elif is_weights_address(name):
+            path = fetch_address(name, progress)
         elif path.exists():
             best = path / "best.safetensors"
             fix = f"give {best}" if best.is_file() else "name the weights file itself"
             raise InputError("not a file", path, fix)
+        elif is_hub_name(name):
+            path = fetch_shared(name)
         else:
             names = ", ".join([*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)])
             raise InputError(f"no such weights file, and none of the names {names}", source)
@@ -155,7 +156,7 @@ def fetch(
     base = mirror or os.environ.get(MIRROR_VARIABLE) or MIRROR
     url = f"{base.rstrip('/')}/{release.folder}/{name}"
     try:
-        _download(url, part, progress or (lambda done, total: None))
+        download_file(url, part, progress or (lambda done, total: None))
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         fix = f"fetch it by other means and put it into {target.parent}"
@@ -167,52 +168,6 @@ def fetch(
         raise InputError(what, name, f"try --mirror, or put the right file into {target.parent}")
     part.replace(target)
     return target
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _download(url: str, part: Path, progress: Progress) -> None:
-    """Append the rest of ``url`` to ``part``; raise the error after ``_ATTEMPTS`` without progress."""
-    failures = 0
-    while True:
-        before = part.stat().st_size if part.exists() else 0
-        try:
-            if _append(url, part, before, progress):
-                return
-            problem: Exception = ConnectionError("the connection ends before the file does")
-        except urllib.error.HTTPError as error:
-            if error.code == 416 and before:  # no bytes after these
-                return
-            if error.code < 500:
-                raise
-            problem = error
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            problem = error
-        now = part.stat().st_size if part.exists() else 0
-        failures = 0 if now > before else failures + 1
-        if failures == _ATTEMPTS or (failures and isinstance(problem, urllib.error.URLError)):
-            raise problem
-
-
-def _append(url: str, part: Path, start: int, progress: Progress) -> bool:
-    """One request; returns whether the file has the length that the server says."""
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        resumed = answer.status == 206
-        start = start if resumed else 0
-        length = answer.headers.get("Content-Length")
-        total = start + int(length) if length else 0
-        with part.open("ab" if resumed else "wb") as file:
-            done = start
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                progress(done, max(total, done))
-    return done >= total
 
 
 def _is_pickle(path: Path) -> bool:

@@ -1,0 +1,52 @@
+"""``run.json``: what a run began with, besides its recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cornernet.data.source import DataSource
+from cornernet.errors import InputError
+from cornernet.files import atomic_write_json
+
+RUN_FILE = "run.json"
+RUN_FORMAT = 2  # a run of another format cannot be resumed
+
+
+@dataclass
+class RunInfo:
+    """The recipe's ``name``, the data, the number of training ``images`` and of processes (``world``).
+
+    ``loggers`` are the loggers chosen by name, each with the id of its run where it goes on with that.
+    """
+
+    name: str
+    source: DataSource
+    class_names: list[str]
+    images: int
+    world: int
+    loggers: dict[str, str | None] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write it to the run's folder."""
+        atomic_write_json(folder / RUN_FILE, {"format": RUN_FORMAT} | asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> RunInfo:
+        """Read it. Raises ``InputError`` if the file is damaged or another version of cornernet wrote it."""
+        path = folder / RUN_FILE
+        try:
+            run = json.loads(path.read_text())
+            if run.get("format") != RUN_FORMAT:
+                raise InputError(
+                    "another version of cornernet began this run",
+                    folder,
+                    "go on with that version, or start the run anew",
+                )
+            loggers: Mapping[str, str | None] = run.get("loggers", {})
+            source, names = DataSource(**run["source"]), list(run["class_names"])
+            return cls(str(run["name"]), source, names, int(run["images"]), int(run["world"]), dict(loggers))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"damaged ({error!r})", path, "start the run anew") from None

@@ -154,7 +154,7 @@ class Video:
                 if not found[0]:
                     failures += 1
                     if len(self._times) + failures > len(self._packets()):
-                        return
+                        break
                     continue  # behind a damaged frame there are more
                 count += 1
                 now = time.monotonic() if isinstance(self.origin, int) else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000

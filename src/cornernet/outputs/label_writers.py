@@ -65,8 +65,8 @@ class CocoFile(Writer):
     All ids count from 1, those of categories in the order of the classes. ``file_name`` is the image's path from this
     file: a link in ``images``, or where it is if it cannot be linked, or a frame of a video or a page, written there.
     ``source``, or for frames ``video``, is the path as the user gave it; frames and pages have their number as
-    ``frame``, and frames their ``time`` in seconds. With tracking, ``track_id`` is the number of the
-    annotation's object.
+    ``frame``, and frames their ``time`` in seconds. With tracking, ``track_id`` is the number of the annotation's
+    object.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:

@@ -208,3 +208,18 @@ def test_lists_of_absolute_names(tmp_path):
 def test_no_object_anywhere(tmp_path):
     with pytest.raises(InputError, match="no object in any of its 1 label files; label some"):
         load(write_voc(tmp_path, {"a": xml()}), "all")
+
+
+def test_every_box_of_an_object_is_read(tmp_path):
+    more = "<bndbox><xmin>110</xmin><ymin>20</ymin><xmax>150</xmax><ymax>90</ymax></bndbox>"
+    part = thing("head", (11, 21, 15, 25)).replace("object>", "part>")
+    label = xml(thing().replace("</object>", f"{more}{part}</object>"))
+    data = load(write_voc(tmp_path, {"a": label}), "all")
+    assert data.images[0].boxes.tolist() == [[10, 20, 30, 40], [110, 20, 150, 90]]
+    assert data.class_names == ("cat",)
+
+
+def test_a_file_of_several_images_is_refused(tmp_path):
+    data = load(write_voc(tmp_path, {"a": f"<annotations>{xml(thing())}</annotations>", "b": xml(thing())}), "all")
+    (problem,) = data.problems
+    assert problem.with_fix().endswith("a.xml: it has the labels of several images; write one XML file for each image")

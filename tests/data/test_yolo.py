@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from cornernet.data.dataset import CocoDataset
-from cornernet.data.find import find_data, load_split
+from cornernet.data.find import find_data, load_split, read_split
 from cornernet.data.yolo import label_file
 from cornernet.errors import InputError
 
@@ -144,6 +144,19 @@ def test_the_number_of_classes_and_repeated_lines_are_said(tmp_path):
         f"2 lines of {folder / 'train.txt'} repeat an image: each image is read once",
     )
     assert load(folder).notes == data.notes
+
+
+@pytest.mark.parametrize("place", ["labels/train/a.TXT", "Labels/train/A.txt", "LABELS/Train/a.txt"])
+def test_label_files_that_are_spelled_otherwise_are_read_and_said(tmp_path, place):
+    folder = write_yolo(tmp_path, USUAL, {"images/train/a.png": None, "images/train/b.png": None})
+    (folder / place).parent.mkdir(parents=True)
+    (folder / place).write_text(BOX)
+    labels = find_data(folder)
+    data = load_split(labels, "train")
+    assert [len(image.boxes) for image in data.images] == [1, 0]
+    assert data.notes == (f"1 label files are spelled otherwise than their images, such as {folder / place}",)
+    strays = [problem.where for problem in labels.strays([read_split(labels, "train")])]
+    assert strays == [str(folder / "images/train/b.png")]
 
 
 def test_outlines_that_may_be_keypoints_are_said(tmp_path):

@@ -91,16 +91,27 @@ def test_pages_have_no_time_and_no_video(tmp_path):
     [
         ([40, 40, 40], 25),
         ([700, 1300], 10),
-        ([30, 40, 40], 1 / 0.034),  # the common step of 10 ms would be 100 frames a second
+        ([30, 40, 40], 1 / 0.03),  # the common step of 10 ms would be 100 frames a second
         ([5000, 5000], 1),  # each shown five times
         ([1500, 3000], 4 / 3),
         ([0, 0], 10),  # as browsers show it
+        ([60_000, 20], 50),
+        ([60_000, 61_010], 1),
     ],
 )
 def test_the_rate_comes_from_the_durations(tmp_path, durations, rate):
     path = write_animation(tmp_path / "a.gif", durations)
     assert Animation(str(path)).rate == pytest.approx(rate)
     assert Animation(path.read_bytes()).rate == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("size", "written"), [((1, 1), (16, 16)), ((200, 3), (200, 16)), ((33, 17), (32, 16))])
+def test_animations_of_any_size_become_videos(tmp_path, size, written):
+    pictures = [Image.new("RGB", size, (shade, 0, 0)) for shade in (9, 99)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100)
+    write(tmp_path / "a.gif", tmp_path / "out", None)
+    frames = list(Video(str(tmp_path / "out/a.webm"), "").frames())
+    assert [frame.pixels.shape[1::-1] for frame in frames] == [written] * 2
 
 
 def test_what_is_no_animation(tmp_path):

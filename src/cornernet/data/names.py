@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +97,43 @@ class ImageNames:
             return []
         name, path = next(iter(self.taken.items()))
         return [f"{len(self.taken)} images have another name in the labels, such as {name!r}: {path} is read"]
+
+
+class Spellings:
+    """Finds files whose folders or names are written in another case or another form of letters; remembers listings."""
+
+    def __init__(self) -> None:
+        self._listings: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, path: Path) -> Path | None:
+        """The only file that is spelled like ``path``, also that itself."""
+        if os.path.isfile(path):
+            return path
+        if (folder := self._folder(path.parent)) is None:
+            return None
+        found = self._entries(folder).get(_spelled(path.name), [])
+        file = os.path.join(folder, found[0]) if len(found) == 1 else ""
+        return Path(file) if os.path.isfile(file) else None
+
+    def _folder(self, path: Path) -> str | None:
+        if os.path.isdir(path):
+            return str(path)
+        above = self._folder(path.parent) if path.parent != path else None
+        found = self._entries(above).get(_spelled(path.name), []) if above else []
+        return os.path.join(above, found[0]) if above and len(found) == 1 else None
+
+    def _entries(self, folder: str) -> dict[str, list[str]]:
+        if folder not in self._listings:
+            entries: dict[str, list[str]] = defaultdict(list)
+            with suppress(OSError):
+                for name in os.listdir(folder):
+                    entries[_spelled(name)].append(name)
+            self._listings[folder] = entries
+        return self._listings[folder]
+
+
+def _spelled(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _parts(name: str) -> list[str]:

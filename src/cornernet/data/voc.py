@@ -240,6 +240,9 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
         return _Label(file, image, problem=unusable_image(file, error))
     for element in content.iter():
         element.tag = element.tag.rpartition("}")[2]  # without a namespace
+    if content.find("annotation") is not None and content.find("object") is None:
+        problem = InputError("it has the labels of several images", file, "write one XML file for each image")
+        return _Label(file, image, problem=unusable_image(file, problem))
     file_name = os.path.basename((_name(content.findtext("filename")) or "").replace("\\", "/"))
     other = None
     if file_name.strip("."):
@@ -257,7 +260,11 @@ def _read_label(file: Path, stem: str, folder: Path, images: Sequence[Path]) -> 
     height, width = (_number(content.findtext(f"size/{side}")) for side in ("height", "width"))
     size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     is_challenge = bool(_CHALLENGE.search(content.findtext("source/database") or ""))
-    objects = [_object(item, int(is_challenge)) for item in content.findall("object")]
+    objects = [
+        _object(item, box, int(is_challenge))
+        for item in content.findall("object")
+        for box in item.findall("bndbox") or [None]  # an object may have several
+    ]
     return _Label(file, image, size, objects, other=other)
 
 
@@ -269,9 +276,9 @@ def _told(content: ElementTree.Element, folder: Path, file_name: str) -> Iterato
         yield Path(place)
 
 
-def _object(item: ElementTree.Element, first_pixel: int) -> _Object:
-    """An object; ``first_pixel`` is the number of the image's first pixel, 0 or 1."""
-    texts = [item.findtext(f"bndbox/{side}") for side in _SIDES]
+def _object(item: ElementTree.Element, box: ElementTree.Element | None, first_pixel: int) -> _Object:
+    """An object with one of its boxes, if any; ``first_pixel`` is the number of the image's first pixel, 0 or 1."""
+    texts = [None if box is None else box.findtext(side) for side in _SIDES]
     numbers = [_number(text) for text in texts]
     bbox: list[float] | list[str | None] = texts
     has_shape = False

@@ -20,7 +20,7 @@ import yaml
 from cornernet.data.coco_tables import short
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
-from cornernet.data.names import ImageNames
+from cornernet.data.names import ImageNames, Spellings
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, note_of_pictures, read_text, unusable_image
 from cornernet.data.writing import Placer, all_classes, as_text, lost_crowds, placed, write_text
@@ -75,6 +75,7 @@ class YoloFolder:
             is_usual = key in ("train", "val", "test")
             if is_usual or all((place := self.paths.find(e)) and _lists_images(place) for e in entries):
                 self.entries[key] = entries
+        self._spellings, self._other_labels = Spellings(), dict[Path, Path]()  # labels by image, if spelled otherwise
         self._respelled: list[str] = []  # what is said of names in lists that are spelled otherwise
         self.splits = tuple(self.entries)
         if not self.splits:
@@ -94,6 +95,9 @@ class YoloFolder:
             if wanted(path.name):
                 self._read_image(tables, path, remarks)
         remarks.settle_keypoints()
+        if others := [path for path in paths if path in self._other_labels]:
+            what = f"{len(others)} label files are spelled otherwise than their images, such as"
+            tables.notes.append(f"{what} {self._other_labels[others[0]]}")
         told = [self.paths.notes[entry] for entry in self.entries[split] if entry in self.paths.notes]
         tables.notes += [*self.notes, *told, *self._respelled, *passed.unreachable, *remarks.notes()]
         return tables
@@ -104,7 +108,7 @@ class YoloFolder:
         for tables in read:
             listed = [Path(problem.where) for problem in tables.problems if problem.outcome == "image left out"]
             for image in [*(tables.folder / item["file_name"] for item in tables.images), *listed]:
-                label = label_file(image)
+                label = self._other_labels.get(image) or label_file(image)
                 expected.add(label)
                 folders.add(label.parent)
                 if not os.path.isfile(label):
@@ -159,6 +163,8 @@ class YoloFolder:
     def _read_image(self, tables: Tables, path: Path, remarks: _Remarks) -> None:
         """Add an image and its boxes to the tables; if they cannot be used, add a problem instead."""
         there = [place for place in _label_places(path) if os.path.isfile(place)]
+        if not there and (other := next(filter(None, map(self._spellings.find, _label_places(path))), None)):
+            there, self._other_labels[path] = [other], other
         label = there[0] if there else _label_places(path)[0]
         try:
             (height, width), orientation, pictures = read_header(path)

@@ -32,7 +32,8 @@ class Animation:
         steps = [round(1000 * seconds) for seconds in self._durations() if seconds > 0] or [round(1000 * _UNSAID)]
         common = math.gcd(*steps)
         if common < 1000 / _FASTEST:
-            return 1000 / max(float(np.percentile(steps, 20)), 1000 / _FASTEST)
+            usual = float(np.percentile(steps, 20, method="lower"))
+            return 1000 / min(max(usual, 1000 / _FASTEST), _LONGEST)
         return 1000 * math.ceil(common / _LONGEST) / common
 
     def _durations(self) -> list[float]:

@@ -24,6 +24,7 @@ from cornernet.outputs.writer import Writer
 from cornernet.structures import Explanation
 
 VIDEO_ENDING = ".webm"
+_SMALLEST_SIDE, _LARGEST_SIDE = 16, 16383  # pixels of a VP8 video
 # Windows takes these for devices.
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(1, 10))}
 
@@ -85,9 +86,7 @@ class Videos(Writer):
             self.finish()
             self._begin(frame.name, frame.video.rate / self.every, result.image)
         slot = round((frame.seconds or 0.0) * self.rate)
-        picture = cv2.cvtColor(result.picture, cv2.COLOR_RGB2BGR)
-        if (picture.shape[1], picture.shape[0]) != self.size:  # a stream may change its size
-            picture = cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA)
+        picture = self._fitted(cv2.cvtColor(result.picture, cv2.COLOR_RGB2BGR))
         while self.count < slot:
             self._write(self.last)
         if self.count == slot:
@@ -121,7 +120,9 @@ class Videos(Writer):
     def _begin(self, name: str, rate: float, image: Pixels) -> None:
         make_folder(self.folder)
         self.part = self.folder.absolute() / f".{name[:32]}.{secrets.token_hex(4)}{VIDEO_ENDING}"
-        self.size = image.shape[1], image.shape[0]
+        scale = min(1.0, _LARGEST_SIDE / max(image.shape))
+        height, width = (max(_SMALLEST_SIDE, round(side * scale)) for side in image.shape[:2])
+        self.size = width, height
         with quiet_opencv(), _quiet_stderr():
             codec = cv2.VideoWriter.fourcc(*"VP80")
             self.writer = cv2.VideoWriter(str(self.part), cv2.CAP_FFMPEG, codec, rate, self.size)
@@ -129,6 +130,13 @@ class Videos(Writer):
         if not self.writer.isOpened():
             what = f"cannot be written (no video of {self.size[0]}x{self.size[1]} pixels can be made there)"
             raise InputError(what, f"{self.folder / name}{VIDEO_ENDING}", "write elsewhere, or choose --save pictures")
+
+    def _fitted(self, picture: cv2.typing.MatLike) -> cv2.typing.MatLike:
+        """The picture in the video's size: tiny ones get a border, and a stream may change its size."""
+        right, below = self.size[0] - picture.shape[1], self.size[1] - picture.shape[0]
+        if (right or below) and min(right, below) >= 0 and _SMALLEST_SIDE in self.size:
+            return cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT)
+        return cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA) if right or below else picture
 
     def _write(self, picture: Pixels | cv2.typing.MatLike) -> None:
         self.writer.write(picture)

@@ -161,9 +161,8 @@ def test_heavy_packages_stay_where_they_are_needed(path):
     }
     if own in pure:
         assert foreign - ({"transformers"} if path.stem == "trunks" else set()) <= pure[own]
-    assert not {"transformers", "wandb", "mlflow", "trackio"} & {
-        name.split(".")[0] for name, now in imports(path) if now
-    }
+    extras = {"transformers", "huggingface_hub", "wandb", "mlflow", "trackio"}
+    assert not {name.split(".")[0] for name, now in imports(path) if now} & extras
     if own == "model":
         assert {part_of(MODULES[name]) for name in ours(path)} <= {own, "config", "structures", "errors"}
     assert "torchvision" not in foreign

@@ -430,6 +430,14 @@ class Augmentation:
     """A crop's centre lies at least this far from the image's edge, in pixels; halved until it fits."""
     flip: float = 0.5
     """Probability of mirroring left and right."""
+    vertical_flip: float = 0.0
+    """Probability of mirroring top and bottom: for images without an up, such as from above."""
+    quarter_turns: float = 0.0
+    """Probability of turning by 90, 180 or 270 degrees: for images without an up."""
+    mosaic: float = 0.0
+    """Probability that a crop is made of four images, each in a quarter of its own size."""
+    copy_paste: float = 0.0
+    """Probability that up to three boxes of another image are pasted into an image, with what is in them."""
     at_objects: bool = False
     """Whether each crop contains a whole object, drawn at random, if it fits: the network sees more objects."""
     color_jitter: bool = True
@@ -503,6 +511,9 @@ class Recipe:
     freeze: Freeze = "none"
     """What of the backbone's pretrained part does not learn: its batch statistics; also its early layers and depthwise
     filters; or all of it. Each includes what stands before it."""
+    repeat_threshold: float = 0.0
+    """Class balance: images of classes that are in less than this share of the images are seen more often (repeat
+    factors, Gupta et al., LVIS, 2019, where it is 0.001); 0 for each image once an epoch."""
     seed: int = 0
     """Decides initial weights, order of images and every crop."""
     workers: int = 2
@@ -536,7 +547,11 @@ class Recipe:
                 f"at least {smallest} pixels for this backbone (model.backbone)",
             ),
             (all(s > 0 for s in self.augmentation.scales), "augmentation.scales", "all above 0"),
-            (0 <= self.augmentation.flip <= 1, "augmentation.flip", "a probability"),
+            *(
+                (0 <= getattr(self.augmentation, name) <= 1, f"augmentation.{name}", "a probability, from 0 to 1")
+                for name in ("flip", "vertical_flip", "quarter_turns", "mosaic", "copy_paste")
+            ),
+            (0 <= self.repeat_threshold <= 1, "repeat_threshold", "a share, from 0 to 1"),
             (self.freeze == "none" or self.weights is not None, "freeze", "none without weights to begin with"),
             (not (self.compile and self.activation_checkpointing), "compile", "false with activation_checkpointing"),
         ]

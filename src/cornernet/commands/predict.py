@@ -137,10 +137,8 @@ def predict(
         print(f"cornernet: {failure}", file=sys.stderr)
     print(f"{boxes} objects in {images} images, score {lowest:g} or more, by {weights}: {folder}")
     if weights == "shapes":
-        print(
-            "cornernet: these weights know drawn shapes alone, nothing that photographs show: photos do",
-            file=sys.stderr,
-        )
+        hint = "these weights know only drawn shapes; for photographs leave --weights out"
+        print(f"cornernet: {hint}", file=sys.stderr)
     if images and not boxes:
         hint = f"a lower --threshold than {lowest:g} shows weaker ones"
         others = f", and other --weights know other objects than {weights}" if weights in BUNDLED else ""

@@ -1,4 +1,4 @@
-"""Training crops: scale, place, colour, flip (paper, section 4.1); each sample has one random generator."""
+"""Training crops: scale, place, colour, flip (paper, section 4.1), turns; each sample has one random generator."""
 
 from __future__ import annotations
 
@@ -52,8 +52,28 @@ def augment(
     if rng.random() < settings.flip:
         crop = cv2.flip(crop, 1)
         boxes = np.stack((size - boxes[:, 2], boxes[:, 1], size - boxes[:, 0], boxes[:, 3]), axis=1)
+    crop, boxes = turn(crop, boxes, settings, rng)
     solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return np.ascontiguousarray(crop), boxes[solid].astype(np.float32), labels[solid]
+
+
+def turn(
+    crop: np.ndarray, boxes: np.ndarray, settings: Augmentation, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A square crop (S, S, 3) and its boxes (N, 4), perhaps mirrored top to bottom, perhaps turned by quarters.
+
+    The boxes that come back are upright again: after a quarter turn another corner is the top left one. Nothing is
+    drawn for what is off, so that other fields' samples stay as they are.
+    """
+    size = crop.shape[0]
+    if settings.vertical_flip and rng.random() < settings.vertical_flip:
+        crop = cv2.flip(crop, 0)
+        boxes = np.stack((boxes[:, 0], size - boxes[:, 3], boxes[:, 2], size - boxes[:, 1]), axis=1)
+    if settings.quarter_turns and rng.random() < settings.quarter_turns:
+        for _ in range(int(rng.integers(1, 4))):  # each to the left: (x, y) becomes (y, size - x)
+            crop = cv2.rotate(crop, cv2.ROTATE_90_COUNTERCLOCKWISE)
+            boxes = np.stack((boxes[:, 1], size - boxes[:, 2], boxes[:, 3], size - boxes[:, 0]), axis=1)
+    return crop, boxes
 
 
 def _place(

@@ -1,8 +1,12 @@
-"""Training batches: (seed, epoch, index) decide every sample, so that a training can be repeated and resumed."""
+"""Training batches: (seed, epoch, index) decide every sample, so that a training can be repeated and resumed.
+
+An image that an epoch has several times has a number for each further copy behind its index.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +19,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from cornernet.config import Recipe
 from cornernet.data.augment import augment
 from cornernet.data.dataset import CocoDataset
+from cornernet.data.mixing import LabelledImage, mosaic, paste_boxes
+from cornernet.data.sampling import epoch_length, repeat_factors, repeated_order
 from cornernet.devices import is_on_gpu
 from cornernet.errors import InputError
 from cornernet.hardware import usable_cores
@@ -37,7 +43,7 @@ class Batch(NamedTuple):
 
 
 class TrainingImages(Dataset[Any]):
-    """Augmented samples; the key is (epoch, index). Crowd boxes are left out.
+    """Augmented samples; the key is (epoch, index), or (epoch, index, copy). Crowd boxes are left out.
 
     The sample of an image that cannot be used is its ``InputError``, which workers can send to the training process.
     """
@@ -52,19 +58,30 @@ class TrainingImages(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, str] | InputError:
-        epoch, index = key
-        record = self.images[index]
-        rng = np.random.Generator(np.random.PCG64([self.recipe.seed, epoch, index]))
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, str] | InputError:
+        epoch, index, *copy = key
+        settings = self.recipe.augmentation
+        rng = np.random.Generator(np.random.PCG64([self.recipe.seed, epoch, index, *copy]))
+        indices = [index]
         try:
-            image = record.read()
+            image = self._read(index)
+            if settings.copy_paste and rng.random() < settings.copy_paste:
+                image = paste_boxes(image, self._read(int(rng.integers(len(self)))), rng)
+            if settings.mosaic and rng.random() < settings.mosaic:
+                indices += (int(other) for other in rng.integers(len(self), size=3))
+                parts = [image, *map(self._read, indices[1:])]
+                sample = mosaic(parts, settings, self.fill, rng)
+            else:
+                sample = augment(*image, settings, self.fill, rng)
         except InputError as error:
             return error
-        image, scale = shrink(image, self.recipe.preprocessing.max_size)
+        return *sample, " + ".join(self.images[each].file_name for each in indices)
+
+    def _read(self, index: int) -> LabelledImage:
+        record = self.images[index]
+        image, scale = shrink(record.read(), self.recipe.preprocessing.max_size)
         keep = ~record.crowd
-        boxes, labels = record.boxes[keep] * np.float32(scale), record.labels[keep]
-        sample = augment(image, boxes, labels, self.recipe.augmentation, self.fill, rng)
-        return *sample, record.file_name
+        return LabelledImage(image, record.boxes[keep] * np.float32(scale), record.labels[keep])
 
 
 def collate(samples: list[Any]) -> Batch | InputError:
@@ -83,15 +100,27 @@ def collate(samples: list[Any]) -> Batch | InputError:
     return Batch(pixels, all_boxes, all_labels, find_occupied_maps(all_labels), list(names))
 
 
-class EpochSampler(Sampler[list[tuple[int, int]]]):
+class EpochSampler(Sampler[list[tuple[int, ...]]]):
     """Batches of (epoch, index) in a random order by (seed, epoch); an incomplete last batch is left out.
+
+    With ``factors``, how often each image is seen, further copies of an image are (epoch, index, 1) and so on.
 
     After resuming, the first ``start`` batches of the current epoch are skipped. Each of ``world`` processes takes
     every ``world``-th image, from image ``rank`` on.
     """
 
-    def __init__(self, images: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.images, self.seed, self.rank, self.world = images, seed, rank, world
+    def __init__(
+        self,
+        images: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        factors: np.ndarray | None = None,
+    ) -> None:
+        if factors is not None:
+            images = epoch_length(factors)
+        self.images, self.seed, self.rank, self.world, self.factors = images, seed, rank, world, factors
         self.batch_size = min(batch_size, max(1, images // world))
         self.epoch = self.start = 0
 
@@ -103,12 +132,22 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         return self.images // self.world // self.batch_size
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.images)
-        mine = order[self.rank :: self.world]
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        mine = self._keys()[self.rank :: self.world]
         for batch in range(self.start, len(self)):
-            chosen = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(self.epoch, int(index)) for index in chosen]
+            yield mine[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def _keys(self) -> list[tuple[int, ...]]:
+        """Those of the epoch, for all processes."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
+        if self.factors is None:
+            return [(self.epoch, int(index)) for index in rng.permutation(self.images)]
+        copies: Counter[int] = Counter()
+        keys: list[tuple[int, ...]] = []
+        for index in repeated_order(self.factors, rng).tolist():
+            keys.append((self.epoch, index, copies[index]) if copies[index] else (self.epoch, index))
+            copies[index] += 1
+        return keys
 
 
 class TrainingLoader:
@@ -120,7 +159,9 @@ class TrainingLoader:
 
     def __init__(self, dataset: CocoDataset, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.progress = {"epoch": 0, "batches": 0}
-        self.sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world)
+        threshold, classes = recipe.repeat_threshold, len(dataset.class_names)
+        factors = repeat_factors(dataset.images, classes, threshold) if threshold else None
+        self.sampler = EpochSampler(len(dataset.images), recipe.batch_size, recipe.seed, rank, world, factors)
         workers = min(recipe.workers, max(1, int(usable_cores())))  # more would slow each other down
         self._loader = DataLoader(
             TrainingImages(dataset, recipe),

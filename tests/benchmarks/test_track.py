@@ -11,9 +11,12 @@ import pytest
 from cornernet.data.shapes import CLASS_NAMES
 from cornernet.structures import Detections
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
+sys.path.insert(0, BENCHMARKS)
 from moving_shapes import draw_video
 from track import no_tracking, track
+
+sys.path.remove(BENCHMARKS)  # it has names of tests' folders
 
 
 @pytest.fixture(scope="module")

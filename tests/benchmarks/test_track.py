@@ -13,8 +13,8 @@ from cornernet.structures import Detections
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 sys.path.insert(0, BENCHMARKS)
-from moving_shapes import draw_video
-from track import no_tracking, track
+from moving_shapes import draw_video  # noqa: E402
+from track import no_tracking, track  # noqa: E402
 
 sys.path.remove(BENCHMARKS)  # it has names of tests' folders
 

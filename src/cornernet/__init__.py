@@ -46,6 +46,7 @@ _Path = str | os.PathLike[str]
 
 limit_spinning()  # before torch is loaded
 disable_telemetry()  # before OpenVINO is loaded
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what Apple's GPUs cannot compute, the CPU does
 
 
 def load(weights: _Path = "photos", **options: Any) -> Detector | ExportedDetector:

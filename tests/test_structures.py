@@ -42,6 +42,14 @@ def test_with_supervision_itself():
     check(NONE.to_supervision(), NONE)
 
 
+def test_with_a_package_that_does_not_load(monkeypatch, tmp_path):
+    (tmp_path / "supervision.py").write_text("import not_there_at_all")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "supervision", raising=False)
+    with pytest.raises(InputError, match=r"supervision cannot be loaded \(No module named 'not_there_at_all'\)"):
+        FOUND.to_supervision()
+
+
 def test_without_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(InputError, match="pip install supervision"):
@@ -106,8 +114,20 @@ def test_those_of_a_class_and_above_a_score():
     assert scores(THREE.of("cat", "<dog>")) == [0.9, 0.6, 0.3]
     assert scores(THREE.of("cow")) == scores(THREE.of()) == []
     assert scores(THREE.of("<dog>").above(0.5)) == [0.9]
+    assert scores(THREE.of(1)) == scores(THREE.of(np.int64(1))) == [0.9, 0.3]
     with pytest.raises(InputError, match=r"^cot: no such class; did you mean c(at|ow)\?$"):
         THREE.of("cot")
+    with pytest.raises(InputError, match=r"give them one by one: of\(\*names\)"):
+        THREE.of(["cat", "cow"])
+    for given in (3, -1, None, True, 0.5):
+        with pytest.raises(InputError, match="no such class"):
+            THREE.of(given)
+
+
+@pytest.mark.parametrize("index", ["<dog>", 0.5, None, ..., True, [0.5], (0, slice(None)), np.array([[0, 1]])])
+def test_what_is_no_index_is_told(index):
+    with pytest.raises(TypeError, match="indexed by a number, a slice, a mask or a list of numbers"):
+        THREE[index]
 
 
 def test_they_are_told_in_a_line():
@@ -144,6 +164,11 @@ def test_an_image_is_asked_for_where_it_is_unknown():
     with pytest.raises(InputError, match="image: has 10x20 pixels, and the boxes are of one of 20x10"):
         THREE.draw(np.zeros((20, 10, 3), np.uint8))
     assert THREE.draw(np.zeros((10, 20, 3), np.uint8)).any()
+    blank = np.zeros((80, 80, 3), np.uint8)
+    one = Detections([[10, 10, 70, 70]], [0.9], [0], ["cat"], (80, 80))
+    plain = one.draw(blank, labels=False)
+    assert not np.array_equal(plain, one.draw(blank))
+    assert (one.draw(blank, labels=False, line_width=9) > 0).sum() > (plain > 0).sum()
 
 
 def test_they_are_saved_by_the_ending(detector, scene, tmp_path):

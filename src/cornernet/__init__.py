@@ -53,13 +53,13 @@ def load(weights: _Path = "photos", **options: Any) -> Detector | ExportedDetect
     """A detector from a weights file of any dialect, a name, or a file that ``cornernet export`` wrote.
 
     Names: ``photos`` and ``shapes`` are bundled, a release is fetched on first use.
-    ``options`` are those of ``inference.detector.load_detector``. An exported file (.onnx, .xml) runs without torch
-    and takes those of ``inference.exported.load_exported``. Raises ``InputError`` if the file is absent, damaged or
-    something else.
+    ``user/name`` is of the Hugging Face hub, ``https://...`` of any server. ``options``: ``device``, ``precision``
+    (``"fp32"``, ``"bf16"``, ``"fp16"``), ``tta`` (``"flip"``, ``"multiscale"``) or ``flip`` and ``scales``,
+    ``max_size``, ``tile`` (1024, or ``"1024,256"`` with the overlap), ``threshold``. An exported file (.onnx, .xml)
+    runs without torch and takes ``device``, ``max_size``, ``threads``, ``threshold``. Raises ``InputError`` if the file
+    is absent, damaged or something else, and for other options.
     """
-    exported = os.fspath(weights).lower().endswith((".onnx", ".xml"))
-    place = "inference.exported:load_exported" if exported else "inference.detector:load_detector"
-    return later(place)(weights, **options)
+    return later("tasks.keywords:open_by_keywords")(weights, **options)
 
 
 def train(recipe: _Path | None = None, data: _Path | None = None, **options: Any) -> TrainingResult:
@@ -87,7 +87,7 @@ def evaluate(
     tta: Literal["none", "flip", "multiscale"] = "none",
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     max_size: int | None = None,
-    tile: str | None = None,
+    tile: int | str | tuple[int, int] | None = None,
     batch_size: int = 1,
     device: str | None = None,
     out: _Path | None = None,
@@ -98,9 +98,12 @@ def evaluate(
     ``cornernet evaluate``; ``out`` is a folder for metrics.json and predictions.json. Raises ``InputError`` for what
     cannot be used.
     """
-    detector = later("tasks.detectors:open_detector")(os.fspath(weights), device, tta, precision, max_size, tile)
-    reading = {"split": split, "val_share": val_share, "format": format, "strict": strict}
-    return detector.evaluate(data, **reading, batch_size=batch_size, out=out)
+    reading = {"split": split, "val_share": val_share, "format": format, "strict": strict, "batch_size": batch_size}
+    reading = later("tasks.keywords:checked")(reading, "evaluate")
+    loading = {"tta": tta, "precision": precision, "max_size": max_size, "tile": tile, "device": device}
+    usual = {"tta": "none", "precision": "fp32", "max_size": None, "tile": None, "device": None}
+    chosen = {name: value for name, value in loading.items() if value != usual[name]}
+    return load(weights, **chosen).evaluate(data, **reading, out=out)
 
 
 def check(data: _Path, *, format: Format | None = None) -> Findings:
@@ -109,11 +112,16 @@ def check(data: _Path, *, format: Format | None = None) -> Findings:
     ``.is_clean`` tells whether there are none, ``.datasets`` has the images and boxes that can be used, by split.
     Raises ``InputError`` if there is no data set.
     """
+    format = later("tasks.keywords:checked")({"format": format}, "check")["format"]
     return later("tasks.checking:check_data_set")(os.fspath(data), format)
 
 
 def __getattr__(name: str) -> Any:
     """Import numpy and torch only on first use: that takes seconds."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cornernet")
     if name in _MODULES:
         return later(f"{_MODULES[name]}:{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -154,13 +154,14 @@ class Detections:
     def __getitem__(self, index: Any) -> Any:
         """One ``Detection`` for a number; ``Detections`` for a slice, a mask (N,) or a list of numbers.
 
-        The order stays that of the scores. Raises ``IndexError`` for numbers outside, or a mask of another length.
+        The order stays that of the scores. Raises ``IndexError`` for numbers outside, or a mask of another length, and
+        ``TypeError`` for anything else: classes are chosen with ``of``.
         """
-        if isinstance(index, (int, np.integer)):
+        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
             label = int(self.labels[index])
             return Detection(self.boxes[index], float(self.scores[index]), label, self.class_names[label])
-        chosen = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index, _index_type(index))]
-        return self._chosen(np.sort(chosen))
+        which = index if isinstance(index, slice) else _index_array(index)
+        return self._chosen(np.sort(np.arange(len(self))[which]))
 
     def __repr__(self) -> str:
         counts = Counter(self.class_names[label] for label in self.labels)
@@ -175,29 +176,40 @@ class Detections:
         """Those with a score of at least ``threshold``."""
         return self._chosen(self.scores >= threshold)
 
-    def of(self, *class_names: str) -> Detections:
-        """Those of these classes; ``InputError`` for a name that is none of ``class_names``."""
-        for name in class_names:
-            if name not in self.class_names:
-                known = f"there are {', '.join(self.class_names)}"
-                raise InputError("no such class", name, nearest(name, self.class_names, known))
-        return self._chosen(np.isin(self.labels, [self.class_names.index(name) for name in class_names]))
+    def of(self, *classes: str | int) -> Detections:
+        """Those of these classes, by names or numbers from 0; ``InputError`` for what is none of ``class_names``."""
+        labels = [self._label_of(each) for each in classes]
+        return self._chosen(np.isin(self.labels, labels))
 
-    def draw(self, image: Any = None, **options: Any) -> NDArray[np.uint8]:
-        """The image (H, W, 3) RGB with these boxes; ``options`` are those of ``drawing.draw.draw_detections``.
+    def _label_of(self, given: Any) -> int:
+        if given in self.class_names:
+            return self.class_names.index(given)
+        is_number = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+        if is_number and 0 <= given < len(self.class_names):
+            return int(given)
+        if isinstance(given, (list, tuple, set)):
+            raise InputError("several classes in one", f"of({given!r})", "give them one by one: of(*names)")
+        known = f"there are {', '.join(self.class_names)}, or their numbers from 0"
+        raise InputError("no such class", given, nearest(str(given), self.class_names, known))
 
-        ``image`` is one of those that a detector takes; by default the one that it was called with. Raises
-        ``InputError`` if there is none, or if it has another size.
+    def draw(
+        self, image: Any = None, *, line_width: int | None = None, labels: bool = True, scores: bool = True
+    ) -> NDArray[np.uint8]:
+        """The image (H, W, 3) RGB with these boxes, their classes (``labels``) and ``scores``.
+
+        ``line_width`` is in pixels, by default as suits the picture. ``image`` is one of those that a detector takes;
+        by default the one that it was called with. Raises ``InputError`` if there is none, or if it has another size.
         """
-        return later("outputs.one_image:draw_on")(self, image, **options)
+        return later("outputs.one_image:draw_on")(self, image, line_width, labels, scores)
 
-    def save(self, path: str | os.PathLike[str], image: Any = None, *, format: str | None = None) -> Path:
+    def save(self, path: str | os.PathLike[str], image: Any = None, *, format: str | None = None, **style: Any) -> Path:
         """Write a picture (.jpg, .png), our JSON (.json) or YOLO's lines (.txt), by the ending; returns the path.
 
-        ``format`` may be ``"coco"``: a COCO file with the scores. Only a picture needs the image, as ``draw`` does.
+        ``format`` may be ``"coco"``: a COCO file with the scores. Only a picture needs the image, and takes the
+        ``style`` of ``draw``.
         Raises ``InputError`` for another ending and for a place that cannot be written to.
         """
-        return later("outputs.one_image:save_detections")(self, Path(path), image, format)
+        return later("outputs.one_image:save_detections")(self, Path(path), image, format, **style)
 
     def to_supervision(self) -> Any:
         """The same as ``supervision.Detections``, class names in ``data["class_name"]``.
@@ -218,7 +230,7 @@ class Detections:
         """
         columns: dict[str, Any] = dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T, strict=True))
         columns |= {"score": self.scores, "label": self.labels}
-        names = [self.class_names[label] for label in self.labels]
+        names = np.array([self.class_names[label] for label in self.labels], object)
         return _package("pandas").DataFrame(columns | {"class": names})
 
     def as_dicts(self) -> list[dict[str, Any]]:
@@ -237,17 +249,24 @@ class Detections:
         return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep])
 
 
-def _index_type(index: Any) -> type | None:
-    """An empty list is a list of numbers: numpy takes it for real ones."""
-    return int if len(index) == 0 else None
+def _index_array(index: Any) -> NDArray[Any]:
+    """A mask or numbers as an array (N,); ``TypeError`` for anything else."""
+    array = np.asarray(index) if np.ndim(index) == 1 else None
+    if array is not None and array.size == 0:
+        return array.astype(int)  # an empty list is one of real numbers to numpy
+    if array is None or array.dtype.kind not in "bui":
+        raise TypeError(f"detections are indexed by a number, a slice, a mask or a list of numbers, not {index!r}")
+    return array
 
 
 def _package(name: str) -> Any:
     """A package that people have or not; ``InputError`` if it is not installed."""
     try:
         return import_module(name)
-    except ImportError:
-        raise InputError(f"{name} is not installed", fix=f"pip install {name}") from None
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            raise InputError(f"{name} is not installed", fix=f"pip install {name}") from None
+        raise InputError(f"{name} cannot be loaded ({error})", fix=f"pip install --upgrade {name}") from None
 
 
 @dataclass(frozen=True)

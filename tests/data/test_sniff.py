@@ -112,7 +112,7 @@ def test_several_formats_in_one_folder(tmp_path):
     write(tmp_path, "tasks.json", STUDIO)
     write(tmp_path, "labels.json", COCO)
     write(tmp_path, "annotations.xml", f"<annotations>{CVAT}</annotations>")
-    said = "choose with --format coco or --format cvat or --format labelme or --format labelstudio"
+    said = "choose with format coco or format cvat or format labelme or format labelstudio"
     with pytest.raises(InputError, match=said):
         find_data(tmp_path)
     for format in ("coco", "cvat", "labelme", "labelstudio"):

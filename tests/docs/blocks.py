@@ -109,7 +109,7 @@ def parse(words: list[str]) -> None:
     name = next((name for name in (" ".join(words[:2]), words[0]) if name in cli.COMMANDS), None)
     assert name, f"cornernet {' '.join(words[:2])}: no such command"
     values = parse_arguments(cli.find_command(name), name, words[len(name.split()) :]) or {}
-    recipe = values.get("recipe_name" if name == "train" else "name")
+    recipe = values.get({"train": "recipe_name", "benchmark": "name"}.get(name, ""))
     flags = values.get("recipe_flags", {})
     is_shipped = recipe and not recipe.isupper() and not recipe.endswith(".yaml")
     try:

@@ -47,7 +47,7 @@ def test_broken_images_and_no_data_set(tmp_path):
     assert found[1].mark == "warn"
     assert "1 of 4 images cannot be read" in found[1].said
     assert "001.png" in found[1].said
-    for path, fix in ((tmp_path / "nowhere", "give the folder that holds"), (tmp_path, f"{data} holds COCO")):
+    for path, fix in ((tmp_path / "nowhere", "give the data set's folder"), (tmp_path, f"{data} holds COCO")):
         (finding,) = check_dataset(str(path), 2, need=0.1)
         assert finding.mark == "FAIL"
         assert finding.said.startswith(f"{path}: no ")

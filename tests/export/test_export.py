@@ -169,7 +169,7 @@ def test_files_that_will_not_do(model, pair, tmp_path):
         (foreign, "cornernet export"),
         (changed(model, tmp_path / "new.onnx", version=9), "format 9"),
         (changed(model, tmp_path / "odd.onnx", threshold=[]), "damaged"),
-        (changed(model, tmp_path / "maps.onnx", outputs="maps"), "--raw-maps"),
+        (changed(model, tmp_path / "maps.onnx", outputs="maps"), "raw_maps"),
         (alone, "alone.bin"),
         (half, "not a whole"),
         (tmp_path / "none.onnx", "no such file"),

@@ -11,11 +11,11 @@ import torch
 
 from chromium import CHROMIUM, browser
 from cornernet.cli import main
-from cornernet.commands import report as command
 from cornernet.config import Preprocessing
 from cornernet.inference.detector import load_detector
 from cornernet.model.cornernet import CornerNet
 from cornernet.recipes.load import load_recipe
+from cornernet.tasks import run_report
 from cornernet.training.trainer import RECIPE_FILE, RUN_FILE
 from cornernet.weights.store import Weights, load_weights, save_weights
 from small import write_data, write_recipe
@@ -200,7 +200,7 @@ def test_training_writes_a_report_and_survives_one_that_fails(tmp_path, monkeypa
     def fail(*args, **kwargs):
         raise RuntimeError("a bug\nin the report")
 
-    monkeypatch.setattr(command, "report_run", fail)
+    monkeypatch.setattr(run_report, "report_run", fail)
     capsys.readouterr()
     assert main([*train, str(tmp_path / "c")]) == 0
     assert f"warning: no report (a bug in the report); cornernet report {tmp_path / 'c'}" in capsys.readouterr().err

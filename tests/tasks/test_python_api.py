@@ -138,5 +138,86 @@ def test_check_lists_problems_and_says_when_there_are_none(data, tmp_path):
 def test_errors_of_a_detector_name_arguments():
     with pytest.raises(InputError, match=r"^device nonsense: not usable here"):
         cornernet.evaluate("shapes", "x", device="nonsense")
-    with pytest.raises(InputError, match=r"^max_size -1: give a number of pixels above 0$"):
+    with pytest.raises(InputError, match=r"^load: max_size must be above 0, not -1$"):
         cornernet.evaluate("shapes", "x", max_size=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"tta": "filp"}, "tta must be one of none, flip, multiscale, not 'filp'"),
+        ({"flip": "none"}, "flip must be true or false, not 'none'"),
+        ({"precision": "fp8"}, "precision must be one of fp32, bf16, fp16, not 'fp8'"),
+        ({"devcie": "cpu"}, r"devcie: is no option of weights; did you mean device\?"),
+        ({"max_size": 0}, "max_size must be above 0, not 0"),
+        ({"tta": "flip", "flip": True}, "tta flip: is flip and scales together; give one of them"),
+        ({"tile": "wide"}, "tile wide: give a size and an overlap in pixels"),
+    ],
+)
+def test_options_of_a_detector_are_checked(options, line):
+    with pytest.raises(InputError, match=line):
+        cornernet.load("shapes", **options)
+
+
+def test_a_detector_takes_the_words_of_the_command_line():
+    detector = cornernet.load("shapes", tta="flip", tile=(128, 32), threshold=0.7, precision="bf16")
+    assert detector.flip
+    assert (detector.tiling.size, detector.tiling.overlap) == (128, 32)
+    assert detector.threshold == 0.7
+    assert cornernet.load("shapes", tile="128,32").tiling == cornernet.load("shapes", tile=128, tile_overlap=32).tiling
+    assert repr(detector).startswith("Detector(10 classes, disc, ring, star, cross, crescent ...)")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"tta": "filp"}, "tta must be one of"),
+        ({"tta": None}, "tta must be one of"),
+        ({"batch_size": 0}, "batch_size must be above 0"),
+        ({"batch_size": "many"}, "batch_size must be a whole number"),
+        ({"format": "nope"}, "format must be one of"),
+    ],
+)
+def test_options_of_an_evaluation_are_checked(data, options, line):
+    with pytest.raises(InputError, match=line):
+        cornernet.evaluate("shapes", data, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"size": "huge"}, "size must be one of"),
+        ({"minutes": "soon"}, "minutes must be a number"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds must be above 0"),
+        ({"logger": 5}, "logger: neither a name nor a logger of Lightning: 5"),
+        ({"callbacks": [print]}, "callbacks: not a callback of Lightning"),
+    ],
+)
+def test_options_of_a_training_are_checked_before_anything_is_written(data, options, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = write_recipe(tmp_path / "recipe", epochs=1, workers=0)
+    given = {} if "size" in options or "minutes" in options else {"recipe": recipe}
+    with pytest.raises(InputError, match=line):
+        cornernet.train(given.get("recipe", data), data if given else None, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe"]
+
+
+def test_a_run_without_a_report_stays_one_when_it_goes_on(run):
+    before = run.result.weights.read_bytes()
+    cornernet.train(resume=run.result.folder)
+    assert not (run.result.folder / "report.html").exists()
+    assert run.result.weights.read_bytes() == before
+
+
+def test_images_that_are_none_are_told():
+    detector = cornernet.load("shapes")
+    with pytest.raises(InputError, match=r"give them to stream\(\), or as a list"):
+        detector(image for image in ["a.png"])
+    with pytest.raises(InputError, match=r"a\.png: one image, and several are asked for"):
+        next(detector.stream("a.png"))
+    with pytest.raises(InputError, match="batch_size 0: give a number above 0"):
+        next(detector.stream([], batch_size=0))
+
+
+def test_the_version_is_known():
+    assert cornernet.__version__.count(".") == 2

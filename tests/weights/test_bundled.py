@@ -75,4 +75,4 @@ def test_photos_find_what_photographs_show(tmp_path):
         category["name"] = name  # four have other names there
     (tmp_path / "val.json").write_text(json.dumps(content))
     metrics, _ = evaluate_dataset(load_detector(BUNDLED["photos"]), load_coco(tmp_path / "val.json", PHOTOS / "val"))
-    assert metrics.figures["AP50"] >= 0.085  # 0.092
+    assert metrics.figures["AP50"] >= 0.12  # 0.130

@@ -19,6 +19,7 @@ from cornernet.tasks.model_card import write_card
 from cornernet.weights import BUNDLED
 from cornernet.weights.fetching import fetch_address
 from cornernet.weights.hub_files import SHARED_FILE, is_hub_name, push_files
+from cornernet.weights.zoo import open_weights
 from hub_server import TOKEN, Hub, running
 from small import environment, write_data, write_recipe
 
@@ -189,6 +190,8 @@ def test_weights_come_from_an_address_and_their_hash_is_shown(site, cache, capsy
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert fetch_address(f"{site}#sha256={digest[:8]}") == path  # from the cache
     with pytest.raises(InputError, match="in the cache is another file"):
+        fetch_address(f"{site}#sha256=00000000")
+    with pytest.raises(InputError, match="#sha256=00: give 8 to 64 hexadecimal digits"):
         fetch_address(f"{site}#sha256=00")
     with pytest.raises(InputError, match="not in the cache, and HF_HUB_OFFLINE is set; put the file at"):
         fetch_address(f"{site}.other")
@@ -196,8 +199,18 @@ def test_weights_come_from_an_address_and_their_hash_is_shown(site, cache, capsy
 
 def test_another_file_than_promised_is_not_kept(site, cache):
     with pytest.raises(InputError, match="is another file: its SHA-256 is"):
-        fetch_address(f"{site}#sha256=00")
+        fetch_address(f"{site}#sha256=00000000")
     assert not os.listdir(cache)
+
+
+def test_what_is_no_weights_file_does_not_stay_in_the_cache(site, cache, tmp_path):
+    (tmp_path / "site/page.safetensors").write_text("<html>not here</html>")
+    address = site.replace("my%20shapes", "page")
+    for _ in range(2):
+        with pytest.raises(InputError, match="what is there is not used"):
+            open_weights(address)
+    assert not os.listdir(cache)
+    assert open_weights(site).class_names[0] == "disc"
 
 
 def test_an_address_without_a_file_is_told(site, cache):

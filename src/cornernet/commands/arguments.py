@@ -62,8 +62,20 @@ def parse_arguments(function: Callable[..., Any], command: str, words: Sequence[
         fix = f"see {parser.prog} --help"
         if lists and not given.startswith("-"):
             fix = f"name all {lists[0]} together, before the options"
-        raise InputError(f"{given} {what}", command, nearest(given, shown, fix) if given.startswith("-") else fix)
+        raise InputError(f"{given} {what}", command, _known(given, shown, fix) if given.startswith("-") else fix)
     return vars(found) | ({_RECIPE_FLAGS: flags} if takes_recipe else {})
+
+
+def _known(given: str, shown: Sequence[str], otherwise: str) -> str:
+    """The option or the recipe's field that is meant: its group may have been left out, as in --mosaic."""
+    if "--weights" in shown and "--epochs" in shown:
+        from cornernet.recipes.fields import field_groups
+
+        name = given.removeprefix("--").replace("-", "_")
+        for field in (field for group in field_groups() for field in group.fields):
+            if field.name.endswith(f".{name}"):
+                return f"write --{field.name}"
+    return nearest(given, shown, otherwise)
 
 
 def _parser(function: Callable[..., Any], command: str) -> _Parser:

@@ -88,6 +88,8 @@ def predict(
     if count_line and not track:
         raise InputError("counts the objects of --track", f"--count-line {count_line}", "give --track too")
     line, one_sequence = parse_count_line(count_line), track and check_sequences(found)
+    if one_sequence and len(found) > 1:
+        print(f"cornernet: {len(found)} numbered images are taken for the frames of one video", file=sys.stderr)
     _keep_sources(found, kinds, Path(out))
     detector = open_detector(weights, device, tta, precision, max_size, tile)
     labels = parse_classes(classes, detector.class_names)
@@ -136,7 +138,7 @@ def predict(
     for failure in failures:
         print(f"cornernet: {failure}", file=sys.stderr)
     print(f"{boxes} objects in {images} images, score {lowest:g} or more, by {weights}: {folder}")
-    if weights == "shapes":
+    if images and weights == "shapes":
         hint = "these weights know only drawn shapes; for photographs leave --weights out"
         print(f"cornernet: {hint}", file=sys.stderr)
     if images and not boxes:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL.Image import Image
 
 from cornernet.config import Decoding, Preprocessing
+from cornernet.errors import InputError
 from cornernet.later import later
 from cornernet.media.images import Pixels, read_image, to_rgb
 from cornernet.structures import Detections, Explanation
@@ -34,6 +35,10 @@ class BaseDetector(ABC):
     max_size: int | None
     can_explain: bool
 
+    def __repr__(self) -> str:
+        kind, classes = type(self).__name__, len(self.class_names)
+        return f"{kind}({classes} classes, {', '.join(self.class_names[:5])}{' ...' if classes > 5 else ''})"
+
     @overload
     def __call__(self, images: list[Any], *, min_score: float = 0.0) -> list[Detections]: ...
     @overload
@@ -41,14 +46,17 @@ class BaseDetector(ABC):
     def __call__(self, images: Any, *, min_score: float = 0.0) -> Any:
         """Detections of one image, or a list of them for a list of images.
 
-        An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16. The best
-        ``decoding.num_boxes`` (of each tile) are returned: 100, if the weights have no other number.
-        ``detections.above(detector.threshold)`` are those to show. ``stream`` runs several images at once.
+        An image is a path, a PIL image, or an array (H, W), (H, W, 3) RGB or (H, W, 4) of uint8 or uint16; a tuple is
+        taken as a list. The best ``decoding.num_boxes`` (of each tile) are returned: 100, if the weights have no other
+        number. ``detections.above(detector.threshold)`` are those to show. ``stream`` runs several images at once.
         """
-        given = images if isinstance(images, list) else [images]
+        if isinstance(images, Iterator):
+            raise InputError("images that come one after another", "images", "give them to stream(), or as a list")
+        several = isinstance(images, (list, tuple))
+        given = list(images) if several else [images]
         found = zip(self.stream(given, min_score=min_score), given, strict=True)
         results = [replace(detections, image=image) for detections, image in found]
-        return results if isinstance(images, list) else results[0]
+        return results if several else results[0]
 
     def evaluate(self, data: str | os.PathLike[str], **options: Any) -> Any:
         """COCO's figures, ``evaluation.ap.Metrics``, on a data set in any label format; it is read as by ``evaluate``.
@@ -81,8 +89,17 @@ def to_pixels(image: AnyImage) -> Pixels:
     return read_image(image) if isinstance(image, (str, os.PathLike)) else to_rgb(image)
 
 
+def all_pixels(images: Iterable[AnyImage]) -> Iterator[Pixels]:
+    """Each of several images as pixels; ``InputError`` for one alone, and as `to_pixels`."""
+    if isinstance(images, (str, os.PathLike)):
+        raise InputError("one image, and several are asked for", images, "give a list, or call the detector with it")
+    return map(to_pixels, images)
+
+
 def group_neighbours(items: Iterable[Item], size: int, key: Callable[[Item], Hashable]) -> Iterator[list[Item]]:
     """Neighbours with the same ``key``, in order, in lists of at most ``size``."""
+    if size < 1:
+        raise InputError("give a number above 0", f"--batch-size {size}")
     batch: list[Item] = []
     for item in items:
         if batch and (len(batch) == size or key(item) != key(batch[0])):

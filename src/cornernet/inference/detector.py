@@ -15,7 +15,7 @@ from torch import Tensor
 from cornernet.config import Decoding, Preprocessing
 from cornernet.devices import find_device
 from cornernet.errors import InputError
-from cornernet.inference.api import AnyImage, BaseDetector, group_neighbours, to_pixels
+from cornernet.inference.api import AnyImage, BaseDetector, all_pixels, group_neighbours, to_pixels
 from cornernet.inference.explanation import ViewOutput, explain_views
 from cornernet.inference.preprocess import to_input
 from cornernet.inference.views import View, ViewBatch, batch_views, make_tiling, make_views, pairs_in_image
@@ -87,7 +87,7 @@ class Detector(BaseDetector):
         removes most pairs before soft-NMS.
         """
         together = 1 if self.tiling else batch_size
-        for batch in group_neighbours(map(to_pixels, images), together, self.pass_key):
+        for batch in group_neighbours(all_pixels(images), together, self.pass_key):
             yield from self._detect(batch, batch_size, min_score)
 
     @torch.inference_mode()
@@ -204,13 +204,15 @@ def load_detector(
     *,
     device: str | torch.device | None = None,
     precision: torch.dtype | None = None,
+    threshold: float | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[ViewOptions],
 ) -> Detector:
     """A ``Detector`` from a weights file of any dialect, or from a release's name. ``options`` are ``Detector``'s.
 
-    It runs on the GPU if there is one, or on ``device``. A release is fetched on first use; ``progress`` gets
-    (done, total) in bytes. The network is fused (``model.fuse``), so it is for testing only.
+    It runs on the GPU if there is one, or on ``device``. ``threshold`` replaces the weights' own. A release is fetched
+    on first use; ``progress`` gets (done, total) in bytes. The network is fused (``model.fuse``), so it is for testing
+    only.
     Raises ``InputError`` if the file is absent, damaged or has no weights.
     """
     stored = open_weights(weights, progress=progress)
@@ -220,5 +222,6 @@ def load_detector(
         raise error.at(weights) from None
     place = torch.device(device) if isinstance(device, torch.device) else find_device(device)
     model = fuse(channels_last(model.to(place)), precision or torch.float32)
-    names, decoding, threshold = stored.class_names, stored.decoding, stored.threshold
-    return Detector(model, names, stored.preprocessing, decoding=decoding, threshold=threshold, **options)
+    lowest = stored.threshold if threshold is None else threshold
+    names, decoding = stored.class_names, stored.decoding
+    return Detector(model, names, stored.preprocessing, decoding=decoding, threshold=lowest, **options)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cornernet.errors import InputError
-from cornernet.inference.api import AnyImage, BaseDetector, group_neighbours, to_pixels
+from cornernet.inference.api import AnyImage, BaseDetector, all_pixels, group_neighbours
 from cornernet.inference.engines import Run, open_onnx, open_openvino
 from cornernet.inference.metadata import ExportMetadata
 from cornernet.media.images import Pixels, require_memory
@@ -24,8 +24,11 @@ class ExportedDetector(BaseDetector):
 
     can_explain = False
 
-    def __init__(self, facts: ExportMetadata, run: Run, *, max_size: int | None = None) -> None:
-        self.class_names, self.threshold, self.preprocessing = facts.class_names, facts.threshold, facts.preprocessing
+    def __init__(
+        self, facts: ExportMetadata, run: Run, *, max_size: int | None = None, threshold: float | None = None
+    ) -> None:
+        self.class_names, self.preprocessing = facts.class_names, facts.preprocessing
+        self.threshold = facts.threshold if threshold is None else threshold
         self.facts, self.run, self.decoding = facts, run, facts.decoding
         self.max_size = facts.preprocessing.max_size if max_size is None else max_size
 
@@ -36,7 +39,7 @@ class ExportedDetector(BaseDetector):
 
         Detections below ``min_score`` are left out.
         """
-        for batch in group_neighbours(map(to_pixels, images), batch_size, self.pass_key):
+        for batch in group_neighbours(all_pixels(images), batch_size, self.pass_key):
             for found in self._detect(batch):
                 yield found.above(min_score)
 
@@ -67,9 +70,16 @@ class ExportedDetector(BaseDetector):
 
 
 def load_exported(
-    path: str | os.PathLike[str], *, device: str | None = None, max_size: int | None = None, threads: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    max_size: int | None = None,
+    threads: int | None = None,
+    threshold: float | None = None,
 ) -> ExportedDetector:
     """An ``ExportedDetector`` from a file that ``cornernet export`` wrote, on ``threads`` threads (default: all cores).
+
+    ``threshold`` replaces the file's own.
 
     Raises ``InputError`` if the file is missing, damaged, not ours, of another format version or has only maps, and if
     the package that runs it is not installed.
@@ -80,4 +90,4 @@ def load_exported(
     facts, run = ENGINES[path.suffix.lower()](path, device, threads)
     if facts.outputs != "detections":
         raise InputError("holds raw maps and gives no boxes", path, "export it without --raw-maps")
-    return ExportedDetector(facts, run, max_size=max_size)
+    return ExportedDetector(facts, run, max_size=max_size, threshold=threshold)

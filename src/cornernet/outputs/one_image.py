@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 
 from cornernet.drawing.draw import draw_detections, save_image
+from cornernet.drawing.style import BoxStyle
 from cornernet.errors import InputError
 from cornernet.evaluation.ap import to_coco_results
 from cornernet.files import atomic_write
@@ -24,7 +25,13 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHOWN_SIDE, _SHOWN_ROWS = 640, 20  # of the picture in pixels, and of the table
 
 
-def draw_on(detections: Detections, image: Any = None, **options: Any) -> Pixels:
+def draw_on(
+    detections: Detections,
+    image: Any = None,
+    line_width: int | None = None,
+    labels: bool = True,
+    scores: bool = True,
+) -> Pixels:
     """The image, by default the one that was detected in, with all boxes; see ``Detections.draw``."""
     image = detections.image if image is None else image
     if image is None:
@@ -34,10 +41,12 @@ def draw_on(detections: Detections, image: Any = None, **options: Any) -> Pixels
         (height, width), (own_height, own_width) = pixels.shape[:2], detections.image_size
         what = f"has {width}x{height} pixels, and the boxes are of one of {own_width}x{own_height}"
         raise InputError(what, "image", "give the image that was detected in")
-    return draw_detections(pixels, detections, **{"threshold": 0.0, **options})
+    return draw_detections(pixels, detections, threshold=0.0, style=BoxStyle(line_width, labels, scores))
 
 
-def save_detections(detections: Detections, path: Path, image: Any = None, format: str | None = None) -> Path:
+def save_detections(
+    detections: Detections, path: Path, image: Any = None, format: str | None = None, **style: Any
+) -> Path:
     """Write one image's detections; see ``Detections.save``."""
     suffix = path.suffix.lower()
     if format not in (None, "coco"):
@@ -45,7 +54,7 @@ def save_detections(detections: Detections, path: Path, image: Any = None, forma
     if format == "coco" and suffix != ".json":
         raise InputError("a COCO file is JSON", path, "give a name that ends in .json")
     if suffix in PICTURE_SUFFIXES:
-        return save_image(path, draw_on(detections, image))
+        return save_image(path, draw_on(detections, image, **style))
     if suffix == ".txt":
         return atomic_write(path, yolo_lines_of(detections).encode())
     if suffix != ".json":

@@ -113,6 +113,7 @@ def run_plan(
         strict=strict,
         checkpoint_seconds=checkpoint_seconds,
         report=report_dataset,
+        will_report=report,
         callbacks=callbacks,
         loggers=loggers,
     )
@@ -136,6 +137,7 @@ def resume_run(
         return _launched(folder, [], given, processes, checkpoint_seconds, report, callbacks, loggers)
     from cornernet.training import trainer
 
+    report = report and trainer.has_report(folder)
     result = trainer.resume(folder, data, checkpoint_seconds=checkpoint_seconds, callbacks=callbacks, loggers=loggers)
     return _finished(result, report)
 

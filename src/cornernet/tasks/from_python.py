@@ -12,6 +12,7 @@ from cornernet.devices import on_device
 from cornernet.errors import InputError, nearest
 from cornernet.recipes.load import recipe_names
 from cornernet.tasks.fit import make_plan, resume_run, run_plan
+from cornernet.tasks.keywords import checked
 from cornernet.training.loggers import parse_loggers
 from cornernet.typed import plain
 
@@ -28,13 +29,17 @@ def train_network(
     recipe: str | os.PathLike[str] | None = None, data: str | os.PathLike[str] | None = None, **options: Any
 ) -> TrainingResult | None:
     """See ``cornernet.train``; ``None`` in the processes of a training that are not the first."""
-    with on_device(options.pop("device", None)):
-        return _train(recipe, data, options)
+    for name, value in (("recipe", recipe), ("data", data)):
+        if not isinstance(value, (str, os.PathLike, type(None))):
+            raise InputError(f"{name} must be a name or a path, not {value!r}", "train")
+    with on_device(checked(options, "train").get("device")):
+        return _train(recipe, data, {name: value for name, value in options.items() if name != "device"})
 
 
 def _train(
     recipe: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None, options: dict[str, Any]
 ) -> TrainingResult | None:
+    options = checked(options, "train")
     fields = {name: value for name, value in options.items() if name not in (*_PLAN, *_RUN, *_OTHERS)}
     _refuse_unknown(fields)
     running = {name: options[name] for name in _RUN if name in options}
@@ -54,6 +59,8 @@ def _train(
     if data is None:
         raise InputError("say what to learn from", "train", "give its folder first, or data=FOLDER")
     planning = {name: options[name] for name in _PLAN if name in options}
+    if recipe is not None and Path(recipe).is_dir():
+        raise InputError("is a folder of data, not a recipe", recipe, "leave data out, or name a recipe first")
     name = None if recipe is None else os.fspath(recipe)
     plan = make_plan(name, os.fspath(data), **planning, devices=options.get("devices"), fields=_dotted(fields))
     return run_plan(plan, Path(options["out"]) if options.get("out") else None, **running)

@@ -42,7 +42,7 @@ def write_card(run: Path, name: str, licence: str) -> str:
         f"A CornerNet that finds {len(weights.class_names)} classes: {names}.",
         "",
         "```",
-        "pip install cornernet[hub]",
+        "pip install 'cornernet[hub]'",
         f"cornernet predict photo.jpg --weights {name}",
         "```",
         "",

@@ -20,6 +20,7 @@ class RunInfo:
     """The recipe's ``name``, the data, the number of training ``images`` and of processes (``world``).
 
     ``loggers`` are the loggers chosen by name, each with the id of its run where it goes on with that.
+    ``report`` says whether one is written at the end.
     """
 
     name: str
@@ -28,6 +29,7 @@ class RunInfo:
     images: int
     world: int
     loggers: dict[str, str | None] = field(default_factory=dict)
+    report: bool = True
 
     def write(self, folder: Path) -> None:
         """Write it to the run's folder."""
@@ -47,6 +49,7 @@ class RunInfo:
                 )
             loggers: Mapping[str, str | None] = run.get("loggers", {})
             source, names = DataSource(**run["source"]), list(run["class_names"])
-            return cls(str(run["name"]), source, names, int(run["images"]), int(run["world"]), dict(loggers))
+            sizes = int(run["images"]), int(run["world"])
+            return cls(str(run["name"]), source, names, *sizes, dict(loggers), bool(run.get("report", True)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"damaged ({error!r})", path, "start the run anew") from None

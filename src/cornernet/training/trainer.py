@@ -75,18 +75,20 @@ def train(
     report: Callable[[CocoDataset], None] = lambda dataset: None,
     loggers: Sequence[Logger | str] = (),
     callbacks: Sequence[pl.Callback] = (),
+    will_report: bool = True,
 ) -> TrainingResult:
     """Train a network by ``recipe`` on the data of ``source``; all files are written to ``folder``.
 
     With ``recipe.weights``, their preprocessing replaces that of the recipe. ``report`` is called with each data set.
     ``loggers`` are Lightning's, or names such as ``"wandb"``; one that raises is switched off. ``callbacks`` are
     Lightning's too: ``on_validation_end`` is called after each validation, with COCO's figures in
-    ``trainer.callback_metrics``; their state is part of the checkpoints.
+    ``trainer.callback_metrics``; their state is part of the checkpoints. ``will_report`` is kept for a resumed run.
     Raises ``InputError`` for data or folders that cannot be used, ``DivergedError`` if a loss is not finite,
     ``InterruptedRun`` on Ctrl-C or SIGTERM.
     """
     world = find_world()
     own, named = _split_loggers(loggers)
+    callbacks = _checked(callbacks)
     if recipe.optimization.sync_batchnorm and not is_on_gpu():
         raise InputError("needs GPUs", "optimization.sync_batchnorm", "leave it out on this machine")
     if recipe.precision == "16-mixed" and not is_on_gpu():
@@ -104,7 +106,9 @@ def train(
         given = recipe.preprocessing
         sizes = {"pad_mask": given.pad_mask, "pad_multiple": given.pad_multiple, "max_size": given.max_size}
         recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
-    run = RunInfo(name, source, list(data[0].class_names), len(data[0].images), world.size, dict.fromkeys(named))
+    run = RunInfo(
+        name, source, list(data[0].class_names), len(data[0].images), world.size, dict.fromkeys(named), will_report
+    )
     if world.is_first:
         if start and "licence" in start.info:
             print(f"weights {recipe.weights}: licence {start.info['licence']}", file=sys.stderr)
@@ -140,6 +144,7 @@ def resume(
     """
     run = _read_run(folder)
     own, named = _split_loggers(loggers)
+    callbacks = _checked(callbacks)
     if named:
         run.loggers = {logger: run.loggers.get(logger) for logger in named}
     check_loggers(run.loggers)
@@ -170,6 +175,9 @@ class _Additions:
 
 def _split_loggers(loggers: Sequence[Logger | str]) -> tuple[list[Logger], list[str]]:
     """The objects and the names among them. Raises ``InputError`` for a name that cannot be used."""
+    for logger in loggers:
+        if not isinstance(logger, (str, Logger)):
+            raise InputError(f"neither a name nor a logger of Lightning: {logger!r}", "logger")
     names = [logger for logger in loggers if isinstance(logger, str)]
     check_loggers(names)
     return [logger for logger in loggers if not isinstance(logger, str)], names
@@ -181,9 +189,22 @@ def read_result(folder: Path) -> TrainingResult:
     return TrainingResult(folder, Metrics.from_dict(json.loads(path.read_text())) if path.is_file() else None)
 
 
+def _checked(callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
+    """The callbacks; ``InputError`` if they are none of Lightning's."""
+    for callback in callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]:
+        if not isinstance(callback, pl.Callback):
+            raise InputError(f"not a callback of Lightning: {callback!r}", "callbacks", "give a list of them")
+    return [callbacks] if isinstance(callbacks, pl.Callback) else list(callbacks)
+
+
 def processes_of(folder: Path) -> int:
     """How many processes the run in ``folder`` began with; ``InputError`` if it cannot be resumed."""
     return _read_run(folder).world
+
+
+def has_report(folder: Path) -> bool:
+    """Whether the run in ``folder`` began with a report at its end."""
+    return _read_run(folder).report
 
 
 def _read_run(folder: Path) -> RunInfo:

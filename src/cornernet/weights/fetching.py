@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -34,6 +35,8 @@ def fetch_address(address: str, progress: Progress | None = None) -> Path:
     """
     url, fragment = urldefrag(address)
     expected = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
+    if expected and not re.fullmatch("[0-9a-f]{8,64}", expected):
+        raise InputError("give 8 to 64 hexadecimal digits", f"#sha256={expected}", "or leave it out")
     name = Path(unquote(urlsplit(url).path)).name or "weights"
     target = cache_folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
     if not target.is_file():
@@ -45,7 +48,9 @@ def fetch_address(address: str, progress: Progress | None = None) -> Path:
             download_file(url, part, progress or (lambda done, total: None))
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
-            raise InputError(f"cannot be fetched ({reason})", url, f"fetch it by other means: {target}") from None
+            raise InputError(
+                f"cannot be fetched ({reason})", url, f"fetch it by other means and put it at {target}"
+            ) from None
         found = sha256(part)
         if not found.startswith(expected):
             part.unlink()

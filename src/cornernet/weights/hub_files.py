@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,8 +67,10 @@ def _reading(hub: ModuleType, name: str) -> Iterator[None]:
         raise InputError("no folder, and no such model on the hub", name, fix) from None
     except Exception as error:  # of the network, of several packages
         reason = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else _first_line(error)
-        fix = f"run hf download {name} where there is a network, and give the folder it prints, or copy $HF_HOME"
-        raise InputError(f"no folder, not in the hub's cache, and cannot be fetched ({reason})", name, fix) from None
+        fix = "check the name; or fetch it where there is a network, hf download " + name + ", and copy $HF_HOME"
+        raise InputError(
+            f"no such file here, none in the hub's cache, and it cannot be fetched ({reason})", name, fix
+        ) from None
 
 
 def push_files(name: str, files: Mapping[str, Path | bytes], *, private: bool, message: str) -> str:
@@ -102,6 +105,7 @@ def _import_hub(name: str) -> ModuleType:
     except ImportError:
         what = "no such file; a name of the Hugging Face hub needs a package"
         raise InputError(what, name, "pip install 'cornernet[hub]'") from None
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # a line for each of its tries
     return huggingface_hub
 
 

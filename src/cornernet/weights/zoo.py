@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cornernet.errors import InputError
+from cornernet.errors import InputError, nearest
 from cornernet.files import cache_folder, make_folder
 from cornernet.weights import BUNDLED
 from cornernet.weights.fetching import Progress, download_file, fetch_address, is_weights_address, sha256
@@ -116,7 +116,7 @@ def open_weights(
         elif name.startswith(PREFIX):
             return load_hub_trunk(name)
         elif is_weights_address(name):
-            path = fetch_address(name, progress)
+            return _from_address(name, class_names, progress)
         elif path.exists():
             best = path / "best.safetensors"
             fix = f"give {best}" if best.is_file() else "name the weights file itself"
@@ -124,8 +124,23 @@ def open_weights(
         elif is_hub_name(name):
             path = fetch_shared(name)
         else:
-            names = ", ".join([*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)])
-            raise InputError(f"no such weights file, and none of the names {names}", source)
+            names = [*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)]
+            what = f"no such weights file, and none of the names {', '.join(names)}"
+            raise InputError(what, source, nearest(name, names, ""))
+    return _read(path, class_names)
+
+
+def _from_address(address: str, class_names: Sequence[str] | None, progress: Progress | None) -> Weights:
+    """The weights at an address; what is none does not stay in the cache."""
+    path = fetch_address(address, progress)
+    try:
+        return _read(path, class_names)
+    except InputError as error:
+        path.unlink(missing_ok=True)
+        raise InputError(f"what is there is not used: {error.what}", address, "give the address of the file") from None
+
+
+def _read(path: Path, class_names: Sequence[str] | None) -> Weights:
     if path.suffix.lower() == ".pt2":
         raise InputError("is a program, which torch.export.load runs", path, "give the weights it was made from")
     if _is_pickle(path):

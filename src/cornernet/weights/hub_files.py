@@ -67,7 +67,7 @@ def _reading(hub: ModuleType, name: str) -> Iterator[None]:
         raise InputError("no folder, and no such model on the hub", name, fix) from None
     except Exception as error:  # of the network, of several packages
         reason = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else _first_line(error)
-        fix = "check the name; or fetch it where there is a network, hf download " + name + ", and copy $HF_HOME"
+        fix = f"check the name; or run hf download {name} where there is a network, and copy $HF_HOME"
         raise InputError(
             f"no such file here, none in the hub's cache, and it cannot be fetched ({reason})", name, fix
         ) from None

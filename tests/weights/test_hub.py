@@ -243,6 +243,8 @@ def test_the_hubs_cache_serves_without_a_network(folder, tmp_path):
 
 
 def test_without_transformers_a_backbone_is_refused_in_a_line(folder, tmp_path, monkeypatch, capsys):
+    import lightning.pytorch  # noqa: F401 - it looks for transformers when it is loaded
+
     monkeypatch.setitem(sys.modules, "transformers", None)
     data = write_data(tmp_path / "data", train=1, val=1)
     assert main(["train", "--data", str(data), "--backbone", str(folder), "--print-config"]) == 2

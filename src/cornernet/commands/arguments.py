@@ -62,13 +62,15 @@ def parse_arguments(function: Callable[..., Any], command: str, words: Sequence[
         fix = f"see {parser.prog} --help"
         if lists and not given.startswith("-"):
             fix = f"name all {lists[0]} together, before the options"
-        raise InputError(f"{given} {what}", command, _known(given, shown, fix) if given.startswith("-") else fix)
+        if given.startswith("-"):
+            fix = _known(given, shown, fix, takes_recipe)
+        raise InputError(f"{given} {what}", command, fix)
     return vars(found) | ({_RECIPE_FLAGS: flags} if takes_recipe else {})
 
 
-def _known(given: str, shown: Sequence[str], otherwise: str) -> str:
+def _known(given: str, shown: Sequence[str], otherwise: str, takes_recipe: bool) -> str:
     """The option or the recipe's field that is meant: its group may have been left out, as in --mosaic."""
-    if "--weights" in shown and "--epochs" in shown:
+    if takes_recipe:
         from cornernet.recipes.fields import field_groups
 
         name = given.removeprefix("--").replace("-", "_")

@@ -17,7 +17,7 @@ from cornernet.files import atomic_file, atomic_write
 from cornernet.inference.stream import Result
 from cornernet.media.sources import Frame
 from cornernet.outputs.image_folder import ImageFolder
-from cornernet.outputs.one_image import yolo_lines_of
+from cornernet.outputs.one_image import coco_annotation, coco_categories, yolo_lines_of
 from cornernet.outputs.writer import Scratch, Writer
 from cornernet.tracking.counts import TrackCounts
 
@@ -71,7 +71,7 @@ class CocoFile(Writer):
 
     def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
         self.target = folder / "coco.json"
-        self.categories = [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
+        self.categories = coco_categories(class_names)
         self.image_folder = ImageFolder(folder)
         self.images, self.annotations = JsonList(self.target), JsonList(self.target)
 
@@ -88,8 +88,7 @@ class CocoFile(Writer):
         tracks = result.tracks or [None] * len(result.detections)
         for found, track in zip(to_coco_results(result.detections, image["id"], ids), tracks, strict=True):
             found |= {} if track is None else {"track_id": track}
-            area = round(found["bbox"][2] * found["bbox"][3], 3)
-            self.annotations.append({"id": self.annotations.count + 1, **found, "area": area, "iscrowd": 0})
+            self.annotations.append(coco_annotation(found, self.annotations.count + 1))
 
     def finish(self) -> None:
         content = {"images": self.images, "annotations": self.annotations, "categories": self.categories}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -63,17 +64,26 @@ def save_detections(
     file = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
     height, width = detections.image_size
     if format == "coco":
-        categories = [{"id": i, "name": name} for i, name in enumerate(detections.class_names, start=1)]
-        annotations = [
-            {"id": i, **found, "area": round(found["bbox"][2] * found["bbox"][3], 3), "iscrowd": 0}
-            for i, found in enumerate(to_coco_results(detections, 1, [c["id"] for c in categories]), start=1)
-        ]
+        categories = coco_categories(detections.class_names)
+        results = to_coco_results(detections, 1, [category["id"] for category in categories])
+        annotations = [coco_annotation(found, i) for i, found in enumerate(results, start=1)]
         images = [{"id": 1, "file_name": file, "height": height, "width": width}]
         content: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
     else:
         entry = {"file": file, "height": height, "width": width, "detections": detections.as_dicts()}
         content = {"classes": list(detections.class_names), "images": [entry]}
     return atomic_write(path, json.dumps(content, ensure_ascii=False, allow_nan=False).encode())
+
+
+def coco_categories(class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """A COCO file's categories: the ids count from 1."""
+    return [{"id": i, "name": name} for i, name in enumerate(class_names, start=1)]
+
+
+def coco_annotation(result: dict[str, Any], number: int) -> dict[str, Any]:
+    """A COCO result as the annotation ``number`` of a COCO file."""
+    area = round(result["bbox"][2] * result["bbox"][3], 3)
+    return {"id": number, **result, "area": area, "iscrowd": 0}
 
 
 def yolo_lines_of(detections: Detections) -> str:

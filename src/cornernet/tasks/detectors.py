@@ -9,6 +9,8 @@ from cornernet.errors import InputError
 from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
+    import torch
+
     from cornernet.inference.api import BaseDetector
     from cornernet.inference.detector import Detector
 
@@ -30,6 +32,18 @@ def parse_tile(text: str | None) -> tuple[int, int] | tuple[None, None]:
     except (TypeError, ValueError):
         raise InputError("give a size and an overlap in pixels, as 1024,256 or 1024 alone", f"--tile {text}") from None
     return tiling.size, tiling.overlap
+
+
+def parse_tta(tta: TestTime) -> tuple[bool, tuple[float, ...]]:
+    """Whether to detect in mirror images too, and the scales."""
+    return tta != "none", MULTISCALE if tta == "multiscale" else (1.0,)
+
+
+def parse_precision(precision: Arithmetic) -> torch.dtype | None:
+    """The type that the network computes in; ``None`` is its own, float32."""
+    import torch
+
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def open_detector(
@@ -66,22 +80,19 @@ def open_network(
 ) -> Detector:
     """``open_detector`` for weights only: commands that need the network."""
     _check_max_size(max_size)
-    import torch
-
     from cornernet.inference.detector import load_detector
 
     size, overlap = parse_tile(tile)
-    precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    scales = MULTISCALE if tta == "multiscale" else (1.0,)
+    flip, scales = parse_tta(tta)
     return load_detector(
         weights,
         device=find_device(device),
-        flip=tta != "none",
+        flip=flip,
         scales=scales,
         max_size=max_size,
         tile=size,
         tile_overlap=overlap,
-        precision=precisions[precision],
+        precision=parse_precision(precision),
         progress=ProgressBar("fetching", "B"),
     )
 

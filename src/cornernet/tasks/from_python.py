@@ -32,14 +32,14 @@ def train_network(
     for name, value in (("recipe", recipe), ("data", data)):
         if not isinstance(value, (str, os.PathLike, type(None))):
             raise InputError(f"{name} must be a name or a path, not {value!r}", "train")
-    with on_device(checked(options, "train").get("device")):
-        return _train(recipe, data, {name: value for name, value in options.items() if name != "device"})
+    options = checked(options, "train")
+    with on_device(options.pop("device", None)):
+        return _train(recipe, data, options)
 
 
 def _train(
     recipe: str | os.PathLike[str] | None, data: str | os.PathLike[str] | None, options: dict[str, Any]
 ) -> TrainingResult | None:
-    options = checked(options, "train")
     fields = {name: value for name, value in options.items() if name not in (*_PLAN, *_RUN, *_OTHERS)}
     _refuse_unknown(fields)
     running = {name: options[name] for name in _RUN if name in options}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cornernet.config import Size
 from cornernet.data.formats import Format
 from cornernet.errors import InputError, nearest
-from cornernet.tasks.detectors import EXPORTED, MULTISCALE, Arithmetic, TestTime, parse_tile
+from cornernet.tasks.detectors import EXPORTED, Arithmetic, TestTime, parse_precision, parse_tile, parse_tta
 from cornernet.typed import convert
 
 if TYPE_CHECKING:
@@ -74,18 +74,15 @@ def open_by_keywords(weights: str | os.PathLike[str], **options: Any) -> BaseDet
         from cornernet.inference.exported import load_exported
 
         return load_exported(name, **given)
-    import torch
-
     from cornernet.inference.detector import load_detector
 
     tta, tile = given.pop("tta", None), given.pop("tile", None)
     if tta and ("flip" in given or "scales" in given):
         raise InputError("is flip and scales together", f"tta {tta}", "give one of them")
     if tta:
-        given |= {"flip": tta != "none", "scales": MULTISCALE if tta == "multiscale" else (1.0,)}
+        given["flip"], given["scales"] = parse_tta(tta)
     if tile is not None:
         size, overlap = parse_tile(",".join(map(str, tile)) if isinstance(tile, (tuple, list)) else str(tile))
         given |= {"tile": size, "tile_overlap": given.get("tile_overlap", overlap)}
-    dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    given["precision"] = dtypes[given.get("precision", "fp32")]
+    given["precision"] = parse_precision(given.get("precision", "fp32"))
     return load_detector(name, **given)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin
 
-.PHONY: demo test check lint docs install clean
+.PHONY: demo test check lint docs install release clean
 
 demo: .venv/small
 	$(RUN)/cornernet demo
@@ -39,6 +39,17 @@ PIP := $(RUN)/pip --disable-pip-version-check --quiet install -c constraints.txt
 .venv/installed: .venv/small
 	$(PIP) -e '.[dev]'
 	@touch $@
+
+# Wheel, sdist, pins with hashes and a bill of materials in dist/, after a look for known weaknesses.
+release: .venv/installed
+	rm -rf dist build
+	$(RUN)/pip --quiet install build twine uv pip-audit cyclonedx-bom
+	$(RUN)/uv --quiet pip compile pyproject.toml --extra serve --extra export -c constraints.txt --universal \
+		--python-version 3.11 --generate-hashes --no-header --output-file dist/requirements.lock
+	$(RUN)/pip-audit --requirement dist/requirements.lock --disable-pip
+	$(RUN)/cyclonedx-py requirements dist/requirements.lock --output-file dist/sbom.json
+	$(RUN)/python -m build --outdir dist
+	$(RUN)/twine check dist/*.whl dist/*.tar.gz
 
 clean:
 	rm -rf .venv build dist .pytest_cache .ruff_cache src/*.egg-info

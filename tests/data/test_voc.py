@@ -156,11 +156,13 @@ def test_label_files_and_images_that_cannot_be_used(tmp_path):
         load(tmp_path, strict=True)
 
 
-def test_an_xml_bomb_is_a_bad_label_file(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_an_xml_bomb_is_a_bad_label_file(tmp_path, encoding):
     entities = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
     bomb = f'<!DOCTYPE annotation [<!ENTITY e0 "{"x" * 100}">{entities}]><annotation>&e9;</annotation>'
-    write_voc(tmp_path, {"a": bomb, "b": xml(thing())})
-    assert "a.xml: not XML" in str(load(tmp_path, "all").problems[0])
+    write_voc(tmp_path, {"a": "", "b": xml(thing())})
+    next(tmp_path.rglob("a.xml")).write_text(bomb, encoding=encoding)
+    assert "a.xml: not XML: it declares entities" in str(load(tmp_path, "all").problems[0])
 
 
 def test_a_list_of_classes_gives_their_order_and_is_complete(folder):

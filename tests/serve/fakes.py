@@ -58,10 +58,10 @@ class FakeDetector(BaseDetector):
 
 
 @contextmanager
-def serving(detector, **settings) -> Iterator[TestClient]:
+def serving(detector, *, token: str | None = None, **settings) -> Iterator[TestClient]:
     """A client of a server in this process, closed and drained with the block."""
     service = Service(detector, Limits(**settings))
-    with TestClient(make_app(service, "fake", "cpu"), raise_server_exceptions=False) as client:
+    with TestClient(make_app(service, "fake", "cpu", token), raise_server_exceptions=False) as client:
         yield client
 
 

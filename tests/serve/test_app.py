@@ -11,6 +11,7 @@ from PIL import Image, ImageChops
 
 pytest.importorskip("fastapi", reason="the server's packages are absent: pip install 'cornernet[serve]'")
 
+from cornernet.cli import main
 from cornernet.errors import InputError
 from serve.fakes import FakeDetector, png, serving
 
@@ -219,6 +220,7 @@ def test_health_and_metrics(client):
         "device": "cpu",
         "threshold": 0.3,
         "explains": False,
+        "needs_token": False,
     }
     client.post("/predict", content=png(), headers=PNG)
     client.post("/predict", content=b"", headers=PNG)
@@ -273,3 +275,61 @@ def wait_for(client, line: str) -> None:
     while line not in client.get("/metrics").text:
         assert time.monotonic() < end, f"never {line}"
         time.sleep(0.02)
+
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict?format=picture", "/explain", "/metrics"])
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({}, "wants its token"),
+        ({"Authorization": f"Basic {TOKEN}"}, "wants its token"),
+        ({"Authorization": TOKEN}, "wants its token"),
+        ({"Authorization": f"Bearer {TOKEN[:-1]}"}, "not the server's token"),
+        ({"Authorization": "Bearer caf\u00e9".encode()}, "not the server's token"),
+    ],
+)
+def test_without_the_token_there_is_no_answer(path, header, said):
+    detector = FakeDetector()
+    with serving(detector, token=TOKEN) as client:
+        if path == "/metrics":
+            answer = client.get(path, headers=header)
+        else:
+            answer = client.post(path, content=png(), headers=PNG | header)
+        assert answer.status_code == 401
+        assert said in answer.json()["what"]
+        assert answer.json()["fix"] == "send the header Authorization: Bearer TOKEN"
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert detector.batches == []
+
+
+def test_with_the_token_all_is_as_without_one(client):
+    good = {"Authorization": f"Bearer {TOKEN}"}
+    with serving(FakeDetector(), token=TOKEN) as guarded:
+        answer = guarded.post("/predict", content=png(), headers=PNG | good)
+        assert answer.json() == client.post("/predict", content=png(), headers=PNG).json()
+        assert guarded.get("/metrics", headers=good).status_code == 200
+        for path in ("/", "/health", "/page/app.js"):  # the page asks for the token itself
+            assert guarded.get(path).status_code == 200
+        assert guarded.get("/health").json()["needs_token"]
+        assert "401" in guarded.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
+    assert not client.get("/health").json()["needs_token"]
+
+
+def test_bodies_of_requests_without_the_token_are_not_kept(client):
+    with serving(FakeDetector(), token=TOKEN, max_bytes=50_000) as guarded:
+        assert guarded.post("/predict", content=bytes(5_000_000), headers=PNG).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["", "2hrt", "0123456789 abcdef", "0123456789abcd\u00e9f", "0123456789abcdef\n"])
+def test_tokens_that_protect_nothing_are_refused(token, monkeypatch, capsys):
+    assert main(["serve", "--token", token]) == 2
+    monkeypatch.setenv("CORNERNET_TOKEN", token)
+    assert main(["serve"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("--token: is short" in line for line in lines)
+    assert not token or token not in lines[0]

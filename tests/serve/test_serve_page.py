@@ -20,13 +20,14 @@ DROP = """(() => {
   document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
 })()"""
 BOXES = "document.querySelectorAll('.box').length"
+TOKEN = "a-token-of-this-test"
 ERROR = "document.getElementById('error').textContent"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page, loaded, in a server of the bundled weights."""
-    process = start("serve", "--weights", "shapes", "--port", 0, "--device", "cpu")
+    """The page, loaded, in a server of the bundled weights that wants a token; it is typed in."""
+    process = start("serve", "--weights", "shapes", "--port", 0, "--device", "cpu", "--token", TOKEN)
     try:
         line = process.stdout.readline()
         assert line, process.stderr.read()
@@ -34,6 +35,7 @@ def page(tmp_path_factory):
             page("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
             page.open(line.split(" ")[1].rstrip(","))
             until(page, "document.getElementById('model').textContent !== ''")
+            type_token(page, TOKEN)
             yield page
     finally:
         process.kill()
@@ -49,6 +51,10 @@ def until(page, script: str) -> None:
 
 def drop(page, name: str, data: bytes) -> None:
     page.value(DROP % (base64.b64encode(data).decode(), name))
+
+
+def type_token(page, text: str) -> None:
+    page.value(f"document.getElementById('token').value = {text!r}")
 
 
 def press(page, key: str, code: int, text: str = "") -> None:
@@ -107,3 +113,19 @@ def test_errors_are_shown_in_words(page, tmp_path):
     assert page.value("document.getElementById('result').hidden")
     drop(page, "scene.png", save_image(tmp_path / "scene.png", draw_scene((20261, 12)).image).read_bytes())
     until(page, f"{ERROR} === '' && document.getElementById('status').textContent.includes('object')")
+
+
+def test_the_token_is_asked_for(page, tmp_path):
+    assert page.value("document.getElementById('token').offsetWidth > 0")
+    scene = save_image(tmp_path / "scene.png", draw_scene((20261, 13)).image).read_bytes()
+    for wrong in ("", "another token", "caf\u00e9"):
+        type_token(page, wrong)
+        drop(page, "scene.png", scene)
+        until(page, f"{ERROR} !== ''")
+        assert "No boxes: type this server's token, and choose the image again." in page.value(ERROR)
+        assert page.value("document.activeElement.id") == "token"
+        page.value("document.getElementById('error').textContent = ''")
+    type_token(page, TOKEN)
+    drop(page, "scene.png", scene)
+    until(page, "document.getElementById('status').textContent.includes('object')")
+    assert page.value(ERROR) == ""

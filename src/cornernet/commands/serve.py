@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -28,17 +29,20 @@ def serve(
     max_bytes: str = "20MB",
     max_pixels: str = "50M",
     timeout: float = 30.0,
+    token: str | None = None,
 ) -> None:
     """Answer over HTTP: boxes as JSON or pictures, and a page to drop images on. SIGTERM or Ctrl-C ends it in order.
 
     Args:
-        host: Address to listen on. There are no passwords: everyone who can reach it can use it.
+        host: Address to listen on. Without --token everyone who can reach it can use it.
         port: Port to listen on; 0 takes a free one.
         batch_wait_ms: Milliseconds that an image waits for others to share its pass.
         queue: Largest number of requests at once; others are answered 503, try again.
         max_bytes: Largest body of a request.
         max_pixels: Largest image; checked before it is decoded.
         timeout: Seconds for an image to arrive, and again for its answer.
+        token: Answer only those who send it, as the header Authorization: Bearer TOKEN. Default: the environment
+            variable CORNERNET_TOKEN, which other users of this machine cannot see; without both, everyone.
     """
     numbers = {"batch-size": batch_size, "queue": queue, "timeout": timeout}
     for name, value in numbers.items():
@@ -58,11 +62,13 @@ def serve(
     from cornernet.serve.limits import Limits
     from cornernet.serve.server import bind, run_server
     from cornernet.serve.service import Service
+    from cornernet.serve.token import check_token
 
+    token = check_token(token if token is not None else os.environ.get("CORNERNET_TOKEN"))
     place = bind(host, port)
     detector = open_detector(weights, device, tta, precision, max_size)
     settings = Limits(batch_size, batch_wait_ms / 1000, queue, *largest, timeout)
-    app = make_app(Service(detector, settings), Path(weights).name, str(find_device(device)))
+    app = make_app(Service(detector, settings), Path(weights).name, str(find_device(device)), token)
     place.listen()
     shown = f"[{host}]" if ":" in host else host
     print(f"{Path(weights).name}: http://{shown}:{place.getsockname()[1]}, Ctrl-C ends it", flush=True)

@@ -47,7 +47,7 @@ def read_xml(file: Path, fix: str = "change its permissions") -> ElementTree.Ele
     """The root of an XML file. Raises ``InputError``, with ``fix`` if it cannot be opened, or if it is no plain XML."""
     try:
         content = file.read_bytes()
-        if b"<!ENTITY" in content:  # nothing that labels need, and a way to fill the memory
+        if b"<!ENTITY" in content.replace(b"\0", b""):  # also in UTF-16: labels need none, and they can fill the memory
             raise InputError("not XML: it declares entities", file, "export it again")
         return ElementTree.fromstring(content)
     except OSError as error:

@@ -22,6 +22,7 @@ from cornernet.serve.metrics import Measured
 from cornernet.serve.responses import detections_as_json
 from cornernet.serve.schema import Error, ExplainedPrediction, Health, Prediction
 from cornernet.serve.service import Service
+from cornernet.serve.token import require_token
 from cornernet.serve.upload import FIELD
 from cornernet.typed import with_decimal_point
 
@@ -36,17 +37,22 @@ _HEADERS = {
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _BYTES["schema"]}}}
 _BODY = {"requestBody": {"required": True, "content": {"image/*": _BYTES, "multipart/form-data": _FORM}}}
-_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Error} for code in (400, 408, 413, 415, 422, 500, 503, 504)}
+_REFUSED = 400, 401, 408, 413, 415, 422, 500, 503, 504
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Error} for code in _REFUSED}
 
 
-def make_app(service: Service, model: str, device: str) -> FastAPI:
-    """The application; /health reports ``model`` and ``device``. The detector's thread ends when it is closed."""
+def make_app(service: Service, model: str, device: str, token: str | None = None) -> FastAPI:
+    """The application; /health reports ``model`` and ``device``. The detector's thread ends when it is closed.
+
+    With a ``token``, whoever sends an image or reads the metrics must show it; the page and /health are for all.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         service.batcher.close()
 
+    for_some = require_token(token)
     # Without the pages that load Swagger's files from elsewhere.
     app = FastAPI(title="CornerNet", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
@@ -55,7 +61,7 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
     app.mount("/page", StaticFiles(directory=_PAGE))
     _answer_errors(app)
 
-    @app.post("/predict", responses=_ERRORS | {200: {"model": Prediction}}, openapi_extra=_BODY)
+    @app.post("/predict", responses=_ERRORS | {200: {"model": Prediction}}, openapi_extra=_BODY, dependencies=for_some)
     async def predict(
         request: Request,
         threshold: Annotated[float, Query(ge=0, le=1)] = service.detector.threshold,
@@ -70,6 +76,7 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
         "/explain",
         responses=_ERRORS | {200: {"model": ExplainedPrediction}, 501: {"model": Error}},
         openapi_extra=_BODY,
+        dependencies=for_some,
     )
     async def explain(request: Request) -> Response:
         """All boxes of an image, whatever their score, with their corners; and both corner heatmaps."""
@@ -83,9 +90,9 @@ def make_app(service: Service, model: str, device: str) -> FastAPI:
         colors = ["#{:02x}{:02x}{:02x}".format(*class_color(i)) for i in range(len(detector.class_names))]
         classes = [{"name": name, "color": color} for name, color in zip(detector.class_names, colors, strict=True)]
         about = {"model": model, "device": device, "threshold": detector.threshold, "explains": detector.can_explain}
-        return {"live": True, "ready": ready, **about, "classes": classes}
+        return {"live": True, "ready": ready, **about, "needs_token": token is not None, "classes": classes}
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, dependencies=for_some)
     async def metrics() -> Response:
         """What the server did, for Prometheus."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

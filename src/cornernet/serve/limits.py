@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cornernet.errors import InputError
@@ -25,11 +26,12 @@ class Limits:
 
 
 class RequestError(Exception):
-    """A request that gets no boxes: its HTTP status, and the fields of an ``InputError``, which are sent as JSON."""
+    """A request that gets no boxes: its HTTP status, headers of the answer, and the fields of an ``InputError``, which
+    are sent as JSON."""
 
     def __init__(
-        self, status: int, what: str, where: str = "", fix: str = "", *, retry_after: int | None = None
+        self, status: int, what: str, where: str = "", fix: str = "", *, headers: Mapping[str, str] | None = None
     ) -> None:
         self.status, self.error = status, InputError(what, where, fix)
         super().__init__(str(self.error))
-        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self.headers = headers

@@ -84,6 +84,7 @@ class Health(BaseModel):
     device: str
     threshold: float
     explains: bool
+    needs_token: bool
     classes: list[ClassColor]
 
 

@@ -60,7 +60,7 @@ class Service:
         if self.inside >= self.settings.queue or expected > self.settings.timeout:
             seconds = max(1, math.ceil(self.batcher.seconds_per_image))
             what, fix = f"{self.inside} requests are waiting already", f"try again in {seconds} s"
-            raise RequestError(503, what, fix=fix, retry_after=seconds)
+            raise RequestError(503, what, fix=fix, headers={"Retry-After": str(seconds)})
         self.inside += 1
         try:
             yield await read_upload(request, self.settings)

@@ -3,6 +3,7 @@ import { drawBoxes, drawLegend, showBox, sizeStages } from "/page/draw.js";
 
 const find = (id) => document.getElementById(id);
 const slider = find("threshold");
+const token = find("token");
 let server = null; // what /health says
 let answer = null;
 let chosen = null; // a detection of the answer
@@ -17,6 +18,15 @@ async function start() {
   find("model").textContent = `${server.model} on ${server.device}, ${server.classes.length} classes`;
   slider.value = server.threshold;
   showThreshold();
+  find("token-form").hidden = !server.needs_token;
+  token.value = sessionStorage.getItem("token") ?? ""; // until this tab is closed
+}
+
+// With the token, if the server wants one; no header holds other letters than these.
+function headers(type) {
+  if (!server.needs_token) return { "Content-Type": type };
+  sessionStorage.setItem("token", token.value);
+  return { "Content-Type": type, Authorization: `Bearer ${token.value.replace(/[^!-~]/g, "")}` };
 }
 
 async function look(file) {
@@ -29,8 +39,12 @@ async function look(file) {
   try {
     const path = server.explains ? "/explain" : "/predict?threshold=0";
     const type = file.type.startsWith("image/") ? file.type : "image/*";
-    const reply = await fetch(path, { method: "POST", body: file, headers: { "Content-Type": type }, signal });
+    const reply = await fetch(path, { method: "POST", body: file, headers: headers(type), signal });
     const found = await reply.json();
+    if (reply.status === 401) {
+      token.focus();
+      return refuse("type this server's token, and choose the image again");
+    }
     if (!reply.ok) return refuse(inWords(found, file.name));
     show(found, file);
   } catch (error) {
@@ -102,6 +116,7 @@ find("file").addEventListener("change", (event) => {
   look(event.target.files[0]);
   event.target.value = ""; // so that the same file can be chosen again
 });
+find("token-form").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("paste", (event) => look(event.clipboardData.files[0]));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();

@@ -87,7 +87,7 @@ def convert(hint: Any, value: object, where: str, name: str, default: object = M
     if isinstance(value, accepted) and isinstance(value, bool) == (hint is bool):  # a bool is an int to Python
         try:
             return hint(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     expected, example = _EXPECTED[origin or hint]
     if hint is float and isinstance(value, str) and (number := with_decimal_point(value)):

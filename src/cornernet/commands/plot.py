@@ -44,14 +44,14 @@ def plot(logs: list[str], *, out: str = "log.png") -> None:
             points = [(entry["x"], entry[key]) for entry in validation if entry.get(key) is not None]
             if points:
                 figures.plot(*zip(*points, strict=True), style, color=color, ms=4, label=key if number == 0 else None)
-    losses.set(title="loss", yscale="log")
-    parts.set(title="its parts", yscale="log")
-    rates.set(title="learning rate", xlabel="epoch", yscale="log")
+    for axes, title in ((losses, "loss"), (parts, "its parts"), (rates, "learning rate")):
+        drawn = [float(y) for line in axes.lines for y in line.get_ydata()]
+        axes.set(title=title, yscale="log" if any(y > 0 for y in drawn) else "linear")
     figures.set(title="validation", xlabel="epoch", ylim=(0, 1))
-    losses.legend(frameon=False)
-    parts.legend(frameon=False)
-    if any(validation for _, _, validation in series):
-        figures.legend(frameon=False, loc="upper left")
+    rates.set(xlabel="epoch")
+    for axes, place in ((losses, "best"), (parts, "best"), (figures, "upper left")):
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(frameon=False, loc=place)
     make_folder(Path(out).parent)
     figure.savefig(out, dpi=110)
     print(f"{sum(len(t) for _, t, _ in series)} training and {sum(len(v) for *_, v in series)} validation lines: {out}")

@@ -259,10 +259,10 @@ def _short_form(task: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _add_shapes(item: ImageLabels, result: Sequence[Any], where: str, not_boxes: Counter[str]) -> None:
     """Add a result's boxes to an image's labels. A region's geometry and classes may stand in several entries."""
-    regions: dict[object, list[dict[str, Any]]] = {}
+    regions: dict[str, list[dict[str, Any]]] = {}
     for number, entry in enumerate(result):
         if isinstance(entry, dict) and isinstance(entry.get("value"), dict):
-            regions.setdefault(entry.get("id", number), []).append(entry)
+            regions.setdefault(str(entry.get("id", number)), []).append(entry)
     for number, entries in enumerate(regions.values(), start=1):
         boxes = [(entry, _box(entry)) for entry in entries]
         entry, box = next(((entry, box) for entry, box in boxes if box is not None), (entries[0], None))

@@ -40,9 +40,9 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             raise InputError(f"line {number} is no JSON object", path, "is this a training log?")
         kind = entry.get("kind") or entry.get("mode")
         if kind in ("validation", "val") or (kind is None and any("bbox_mAP" in key for key in entry)):
-            validation.append(_ours(entry))
+            validation.append(_checked(entry, f"{path}, line {number}"))
         elif kind == "train" or (kind is None and "loss" in entry):
-            training.append(_ours(entry))
+            training.append(_checked(entry, f"{path}, line {number}"))
     if not training and not validation:
         raise InputError("no line of training or validation in it", path, "is this a training log?")
     _set_x(training, validation)
@@ -52,6 +52,22 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def loss_parts(training: Sequence[dict[str, Any]]) -> list[str]:
     """The names of the parts of the loss in a log's training lines, in their order."""
     return list(dict.fromkeys(name for entry in training for name in entry["parts"]))
+
+
+def _checked(entry: dict[str, Any], where: str) -> dict[str, Any]:
+    """`_ours` of an entry; ``InputError`` if what is drawn of it is no number (or ``None``), or its epoch no count."""
+    try:
+        found = _ours(entry)
+    except (KeyError, TypeError):  # an epoch that cannot be counted from 0
+        found = {"parts": []}
+    epoch = found.get("epoch")
+    if not isinstance(epoch, int) or isinstance(epoch, bool) or not -1 <= epoch < 2**31:
+        raise InputError("has no epoch, or one that is no number", where, "is this a training log?")
+    for name in ("lr", "loss", "AP", "AP50", "AP75", *found["parts"]):
+        value = found.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise InputError(f"{name} is no number", where, "is this a training log?")
+    return found
 
 
 def _ours(entry: dict[str, Any]) -> dict[str, Any]:

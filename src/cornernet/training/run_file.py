@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 from cornernet.files import atomic_write_json
+from cornernet.typed import build
 
 RUN_FILE = "run.json"
 RUN_FORMAT = 2  # a run of another format cannot be resumed
@@ -25,7 +25,7 @@ class RunInfo:
 
     name: str
     source: DataSource
-    class_names: list[str]
+    class_names: tuple[str, ...]
     images: int
     world: int
     loggers: dict[str, str | None] = field(default_factory=dict)
@@ -40,16 +40,16 @@ class RunInfo:
         """Read it. Raises ``InputError`` if the file is damaged or another version of cornernet wrote it."""
         path = folder / RUN_FILE
         try:
-            run = json.loads(path.read_text())
-            if run.get("format") != RUN_FORMAT:
+            run = dict(json.loads(path.read_text(encoding="utf-8")))
+            if run.pop("format", None) != RUN_FORMAT:
                 raise InputError(
                     "another version of cornernet began this run",
                     folder,
                     "go on with that version, or start the run anew",
                 )
-            loggers: Mapping[str, str | None] = run.get("loggers", {})
-            source, names = DataSource(**run["source"]), list(run["class_names"])
-            sizes = int(run["images"]), int(run["world"])
-            return cls(str(run["name"]), source, names, *sizes, dict(loggers), bool(run.get("report", True)))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"damaged ({error!r})", path, "start the run anew") from None
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"damaged ({error})", path, "start the run anew") from None
+        try:
+            return build(cls, run, str(path))
+        except InputError as error:
+            raise InputError(f"damaged ({error.what})", path, "start the run anew") from None

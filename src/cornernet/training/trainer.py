@@ -107,7 +107,7 @@ def train(
         sizes = {"pad_mask": given.pad_mask, "pad_multiple": given.pad_multiple, "max_size": given.max_size}
         recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
     run = RunInfo(
-        name, source, list(data[0].class_names), len(data[0].images), world.size, dict.fromkeys(named), will_report
+        name, source, data[0].class_names, len(data[0].images), world.size, dict.fromkeys(named), will_report
     )
     if world.is_first:
         if start and "licence" in start.info:
@@ -152,7 +152,7 @@ def resume(
     if data:
         run.source.folder = data
     training, validation = run.source.load()
-    if list(training.class_names) != run.class_names or len(training.images) != run.images:
+    if training.class_names != run.class_names or len(training.images) != run.images:
         raise InputError(
             f"other classes or images than the run in {folder} began with",
             training.json_path,

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
+
+from cornernet.cli import main
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores
     torch.set_num_threads(1)
@@ -42,6 +45,18 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def shapes_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled weights as ONNX, by the command line: traced once, whichever processes of pytest-xdist want it."""
+    pytest.importorskip("onnxscript", reason="pip install 'cornernet[export]' brings it")
+    root = tmp_path_factory.getbasetemp()
+    path = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shapes.onnx"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            assert main(["export", "--weights", "shapes", "--out", str(path)]) == 0
+    return path
 
 
 def formula_tensor(key: str, shape: list[int] | tuple[int, ...], seed: int) -> Tensor:

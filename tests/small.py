@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
+import torch
 
+from cornernet.cli import main
+
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT  # what torch takes to start ranks, and keeps
 RECIPE = """
 model:
   backbone: {name: hourglass, num_stacks: 1, channels: [8, 8, 16], blocks: [1, 1, 1], feature_channels: 8}
@@ -63,13 +71,22 @@ def environment() -> dict[str, str]:
 
 
 def cornernet(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    words = [sys.executable, "-m", "cornernet", *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=300, check=False)
+    """The command line in this process, on one thread: in one of its own it would first load Lightning for seconds."""
+    words, output, errors = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
+    threads, handlers = torch.get_num_threads(), {number: signal.getsignal(number) for number in SIGNALS}
+    torch.set_num_threads(1)
+    try:
+        with patch.dict(os.environ, environment()), redirect_stdout(output), redirect_stderr(errors):
+            code = main(words)
+    finally:
+        torch.set_num_threads(threads)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """The same, left running in a session of its own."""
+    """The same in a process and a session of its own, left running."""
     words = [sys.executable, "-m", "cornernet", *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=environment(), start_new_session=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,7 +43,9 @@ def test_raw_maps_have_the_pairing_rules_own_names(architecture):
     assert maps[2].shape[1] == stored.build().heads[-1].pairing.outputs
 
 
-@pytest.mark.parametrize("name", ["toy-diagonal", "squeeze-size", "efficientnet_lite-size"])
+@pytest.mark.parametrize(
+    "name", ["toy-diagonal", "squeeze-size", pytest.param("efficientnet_lite-size", marks=pytest.mark.slow)]
+)
 def test_exported_files_find_what_the_weights_find(name, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cornernet[export]'")
     pytest.importorskip("openvino", reason="needs openvino: pip install 'cornernet[export]'")
@@ -56,3 +59,17 @@ def test_exported_files_find_what_the_weights_find(name, tmp_path):
         for size in ((70, 120), (33, 97)):
             image = picture(*size)
             assert_same(exported(image), expected(architecture, image))
+
+
+def test_the_maps_of_an_exported_trunk_are_the_networks():
+    """Its pairing and soft-NMS are those of the files above."""
+    ort = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'cornernet[export]'")
+    from cornernet.export.write import to_onnx
+
+    stored, image = weights_of(ARCHITECTURES["efficientnet_lite-size"]), picture().transpose(2, 0, 1)[None].copy()
+    session = ort.InferenceSession(to_onnx(stored, raw_maps=True).SerializeToString())
+    graph = MapsGraph(stored.build(), stored.preprocessing).eval()
+    with torch.inference_mode():
+        expected = graph(torch.from_numpy(image))
+    for name, found, maps in zip(graph.outputs, session.run(None, {"images": image}), expected, strict=True):
+        np.testing.assert_allclose(found, maps, rtol=1e-4, atol=1e-4 * float(maps.abs().max()), err_msg=name)

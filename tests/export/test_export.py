@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,10 +14,13 @@ import torch
 from PIL import Image
 
 import cornernet
+from architectures import weights_of
 from cornernet.cli import main
+from cornernet.config import Architecture, HourglassConfig
 from cornernet.data.shapes import draw_scene
 from cornernet.inference.metadata import read_metadata
 from cornernet.structures import Detections
+from cornernet.weights.store import save_weights
 from matching import assert_same
 
 onnx = pytest.importorskip("onnx", reason="pip install 'cornernet[export]' brings it")
@@ -33,17 +37,22 @@ OPERATORS = """
 """
 
 
+SMALL = Architecture(
+    HourglassConfig(num_stacks=1, channels=(8, 8, 12), blocks=(1, 1, 1), feature_channels=8),
+    corner_channels=6,
+    branch_channels=8,
+)
+
+
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
     drawn = draw_scene((11, seed)).image
     return np.ascontiguousarray(np.tile(drawn, (height // 320 + 1, width // 320 + 1, 1))[:height, :width])
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    """The bundled weights as ONNX, by the command line."""
-    path = tmp_path_factory.mktemp("export") / "model.onnx"
-    assert main(["export", "--weights", "shapes", "--out", str(path)]) == 0
-    return path
+def model(tmp_path_factory, shapes_onnx) -> Path:
+    """The bundled weights as ONNX, alone in a folder."""
+    return Path(shutil.copy(shapes_onnx, tmp_path_factory.mktemp("export") / "model.onnx"))
 
 
 @pytest.fixture(scope="module")
@@ -211,9 +220,10 @@ def test_half_precision_finds_nearly_the_same(detector, tmp_path, format, precis
         assert_same(cornernet.load(path)(scene(320, 320, seed)).above(0.5), expected, box=0.2, score=0.01)
 
 
-def test_a_program_of_pytorchs_own_operators_finds_the_same(detector, tmp_path, capsys):
-    path = tmp_path / "shapes.pt2"
-    assert main(["export", "--weights", "shapes", "--format", "pt2", "--out", str(path)]) == 0
+def test_a_program_of_pytorchs_own_operators_finds_the_same(tmp_path, capsys):
+    small = save_weights(tmp_path / "small.safetensors", weights_of(SMALL))
+    detector, path = cornernet.load(small, device="cpu"), tmp_path / "small.pt2"
+    assert main(["export", "--weights", str(small), "--format", "pt2", "--out", str(path)]) == 0
     least = int(re.search(r"images of (\d+) pixels", capsys.readouterr().err)[1])
     with zipfile.ZipFile(path) as archive:
         assert not any(

@@ -9,22 +9,31 @@ import cornernet
 from cornernet.cli import main
 from cornernet.commands import export as command
 from cornernet.data.find import find_data, load_split
-from cornernet.data.shapes import draw_scene
+from cornernet.data.shapes import CLASS_NAMES, draw_scene
 from small import write_data
 
+onnx = pytest.importorskip("onnx", reason="pip install 'cornernet[int8]' brings it")
 pytest.importorskip("onnxscript", reason="pip install 'cornernet[int8]' brings it")
 openvino = pytest.importorskip("openvino", reason="pip install 'cornernet[int8]' brings it")
 pytest.importorskip("nncf", reason="pip install 'cornernet[int8]' brings it")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    """The bundled weights in int8, by the command line, calibrated on eight scenes."""
+def model(tmp_path_factory, shapes_onnx) -> Path:
+    """The bundled weights in int8, by the command line, calibrated on eight scenes; their ONNX is there already."""
     folder = tmp_path_factory.mktemp("int8")
     data, path = str(folder / "data"), folder / "model.xml"
     assert main(["data", "shapes", data, "--train", "8", "--val", "1", "--seed", "5"]) == 0
     words = ["--format", "openvino", "--precision", "int8", "--data", data, "--out", str(path)]
-    assert main(["export", "--weights", "shapes", *words]) == 0
+
+    def to_onnx(weights, *, precision, raw_maps, opset):
+        assert weights.class_names == CLASS_NAMES
+        assert (precision, raw_maps, opset) == ("fp32", False, 18)
+        return onnx.load(shapes_onnx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cornernet.export.write.to_onnx", to_onnx)
+        assert main(["export", "--weights", "shapes", *words]) == 0
     return path
 
 

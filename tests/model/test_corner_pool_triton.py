@@ -25,6 +25,7 @@ DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETED else "cpu"
 SHAPES = [(2, 3, 5, 7), (1, 1, 1, 1), (1, 3, 1, 6), (1, 3, 6, 1), (0, 3, 4, 5)]
 if DEVICE == "cuda":  # several blocks, and lines over several warps
     SHAPES += [(2, 24, 70, 130), (1, 3, 2000, 33), (1, 3, 33, 2000)]
+FEW = SHAPES if DEVICE == "cuda" else SHAPES[:1]  # the interpreter is slow: where other cases have the edges
 CHOICES = list(itertools.product((2, 3), (False, True)))
 HALVES = list(itertools.product(("contiguous", "channels_last"), (torch.bfloat16, torch.float16)))
 
@@ -88,7 +89,8 @@ class TestKernels:
     @pytest.mark.parametrize(("layout", "dtype"), [(n, torch.float32) for n in LAYOUTS] + HALVES)
     def test_values_and_gradients_equal_the_plain_ones(self, layout, dtype):
         generator = torch.Generator().manual_seed(0)
-        for shape, (dim, reverse) in itertools.product(SHAPES, CHOICES):
+        shapes = SHAPES if dtype == torch.float32 and layout in ("contiguous", "channels_last") else FEW
+        for shape, (dim, reverse) in itertools.product(shapes, CHOICES):
             x = torch.randint(-2, 3, shape, generator=generator).float()  # ties
             x[:, 1::3] = torch.randn(x[:, 1::3].shape, generator=generator)
             hurt = x[:, 2::3]
@@ -116,7 +118,8 @@ class TestKernels:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
     def test_a_pair_is_the_sum_of_two_pools(self, layouts, dtype):
         generator = torch.Generator().manual_seed(1)
-        for shape, reverse in itertools.product(SHAPES, (False, True)):
+        shapes = SHAPES if dtype == torch.float32 and layouts[0] == layouts[1] else FEW
+        for shape, reverse in itertools.product(shapes, (False, True)):
             maps = [torch.randint(-3, 4, shape, generator=generator).to(DEVICE, dtype) for _ in layouts]
             maps = [LAYOUTS[name](x).detach().requires_grad_() for name, x in zip(layouts, maps, strict=True)]
             grad = whole_numbers(shape, generator).to(DEVICE, dtype)

@@ -138,8 +138,8 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     data = write_data(tmp_path / "data", train=30, val=1)
     shutil.rmtree(data / "val")
     (data / "annotations/instances_val.json").unlink()
-    words = ("--size", "nano", "--epochs", 1, "--workers", 0, "--no-report", "--out", tmp_path / "run")
-    done = cornernet("train", "--data", data, "--devices", 2, *words)
+    words = "train", "--data", data, "--size", "nano", "--epochs", 1, "--workers", 0, "--no-report", "--out"
+    done = cornernet(*words, tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "size nano" in done.stderr
     assert "images seen whole" in done.stderr
@@ -147,9 +147,13 @@ def test_without_a_recipe_one_is_made_and_kept(tmp_path):
     assert kept.model == replace(SIZES["nano"], pairing=SizeConfig())
     assert kept.epochs == 1  # a flag overrides what was chosen
     assert json.loads((tmp_path / "run/run.json").read_text())["source"]["val_share"] == 0.1
-    assert json.loads((tmp_path / "run/run.json").read_text())["world"] == 2
     again = cornernet("train", "--resume", tmp_path / "run", "--no-report")
     assert again.returncode == 0, again.stderr
+    ranks = cornernet(*words, tmp_path / "ranks", "--devices", 2)  # each is given what was made here
+    assert ranks.returncode == 0, ranks.stderr
+    assert load_recipe(str(tmp_path / "ranks/recipe.yaml")).model == kept.model
+    run = json.loads((tmp_path / "ranks/run.json").read_text())
+    assert (run["world"], run["source"]["val_share"]) == (2, 0.1)
 
 
 def test_what_a_training_begins_with():

@@ -15,7 +15,7 @@ import torch
 
 from cornernet.errors import InputError
 from cornernet.training.distributed import World, connect, find_world
-from small import environment, write_data, write_recipe
+from small import cornernet, environment, start, write_data, write_recipe
 from training.worker import IMAGES, OBJECTS, Losses, batch
 
 WORKER = Path(__file__).parent / "worker.py"
@@ -51,11 +51,18 @@ def finished(processes: list[subprocess.Popen]) -> None:
 
 
 @pytest.fixture(scope="module")
-def gradients(tmp_path_factory):
-    """What four processes, two nodes of two, had for gradients."""
-    folder = tmp_path_factory.mktemp("gradients")
-    finished(nodes([str(WORKER), "gradients", str(folder)]))
-    return [torch.load(folder / f"gradients_{rank}.pt", weights_only=True) for rank in range(4)]
+def two_nodes(tmp_path_factory):
+    """The folder in which four processes, two nodes of two, left their training and their gradients."""
+    folder = tmp_path_factory.mktemp("nodes")
+    data, recipe = write_data(folder / "data", train=18, val=7), write_recipe(folder, epochs=1, workers=0)
+    finished(nodes([str(WORKER), str(folder), str(recipe), str(data)]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gradients(two_nodes):
+    """Those of each rank."""
+    return [torch.load(two_nodes / f"gradients_{rank}.pt", weights_only=True) for rank in range(4)]
 
 
 @pytest.mark.parametrize("normalize", ["device", "world"])
@@ -87,32 +94,24 @@ def test_world_weighting_is_one_process_on_the_global_batch(gradients):
     assert any(not torch.allclose(a.grad, b.grad, rtol=1e-3) for a, b in pairs)
 
 
-def test_two_nodes_of_two_train_alike_and_validate_every_image_once(tmp_path):
-    data, recipe = write_data(tmp_path / "data", train=18, val=7), write_recipe(tmp_path, epochs=1, workers=0)
-    finished(nodes([str(WORKER), "training", str(tmp_path), str(recipe), str(data), str(tmp_path / "run")]))
-    states = [torch.load(tmp_path / f"state_{rank}.pt", weights_only=True) for rank in range(4)]
+def test_two_nodes_of_two_train_alike_and_validate_every_image_once(two_nodes):
+    states = [torch.load(two_nodes / f"state_{rank}.pt", weights_only=True) for rank in range(4)]
     for other in states[1:]:
         assert all(torch.equal(other[key], value) for key, value in states[0].items())
-    errors = "".join((tmp_path / f"errors_{rank}.txt").read_text() for rank in range(4))
+    errors = "".join((two_nodes / f"errors_{rank}.txt").read_text() for rank in range(4))
     assert errors.count("warning: batch 8 (4 x 2) is not the recipe's 2: learning rate scaled from 0.002 to 0.008") == 1
-    results = json.loads((tmp_path / "run/predictions.json").read_text())
+    results = json.loads((two_nodes / "run/predictions.json").read_text())
     assert {result["image_id"] for result in results} == set(range(1, 8))
     assert all(sum(r["image_id"] == i for r in results) <= 100 for i in range(1, 8))
-    assert json.loads((tmp_path / "run/run.json").read_text())["world"] == 4
+    assert json.loads((two_nodes / "run/run.json").read_text())["world"] == 4
 
 
 def test_a_rank_that_dies_is_named_and_the_run_goes_on(tmp_path):
     data, recipe = write_data(tmp_path / "data"), write_recipe(tmp_path, workers=0)
-    command = [sys.executable, "-m", "cornernet", "train"]
-    whole = [*command, str(recipe), "--data", str(data), "--devices", "2", "--out"]
-    subprocess.run([*whole, str(tmp_path / "whole")], check=True, env=environment(), capture_output=True)
-    process = subprocess.Popen(
-        [*whole, str(tmp_path / "run"), "--checkpoint-seconds", "0"],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    whole = ["train", recipe, "--data", data, "--devices", 2, "--out"]
+    done = cornernet(*whole, tmp_path / "whole")
+    assert done.returncode == 0, done.stderr
+    process = start(*whole, tmp_path / "run", "--checkpoint-seconds", 0)
     state = tmp_path / "run/state.ckpt"
     while not state.is_file():
         assert process.poll() is None
@@ -122,11 +121,11 @@ def test_a_rank_that_dies_is_named_and_the_run_goes_on(tmp_path):
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert re.search(r"^cornernet: rank 1 was killed by SIGKILL; .*--resume", errors, re.M), errors
-    again = [*command, "--resume", str(tmp_path / "run")]
-    alone = subprocess.run([*again, "--devices", "1"], env=environment(), capture_output=True, text=True)
+    alone = cornernet("train", "--resume", tmp_path / "run", "--devices", 1)
     assert alone.returncode == 2
     assert "began with 2 processes, not 1" in alone.stderr
-    subprocess.run(again, check=True, env=environment())  # as many as it began with
+    resumed = cornernet("train", "--resume", tmp_path / "run")  # as many as it began with
+    assert resumed.returncode == 0, resumed.stderr
     for name in ("log.jsonl", "last.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ from cornernet.training import loggers as loggers_module
 from cornernet.training import trainer, validation
 from cornernet.training.loggers import HeldLogger, parse_loggers
 from cornernet.training.validation import is_picture_due
-from small import cornernet, write_data, write_recipe
+from small import start, write_data, write_recipe
 
 
 class Recorder(Logger):
@@ -232,12 +233,16 @@ def test_the_picture_has_truth_left_and_detections_right(data):
 
 
 def run_with(package, data, tmp_path, name, **environment):
+    """A training with a logger, in a process of its own: loggers stay loaded, with their threads and settings."""
     pytest.importorskip(package)
     recipe = write_recipe(tmp_path, epochs=1, workers=0)
     with pytest.MonkeyPatch.context() as patch:
         for key, value in environment.items():
             patch.setenv(key, value)
-        return cornernet("train", recipe, "--data", data, "--out", tmp_path / "run", "--no-report", "--logger", name)
+        words = "train", recipe, "--data", data, "--out", tmp_path / "run", "--no-report", "--logger", name
+        process = start(*words)
+    output, errors = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
 def test_wandb_offline(data, tmp_path):

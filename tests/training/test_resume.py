@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from cornernet.cli import main
+from cornernet.config import Recipe
 from cornernet.data.source import DataSource
 from cornernet.errors import InputError
 from cornernet.recipes.load import load_recipe
+from cornernet.training import validation
 from cornernet.training.trainer import resume, train
 from small import cornernet, start, write_data, write_recipe
 
@@ -107,17 +109,19 @@ def test_moving_average_and_accumulation_resume_exactly(root):
     assert outcome(trainer) == outcome(root / "whole" / "run")
 
 
-@pytest.mark.parametrize("epoch", [1, 2], ids=["second epoch", "last epoch"])
-@pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "average"])
-def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
-    from cornernet.data.source import DataSource
-    from cornernet.recipes.load import load_recipe
-    from cornernet.training import trainer, validation
+@pytest.fixture(scope="module", params=[0.0, 0.9], ids=["plain", "average"])
+def whole(request, root) -> tuple[Recipe, Path]:
+    """A recipe, and the run folder of its undisturbed training."""
+    folder = root / f"ema {request.param}"
+    recipe = load_recipe(str(write_recipe(folder, workers=0)))
+    recipe.optimization.ema = request.param
+    train(recipe, DataSource(str(root / "data")), folder / "run", name="small")
+    return recipe, folder / "run"
 
-    recipe = load_recipe(str(write_recipe(tmp_path, workers=0)))
-    recipe.optimization.ema = ema
-    source = DataSource(str(root / "data"))
-    trainer.train(recipe, source, tmp_path / "whole", name="small")
+
+@pytest.mark.parametrize("epoch", [1, 2], ids=["second epoch", "last epoch"])
+def test_killed_while_validating(root, whole, tmp_path, monkeypatch, epoch):
+    recipe, undisturbed = whole
     predict, calls = validation.predict_dataset, []
 
     def dies(*arguments, **options):
@@ -128,11 +132,10 @@ def test_killed_while_validating(root, tmp_path, monkeypatch, epoch, ema):
 
     monkeypatch.setattr(validation, "predict_dataset", dies)
     with pytest.raises(SystemExit):
-        trainer.train(recipe, source, tmp_path / "parts", name="small")
-    trainer.resume(tmp_path / "parts")
-    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
-    best = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "parts")]
-    assert best[0] == best[1]
+        train(recipe, DataSource(str(root / "data")), tmp_path / "run", name="small")
+    resume(tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(undisturbed)
+    assert (tmp_path / "run/best.safetensors").read_bytes() == (undisturbed / "best.safetensors").read_bytes()
 
 
 def test_what_cannot_be_resumed_is_refused(root, tmp_path):

@@ -25,7 +25,7 @@ from small import write_data, write_recipe
 @pytest.mark.parametrize("pairing", [EmbeddingConfig(), SizeConfig()], ids=["embedding", "size"])
 def test_eight_images_are_learnt_by_heart(pairing, tmp_path):
     data = write_data(tmp_path / "data", train=8, val=1)
-    recipe = load_recipe(str(write_recipe(tmp_path, epochs=200, validate_every=200, workers=0, batch_size=8)))
+    recipe = load_recipe(str(write_recipe(tmp_path, epochs=60, validate_every=60, workers=0, batch_size=2)))
     backbone = HourglassConfig(num_stacks=1, channels=(16, 16, 32), blocks=(1, 1, 1), feature_channels=16)
     recipe.model = Architecture(backbone, pairing, corner_channels=16, branch_channels=32)
     recipe.augmentation.scales = ()
@@ -33,7 +33,7 @@ def test_eight_images_are_learnt_by_heart(pairing, tmp_path):
     recipe.augmentation.flip = 0.0
     recipe.augmentation.crop_size = 65
     recipe.preprocessing = Preprocessing(pad_mask=1)  # so that testing sees exactly what training saw
-    recipe.optimization = Optimization(lr=0.003, base_batch_size=8, warmup_iterations=20, schedule="cosine")
+    recipe.optimization = Optimization(lr=0.003, base_batch_size=2, warmup_iterations=20, schedule="cosine")
     result = train(recipe, DataSource(str(data), val_split="train"), tmp_path / "run", checkpoint_seconds=3600)
     assert result.metrics is not None
     assert result.metrics.figures["AP"] == pytest.approx(1.0)

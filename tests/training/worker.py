@@ -1,4 +1,4 @@
-"""One process of several, for the tests: gradients of one step, or a training whose weights every rank writes."""
+"""One process of several, for the tests: a training, then gradients of one step; every rank writes what it has."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cornernet.config import Architecture, HourglassConfig, LossSettings
 from cornernet.model.cornernet import CornerNet
 from cornernet.model.criterion import batch_losses
-from cornernet.training.distributed import connect, find_world
+from cornernet.training.distributed import find_world
 
 SMALL = Architecture(
     HourglassConfig(num_stacks=2, channels=(4, 4, 6), blocks=(1, 1, 1), feature_channels=4),
@@ -56,10 +56,8 @@ class Losses(torch.nn.Module):
 
 
 def gradients(out: Path) -> None:
-    """Every rank's gradients, after they were averaged, for both ways of weighting."""
-    world = find_world()
-    connect(world)
-    found = {}
+    """Every rank's gradients, after they were averaged, for both ways of weighting; the training has connected them."""
+    world, found = find_world(), {}
     for normalize in ("device", "world"):
         losses = DistributedDataParallel(Losses(normalize))
         losses(*batch(world.rank * IMAGES, IMAGES)).backward()
@@ -68,8 +66,8 @@ def gradients(out: Path) -> None:
     torch.distributed.barrier()
 
 
-def training(out: Path, recipe: str, data: str, folder: str) -> None:
-    """A training; afterwards every rank writes its weights."""
+def training(out: Path, recipe: str, data: str) -> None:
+    """A training in ``out / "run"``; afterwards every rank writes its weights."""
     from cornernet.data.source import DataSource
     from cornernet.recipes.load import load_recipe
     from cornernet.training import trainer
@@ -80,10 +78,12 @@ def training(out: Path, recipe: str, data: str, folder: str) -> None:
             torch.save(module.model.state_dict(), out / f"state_{trainer.global_rank}.pt")
 
     trainer.Keeper = Keeper
-    trainer.train(load_recipe(recipe), DataSource(data), Path(folder))
+    trainer.train(load_recipe(recipe), DataSource(data), out / "run")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    sys.stderr = open(Path(sys.argv[2]) / f"errors_{os.environ.get('RANK', '')}.txt", "w")  # noqa: SIM115
-    {"gradients": gradients, "training": training}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    folder = Path(sys.argv[1])
+    sys.stderr = open(folder / f"errors_{os.environ.get('RANK', '')}.txt", "w")  # noqa: SIM115
+    training(folder, *sys.argv[2:])
+    gradients(folder)

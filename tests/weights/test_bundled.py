@@ -29,7 +29,7 @@ def test_size_and_classes():
     assert load_detector(BUNDLED["shapes"]).class_names == CLASS_NAMES
 
 
-@pytest.mark.parametrize("seed", [20260101, 7])
+@pytest.mark.parametrize("seed", [20260101, pytest.param(7, marks=pytest.mark.slow)])
 def test_average_precision_on_held_back_scenes(seed, tmp_path):
     write_shapes(tmp_path / "scenes", 0, 100, seed)
     metrics, _ = evaluate_dataset(load_detector(BUNDLED["shapes"]), load_coco(*find_split(tmp_path / "scenes", "val")))

@@ -21,7 +21,7 @@ from cornernet.weights.fetching import fetch_address
 from cornernet.weights.hub_files import SHARED_FILE, is_hub_name, push_files
 from cornernet.weights.zoo import open_weights
 from hub_server import TOKEN, Hub, running
-from small import environment, write_data, write_recipe
+from small import cornernet, environment, write_data, write_recipe
 
 SHAPES = BUNDLED["shapes"].read_bytes()
 
@@ -47,10 +47,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     recipe = write_recipe(folder, epochs=1, workers=0)
     words = ["train", recipe, "--data", write_data(folder / "data", train=4, val=2), "--out", folder / "run"]
-    done = subprocess.run(
-        [sys.executable, "-m", "cornernet", *map(str, words), "--no-report"], env=environment(), check=False
-    )
-    assert done.returncode == 0
+    done = cornernet(*words, "--no-report")
+    assert done.returncode == 0, done.stderr
     return folder / "run"
 
 
@@ -136,19 +134,29 @@ def test_no_path_of_this_machine_is_in_a_card(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "settings", "line"),
+    ("words", "line"),
     [
-        (("me/boxes",), {}, "--licence"),
-        (("me/boxes", "--licence", "My own one"), {}, "--licence My own one: give its short name; such as apache-2.0"),
-        (("me/boxes", "--licence", "mit"), {"HF_TOKEN": "hf_wrong"}, "me/boxes: the hub refuses this token (401)"),
-        (("me/boxes", "--licence", "mit"), {"HF_TOKEN": ""}, "hf auth login"),
-        (("a/b/c", "--licence", "mit"), {}, "a/b/c: not a name of the hub; give one, as user/name"),
-        (("/tmp/x", "--licence", "mit"), {}, "/tmp/x: not a name of the hub"),
-        (("boxes", "--licence", "mit"), {}, "boxes: not a name of the hub"),
+        (("me/boxes",), "--licence"),
+        (("me/boxes", "--licence", "My own one"), "--licence My own one: give its short name; such as apache-2.0"),
+        (("a/b/c", "--licence", "mit"), "a/b/c: not a name of the hub; give one, as user/name"),
+        (("/tmp/x", "--licence", "mit"), "/tmp/x: not a name of the hub"),
+        (("boxes", "--licence", "mit"), "boxes: not a name of the hub"),
     ],
 )
-def test_what_cannot_be_put_there_is_told_in_a_line(hub, run, tmp_path, words, settings, line):
-    done = command(hub, tmp_path / "home", "weights", "push", run, *words, **settings)
+def test_what_makes_no_sense_is_told_before_the_hub_is_asked(run, monkeypatch, words, line):
+    monkeypatch.setattr("cornernet.weights.hub_files._import_hub", pytest.fail)
+    done = cornernet("weights", "push", run, *words)
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "line"), [("hf_wrong", "me/boxes: the hub refuses this token (401)"), ("", "hf auth login")]
+)
+def test_what_the_hub_refuses_is_told_in_a_line(hub, run, tmp_path, token, line):
+    words = "weights", "push", run, "me/boxes", "--licence", "mit"
+    done = command(hub, tmp_path / "home", *words, HF_TOKEN=token)
     assert done.returncode == 2
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1

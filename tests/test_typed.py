@@ -113,6 +113,8 @@ def test_kinds_are_written_with_their_name_first():
         ({"rate": 3}, "rate must be fields with values, not 3"),
         ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
         ({"epochs": None}, "epochs must be a whole number, not None"),
+        ({"rate": {"lr": 10**400}}, "rate.lr must be a number, not 1000"),
+        ({"epochs": "x" * 900}, f"epochs must be a whole number, not '{'x' * 59} ... (902 characters); give one"),
         ({"mode": "quick"}, "mode must be one of fast, slow, not 'quick'"),
         ({"kernel": True}, "kernel must be one of 1, 3, not True"),
         ({"title": 3}, "title must be a text, not 3"),

@@ -41,6 +41,11 @@ class InputError(CornerNetError):
         return InputError(self.what, where, self.fix)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error of another library, at most 300 characters; its type if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 @contextmanager
 def command_line_words() -> Iterator[None]:
     """For the block, errors name options as they are typed in a terminal."""

@@ -43,6 +43,21 @@ def write_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
         raise _error(path, what, error) from error
 
 
+def parse_int(digits: str) -> int | float:
+    """For ``json.loads``: a whole number; one with more digits than any count has, which would overflow, as a float."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def read_own_json(path: Path, fix: str) -> Any:
+    """The content of a JSON file that this package wrote. Raises ``InputError``, with ``fix``, if it is damaged."""
+    try:
+        return json.loads(path.read_bytes(), parse_int=parse_int)
+    except OSError as error:
+        raise _error(path, "cannot be read", error) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"damaged ({error})", path, fix) from None
+
+
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Create a folder and its missing parents; returns its path. Raises ``InputError`` if that fails."""
     folder = Path(path)

@@ -74,11 +74,11 @@ def convert(hint: Any, value: object, where: str, name: str, default: object = M
     if origin is Literal:
         match = [choice for choice in inner if choice == value and type(choice) is type(value)]
         if not match:
-            raise InputError(f"{name} must be one of {', '.join(map(str, inner))}, not {value!r}", where)
+            raise InputError(f"{name} must be one of {', '.join(map(str, inner))}, not {_shown(value)}", where)
         return match[0]
     if origin is tuple and isinstance(value, (list, tuple)):
         if inner[-1] is not Ellipsis and len(value) != len(inner):
-            raise InputError(f"{name} must be a list of {len(inner)} values, not {list(value)}", where)
+            raise InputError(f"{name} must be a list of {len(inner)} values, not {_shown(list(value))}", where)
         each = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
         return tuple(convert(each[i], item, where, f"{name}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, Mapping):
@@ -92,7 +92,13 @@ def convert(hint: Any, value: object, where: str, name: str, default: object = M
     expected, example = _EXPECTED[origin or hint]
     if hint is float and isinstance(value, str) and (number := with_decimal_point(value)):
         example = f"write {number}"
-    raise InputError(f"{name} must be {expected}, not {value!r}", where, example)
+    raise InputError(f"{name} must be {expected}, not {_shown(value)}", where, example)
+
+
+def _shown(value: object) -> str:
+    """A value for a message, cut to a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]} ... ({len(text)} characters)"
 
 
 def with_decimal_point(text: str) -> str:
@@ -103,7 +109,7 @@ def with_decimal_point(text: str) -> str:
 def _kind(family: Any, value: object, where: str, name: str, default: object) -> Any:
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping):
-        raise InputError(f"{name} must be a name, or a name and fields, not {value!r}", where)
+        raise InputError(f"{name} must be a name, or a name and fields, not {_shown(value)}", where)
     try:
         cls = family.kind(str(given.get("name", getattr(default, "name", ""))))
     except InputError as error:

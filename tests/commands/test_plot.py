@@ -82,3 +82,29 @@ def test_other_files_are_refused(tmp_path, content, match):
     with pytest.raises(InputError, match="no log to read"):
         read_log(tmp_path / "absent")
     assert main(["plot", str(path), "--out", "a.txt"]) == 2
+
+
+def test_a_log_without_losses_is_drawn(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    short = [{"kind": "validation", "epoch": 0, "step": 1, "AP": 0.0, "AP50": 0.0, "AP75": 0.0}]
+    assert main(["plot", str(write(tmp_path / "log.jsonl", short)), "--out", str(tmp_path / "a.png")]) == 0
+    assert (tmp_path / "a.png").is_file()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss": "low"}, "loss is no number"),
+        ({"lr": [1]}, "lr is no number"),
+        ({"heatmap": True}, "heatmap is no number"),
+        ({"epoch": "1"}, "has no epoch, or one that is no number"),
+        ({"epoch": None}, "has no epoch, or one that is no number"),
+        ({"epoch": 2**40}, "has no epoch, or one that is no number"),
+        ({"kind": None, "epoch": "1"}, "has no epoch, or one that is no number"),
+    ],
+)
+def test_fields_of_another_type_are_named(tmp_path, changes, said):
+    log = write(tmp_path / "a.jsonl", [OURS[0], OURS[0] | changes])
+    with pytest.raises(InputError, match=f"line 2: {said}"):
+        read_log(log)

@@ -63,6 +63,12 @@ def test_the_box_of_every_region(tmp_path, given, corners):
     assert data.images[0].boxes.tolist() == [pytest.approx(corners, abs=1e-4)]
 
 
+@pytest.mark.parametrize("name", [None, 7, ["a"], {"a": 1}])
+def test_the_name_of_a_region_may_be_anything(tmp_path, name):
+    (image,) = load(write(tmp_path, task(region(id=name)))).images
+    assert image.boxes.tolist() == [CORNERS]
+
+
 def test_a_region_and_its_classes_in_two_entries(tmp_path):
     geometry = region("rectangle", VALUE, id="r")
     classes = region("labels", VALUE | {"labels": ["dog", "cat"]}, id="r")

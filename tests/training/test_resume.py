@@ -157,6 +157,37 @@ def test_what_cannot_be_resumed_is_refused(root, tmp_path):
     assert "not empty" in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("file", "damage", "said"),
+    [
+        ("state.ckpt", lambda content: content[:-100], "state.ckpt: damaged ("),
+        ("state.ckpt", lambda content: b"", "state.ckpt: damaged ("),
+        ("state.ckpt", lambda content: content[:40_000] + bytes([content[40_000] ^ 1]) + content[40_001:], "damaged ("),
+        ("run.json", lambda content: content.replace(b'"train_split": "train"', b'"train_split": 1'), "train_split"),
+        ("run.json", lambda content: content.replace(b'"images": ', b'"images": "a'), "damaged ("),
+        ("run.json", lambda content: b"[]", "another version of cornernet began this run"),
+        ("run.json", lambda content: b"\xff", "damaged ("),
+    ],
+)
+def test_a_damaged_run_is_refused_in_a_line(root, tmp_path, file, damage, said):
+    """One flipped bit of the weights too: PyTorch would read it."""
+    run = shutil.copytree(root / "undisturbed" / "run", tmp_path / "run")
+    (run / file).write_bytes(damage((run / file).read_bytes()))
+    refused = cornernet("train", "--resume", run)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert said in refused.stderr
+
+
+def test_the_state_of_another_network_is_refused(root, tmp_path):
+    run = shutil.copytree(root / "undisturbed" / "run", tmp_path / "run")
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace("corner_channels: 8", "corner_channels: 16"))
+    refused = cornernet("train", "--resume", run)
+    assert refused.returncode == 2
+    assert "state.ckpt: is not the state of this run (" in refused.stderr
+
+
 def test_an_archive_is_trained_on_evaluated_and_resumed_also_after_its_cache_is_emptied(tmp_path, monkeypatch):
     monkeypatch.setenv("CORNERNET_CACHE", str(tmp_path / "cache"))
     write_data(tmp_path / "data", train=8, val=2)

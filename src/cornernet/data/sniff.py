@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from cornernet.errors import InputError
+from cornernet.files import parse_int
 
 _HEAD = 4096  # bytes that are read first
 _LARGE = 2**26  # bytes of a JSON file that is not parsed only to name its format
@@ -67,7 +68,7 @@ def load_json(file: Path) -> Any:
 def parse_json(content: bytes, file: Path) -> Any:
     """The content of ``file``. Raises ``InputError``, with the line and column, if it is not JSON."""
     try:
-        return json.loads(content)
+        return json.loads(content, parse_int=parse_int)
     except json.JSONDecodeError as error:
         what = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise InputError(what, file, "correct it or export it again") from error

@@ -43,7 +43,7 @@ def read_metadata(text: str | None, where: str) -> ExportMetadata:
     try:
         content: dict[str, Any] = json.loads(text)
         version = content.pop("version")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"its metadata is damaged ({error!r})", where, "export the weights anew") from None
     if version != VERSION:
         raise InputError(

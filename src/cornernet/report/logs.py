@@ -11,6 +11,7 @@ from typing import Any
 
 from cornernet.config import OPENMMLAB_LOSSES
 from cornernet.errors import InputError
+from cornernet.files import parse_int
 
 SMOOTHING = 0.1
 _NO_PARTS = ("kind", "epoch", "step", "lr", "loss")  # all other fields of our lines are parts of the loss
@@ -30,8 +31,8 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     training, validation = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            entry = json.loads(line)
-        except ValueError:
+            entry = json.loads(line, parse_int=parse_int)
+        except (ValueError, RecursionError):
             if number == len(lines):
                 print(f"warning: {path}: line {number} is cut off and left out", file=sys.stderr)
                 continue

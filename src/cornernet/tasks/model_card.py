@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cornernet.errors import InputError
+from cornernet.recipes.load import load_recipe, recipe_yaml
+
+if TYPE_CHECKING:
+    from cornernet.evaluation.ap import Metrics
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -20,14 +24,16 @@ def write_card(run: Path, name: str, licence: str) -> str:
     without a finished epoch.
     """
     from cornernet.tasks.run_report import best_weights
+    from cornernet.training.run_file import RunInfo
+    from cornernet.training.trainer import RECIPE_FILE, read_result
     from cornernet.weights.store import load_weights
 
     if not _LICENCE.fullmatch(licence):
         raise InputError("give its short name", f"--licence {licence}", "such as apache-2.0, mit, cc-by-4.0 or other")
     file = best_weights(run)
-    weights, told = load_weights(file), _read(run / "run.json")
-    recipe = _without_paths((run / "recipe.yaml").read_text(encoding="utf-8"))
-    metrics = _read(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    weights, told = load_weights(file), RunInfo.read(run)
+    recipe = _without_paths(recipe_yaml(load_recipe(str(run / RECIPE_FILE))))
+    metrics = read_result(run).metrics
     names, epochs = ", ".join(weights.class_names), weights.info.get("epochs", "unknown many")
     lines = [
         "---",
@@ -48,7 +54,7 @@ def write_card(run: Path, name: str, licence: str) -> str:
         "",
         "## Data and figures",
         "",
-        f"Trained on {told.get('images', 'unknown many')} images for {epochs} epoch{'' if epochs == 1 else 's'}.",
+        f"Trained on {told.images} images for {epochs} epoch{'' if epochs == 1 else 's'}.",
         *_figures(metrics),
         f"Boxes below a score of {weights.threshold:g} are not shown by default.",
         "",
@@ -63,13 +69,12 @@ def write_card(run: Path, name: str, licence: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _figures(metrics: dict[str, Any]) -> list[str]:
+def _figures(metrics: Metrics | None) -> list[str]:
     """COCO's figures as a table; nothing without a validation that had boxes."""
-    figures = metrics.get("figures", {})
-    shown = {key: figures[key] for key in _FIGURES if figures.get(key) is not None}
-    if not shown:
+    shown = {key: metrics.figures[key] for key in _FIGURES if not math.isnan(metrics.figures[key])} if metrics else {}
+    if not metrics or not shown:
         return ["There was no validation, so nothing is known of its accuracy.", ""]
-    counted = f"{metrics['images']} validation images with {metrics['boxes']} boxes"
+    counted = f"{metrics.images} validation images with {metrics.boxes} boxes"
     return [
         f"On {counted}, COCO's figures:",
         "",
@@ -83,10 +88,3 @@ def _figures(metrics: dict[str, Any]) -> list[str]:
 def _without_paths(recipe: str) -> str:
     """A recipe's text with the file's name alone where it names weights by a path."""
     return re.sub(r"(?m)^(weights: ).*[/\\]([^/\\\n]+)$", r"\1\2", recipe)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"no run to describe ({error})", path, "name the folder of a training") from None

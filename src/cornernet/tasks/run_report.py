@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,17 +21,19 @@ def report_run(
     folder: Path, path: Path, *, data: str | None = None, images: int = IMAGES, device: str | None = None
 ) -> None:
     """Write the page on a run's best weights (or its last ones), and store the threshold in its weights files."""
-    from cornernet.data.source import DataSource
     from cornernet.report.logs import read_log
     from cornernet.report.page import Subject
-    from cornernet.training.trainer import RECIPE_FILE, RUN_FILE
+    from cornernet.training.run_file import RUN_FILE, RunInfo
+    from cornernet.training.trainer import RECIPE_FILE
     from cornernet.weights.store import load_weights, store_threshold
 
     files = _weights_files(folder)
     try:
-        source = DataSource(**json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["source"])
+        if not (folder / RUN_FILE).is_file():
+            raise FileNotFoundError(f"no {RUN_FILE}")
+        source = RunInfo.read(folder).source
         recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"no run to report on ({error})", folder, "give --weights and --data instead") from None
     source.folder = data or source.folder
     training, validation = source.load()

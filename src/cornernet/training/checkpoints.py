@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,17 @@ STATE_FILE = "state.ckpt"
 CHECKPOINT_SECONDS = 240.0  # well under the promised five minutes
 
 
+def check_state(path: Path) -> None:
+    """Raise ``InputError`` if a run's full state is damaged. PyTorch's own reader does not compare its checksums."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        damaged = str(error)
+    if damaged:
+        raise InputError(f"damaged ({damaged})", path, "restore it from a copy, or start the run anew")
+
+
 class Keeper(pl.Callback):
     """Saves the full state every ``checkpoint_seconds``, after every epoch, and before a signal ends the run.
 
@@ -31,6 +43,7 @@ class Keeper(pl.Callback):
     def __init__(self, folder: Path, results: EpochResults, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
         self.folder, self.results, self.checkpoint_seconds = folder, results, checkpoint_seconds
         self.signal_number = 0
+        self.has_begun = False
         self.saved_at = time.monotonic()
         self._handlers: dict[int, Any] = {}
         self._at_epoch_end = False
@@ -40,6 +53,7 @@ class Keeper(pl.Callback):
     # signals ---------------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self.has_begun = True
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._on_signal)
         if trainer.current_epoch > 0 and self._at_epoch_end:  # killed after the epoch's checkpoint, before its figures

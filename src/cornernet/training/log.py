@@ -122,8 +122,12 @@ class RunLog(pl.Callback):
         return past[best]["epoch"], past[best]["AP"], len(past) - 1 - best
 
     def _validations(self) -> list[dict[str, Any]]:
-        entries = [json.loads(line) for line in self.path.read_text().splitlines()]
-        return [entry for entry in entries if entry["kind"] == "validation" and entry["AP"] is not None]
+        try:
+            entries = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+            past = [entry for entry in entries if entry["kind"] == "validation" and entry["AP"] is not None]
+            return [entry | {"AP": float(entry["AP"]), "epoch": int(entry["epoch"])} for entry in past]
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+            raise InputError(f"damaged ({error!r})", self.path, "restore it from a copy") from None
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if self.board:
@@ -139,8 +143,11 @@ class RunLog(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remove what was logged after the checkpoint: it will be logged again."""
-        if self.board and self.path.stat().st_size > state_dict["length"]:
-            os.truncate(self.path, state_dict["length"])
+        if not self.board:
+            return
+        if self.path.stat().st_size < state_dict["length"]:
+            raise InputError("shorter than when the state was saved", self.path, "restore it from a copy")
+        os.truncate(self.path, state_dict["length"])
 
 
 def _megabytes() -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cornernet.data.source import DataSource
 from cornernet.errors import InputError
-from cornernet.files import atomic_write_json
+from cornernet.files import atomic_write_json, read_own_json
 from cornernet.typed import build
 
 RUN_FILE = "run.json"
@@ -39,16 +38,10 @@ class RunInfo:
     def read(cls, folder: Path) -> RunInfo:
         """Read it. Raises ``InputError`` if the file is damaged or another version of cornernet wrote it."""
         path = folder / RUN_FILE
-        try:
-            run = dict(json.loads(path.read_text(encoding="utf-8")))
-            if run.pop("format", None) != RUN_FORMAT:
-                raise InputError(
-                    "another version of cornernet began this run",
-                    folder,
-                    "go on with that version, or start the run anew",
-                )
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"damaged ({error})", path, "start the run anew") from None
+        run = read_own_json(path, "start the run anew")
+        if not isinstance(run, dict) or run.pop("format", None) != RUN_FORMAT:
+            what = "another version of cornernet began this run"
+            raise InputError(what, folder, "go on with that version, or start the run anew")
         try:
             return build(cls, run, str(path))
         except InputError as error:

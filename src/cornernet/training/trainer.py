@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import math
 import shutil
@@ -27,12 +26,12 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.data.loading import TrainingLoader
 from cornernet.data.source import DataSource
 from cornernet.devices import find_device, is_on_gpu
-from cornernet.errors import InputError
+from cornernet.errors import InputError, first_line
 from cornernet.evaluation.ap import Metrics
-from cornernet.files import atomic_write, make_folder
+from cornernet.files import atomic_write, make_folder, read_own_json
 from cornernet.inference.detector import Detector, load_detector
 from cornernet.recipes.load import flat_recipe, load_recipe, recipe_yaml
-from cornernet.training.checkpoints import CHECKPOINT_SECONDS, STATE_FILE, Keeper
+from cornernet.training.checkpoints import CHECKPOINT_SECONDS, STATE_FILE, Keeper, check_state
 from cornernet.training.distributed import World, connect, find_world
 from cornernet.training.log import BOARD_FOLDER, EVERY, LOG_FILE, OPENMMLAB_LOG_FILE, RunLog
 from cornernet.training.loggers import LOGGER_FOLDERS, check_loggers, open_loggers, start_loggers
@@ -106,9 +105,7 @@ def train(
         given = recipe.preprocessing
         sizes = {"pad_mask": given.pad_mask, "pad_multiple": given.pad_multiple, "max_size": given.max_size}
         recipe = replace(recipe, preprocessing=replace(start.preprocessing, **sizes))
-    run = RunInfo(
-        name, source, data[0].class_names, len(data[0].images), world.size, dict.fromkeys(named), will_report
-    )
+    run = RunInfo(name, source, data[0].class_names, len(data[0].images), world.size, dict.fromkeys(named), will_report)
     if world.is_first:
         if start and "licence" in start.info:
             print(f"weights {recipe.weights}: licence {start.info['licence']}", file=sys.stderr)
@@ -148,6 +145,7 @@ def resume(
     if named:
         run.loggers = {logger: run.loggers.get(logger) for logger in named}
     check_loggers(run.loggers)
+    check_state(folder / STATE_FILE)
     recipe = load_recipe(str(folder / RECIPE_FILE))
     if data:
         run.source.folder = data
@@ -185,8 +183,13 @@ def _split_loggers(loggers: Sequence[Logger | str]) -> tuple[list[Logger], list[
 
 def read_result(folder: Path) -> TrainingResult:
     """The result of the training in ``folder``, from its files."""
-    path = folder / METRICS_FILE
-    return TrainingResult(folder, Metrics.from_dict(json.loads(path.read_text())) if path.is_file() else None)
+    path, fix = folder / METRICS_FILE, "remove it, and resume the run"
+    if not path.is_file():
+        return TrainingResult(folder, None)
+    try:
+        return TrainingResult(folder, Metrics.from_dict(read_own_json(path, fix)))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"damaged ({error!r})", path, fix) from None
 
 
 def _checked(callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
@@ -264,6 +267,11 @@ def _fit(
             trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
             keeper.finish(trainer, module)
             exit_code = 0
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if state and not keeper.has_begun:
+                what = f"is not the state of this run ({first_line(error)})"
+                raise InputError(what, state, "restore it from a copy, or start the run anew") from error
+            raise
         finally:
             loader.close()
             for logger in loggers:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from cornernet.errors import InputError
+from cornernet.errors import InputError, first_line
 
 SHARED_FILE = "cornernet.safetensors"  # what `push_files` writes and `fetch_shared` reads
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -66,7 +66,7 @@ def _reading(hub: ModuleType, name: str) -> Iterator[None]:
         fix = "see https://huggingface.co/models, or hf auth login for a private one"
         raise InputError("no folder, and no such model on the hub", name, fix) from None
     except Exception as error:  # of the network, of several packages
-        reason = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else _first_line(error)
+        reason = "HF_HUB_OFFLINE is set" if hub.constants.HF_HUB_OFFLINE else first_line(error)
         fix = f"check the name; or run hf download {name} where there is a network, and copy $HF_HOME"
         raise InputError(
             f"no such file here, none in the hub's cache, and it cannot be fetched ({reason})", name, fix
@@ -94,9 +94,9 @@ def push_files(name: str, files: Mapping[str, Path | bytes], *, private: bool, m
         if code in (401, 403):
             fix = "hf auth login with a token that may write there, or set HF_TOKEN"
             raise InputError(f"the hub refuses this token ({code})", name, fix) from None
-        raise InputError(f"the hub refuses it ({_first_line(error)})", name, "see what it says") from None
+        raise InputError(f"the hub refuses it ({first_line(error)})", name, "see what it says") from None
     except Exception as error:  # of the network
-        raise InputError(f"the hub cannot be reached ({_first_line(error)})", name, "try again") from None
+        raise InputError(f"the hub cannot be reached ({first_line(error)})", name, "try again") from None
 
 
 def _import_hub(name: str) -> ModuleType:
@@ -107,7 +107,3 @@ def _import_hub(name: str) -> ModuleType:
         raise InputError(what, name, "pip install 'cornernet[hub]'") from None
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # a line for each of its tries
     return huggingface_hub
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

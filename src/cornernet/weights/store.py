@@ -112,7 +112,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
             float(content["threshold"]),
             dict(content["info"]),
         )
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"its header is damaged ({error!r})", path, "fetch or train the file anew") from None
 
 

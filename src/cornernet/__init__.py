@@ -90,6 +90,7 @@ def evaluate(
     tile: int | str | tuple[int, int] | None = None,
     batch_size: int = 1,
     device: str | None = None,
+    oracle: str | None = None,
     out: _Path | None = None,
 ) -> Metrics:
     """COCO's figures of weights, or of an exported file, on a data set in any label format.
@@ -99,6 +100,7 @@ def evaluate(
     cannot be used.
     """
     reading = {"split": split, "val_share": val_share, "format": format, "strict": strict, "batch_size": batch_size}
+    reading |= {"oracle": oracle}
     reading = later("tasks.keywords:checked")(reading, "evaluate")
     loading = {"tta": tta, "precision": precision, "max_size": max_size, "tile": tile, "device": device}
     usual = {"tta": "none", "precision": "fp32", "max_size": None, "tile": None, "device": None}

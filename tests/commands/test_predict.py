@@ -16,12 +16,13 @@ from PIL import Image
 
 from cornernet.cli import main
 from cornernet.commands.classes import parse_classes
-from cornernet.commands.tracking import check_sequences
+from cornernet.commands.tracking import check_sequences, counts_in_words
 from cornernet.config import Architecture, HourglassConfig, Preprocessing
 from cornernet.errors import InputError
 from cornernet.media.sources import Source
 from cornernet.media.video import Video
 from cornernet.model.cornernet import CornerNet
+from cornernet.tracking.counts import CountLine, TrackCounts
 from cornernet.weights.store import Weights, save_weights
 from media.test_animation import write_animation
 from media.test_sources import PAGES, PNG, serving
@@ -168,6 +169,11 @@ def test_tiles(predict, tmp_path):
         (["--every", "2"], "--every 2: there is no video or camera among the sources"),
         (["--every", "0"], "--every 0: give a number above 0"),
         (["--line-width", "0"], "--line-width 0: give a number above 0"),
+        (["--line-width", "3", "--save", "json,csv"], "--line-width: changes pictures and videos, and --save has none"),
+        (
+            ["--hide-labels", "--save", "yolo"],
+            "--hide-labels: changes pictures and videos",
+        ),
         (["--track"], "a.png: is one image, and only frames of one video have objects that stay"),
         (["--count-line", "0,0,1,1"], "--count-line 0,0,1,1: counts the objects of --track; give --track too"),
         (["--track", "--count-line", "1,1,1,1"], "--count-line 1,1,1,1: give two points in pixels"),
@@ -260,6 +266,32 @@ def test_objects_of_a_video_are_numbered(predict, tmp_path):
     numbers = {d["track"] for image in images for d in image["detections"]} - {None}
     assert sum(counts.values()) == len(numbers) > 3
     assert Video(str(tmp_path / "out" / "still.webm"), "").length == 4
+
+
+LINE = CountLine(0, 0, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("objects", "line", "words"),
+    [
+        ({}, None, "0 objects"),
+        ({"dog": 1}, None, "1 object: 1 dog"),
+        (
+            {"dog": 1, "cat": 2},
+            CountLine(0, 0, 9, 9),
+            "3 objects: 2 cat, 1 dog; crossings to the left 2, to the right 4",
+        ),
+    ],
+)
+def test_counts_are_told(objects, line, words):
+    assert counts_in_words(TrackCounts(objects, {"dog": 2}, {"dog": 3, "cat": 1}, line)) == words
+
+
+def test_counts_of_a_video_are_printed(weights, tmp_path, capsys):
+    words = [str(write_video(tmp_path / "clip.avi", frames=3)), "--weights", str(weights), "--out", str(tmp_path)]
+    assert main(["predict", *words, "--track", "--save", "json"]) == 0
+    counts = json.loads((tmp_path / "detections.json").read_text())["counts"]
+    assert capsys.readouterr().out.startswith(f"clip: {sum(counts.values())} object")
 
 
 def test_numbered_frames_of_a_folder_are_a_video(predict, tmp_path):

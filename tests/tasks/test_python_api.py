@@ -67,6 +67,8 @@ def test_evaluate_is_the_same_from_a_path_and_writes_only_when_asked(run, data, 
     cornernet.evaluate(run.result.weights, data, out="figures")
     kept = json.loads((tmp_path / "figures/metrics.json").read_text())
     assert kept["figures"]["AP"] == pytest.approx(metrics.figures["AP"])
+    true = cornernet.evaluate(run.result.weights, data, oracle="heatmaps,offsets,pairing")
+    assert true.figures["AP"] == pytest.approx(1.0)
 
 
 def test_a_run_goes_on_from_python(run, data):
@@ -140,6 +142,8 @@ def test_errors_of_a_detector_name_arguments():
         cornernet.evaluate("shapes", "x", device="nonsense")
     with pytest.raises(InputError, match=r"^load: max_size must be above 0, not -1$"):
         cornernet.evaluate("shapes", "x", max_size=-1)
+    with pytest.raises(InputError, match=r"^oracle offsets: give heatmaps, and with it"):
+        cornernet.evaluate("shapes", "x", oracle="offsets")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_the_card_is_read_before_it_is_sent(hub, run, tmp_path):
         "tags": ["object-detection", "cornernet"],
     }
     assert "finds 2 classes: red, blue." in body
-    assert "Trained on 4 images for 1 epochs." in body
+    assert "Trained on 4 images for 1 epoch." in body
     assert "On 2 validation images with 4 boxes" in body
     assert str(run.parent) not in text
 

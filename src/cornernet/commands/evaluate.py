@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from cornernet.commands import options
-from cornernet.errors import InputError
-from cornernet.tasks.detectors import EXPORTED, open_detector, open_network
+from cornernet.tasks.detectors import open_detector
 
 
 def evaluate(
@@ -38,18 +36,9 @@ def evaluate(
         out: Folder for metrics.json and predictions.json (COCO results); for data that are not in COCO's format also
             ground_truth.json, which has the ids of the predictions.
     """
-    from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
     from cornernet.tasks.measure import evaluate_on
 
-    if oracle and weights.lower().endswith(EXPORTED):
-        raise InputError("--oracle looks into the network", weights, "use the weights it was made from")
-    chosen = weights, device, tta, precision, max_size, tile
-    how = None
-    if oracle:
-        detector = open_network(*chosen)
-        how = partial(evaluate_with_oracles, detector, parts=parse_parts(oracle))
-    else:
-        detector = open_detector(*chosen)
+    detector = open_detector(weights, device, tta, precision, max_size, tile)
     settings = {"weights": weights, "tta": tta, "oracle": oracle}
     settings |= {"precision": precision, "max_size": max_size, "tile": tile}
     metrics = evaluate_on(
@@ -60,7 +49,7 @@ def evaluate(
         format=format,
         strict=strict,
         batch_size=batch_size,
-        how=how,
+        oracle=oracle,
         out=Path(out),
         settings=settings,
     )

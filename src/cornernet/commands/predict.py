@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cornernet.commands import options
 from cornernet.commands.classes import parse_classes
-from cornernet.commands.tracking import check_sequences, has_many_pictures, parse_count_line
+from cornernet.commands.tracking import check_sequences, counts_in_words, has_many_pictures, parse_count_line
 from cornernet.errors import InputError
 from cornernet.tasks.detectors import EXPORTED, open_detector, parse_tile
 from cornernet.tasks.progress import ProgressBar
@@ -17,6 +17,7 @@ from cornernet.tasks.progress import ProgressBar
 if TYPE_CHECKING:
     from cornernet.media.sources import Source
     from cornernet.outputs.choice import OutputKind
+    from cornernet.tracking.counts import TrackCounts
 
 _WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", *EXPORTED)
 
@@ -43,8 +44,8 @@ def predict(
     hide_scores: bool = False,
     heatmaps: bool = False,
 ) -> int:
-    """Find objects in SOURCES: images, videos, folders, globs, text files of paths, http(s) addresses, camera:0,
-    streams (rtsp:// and others), - (standard input).
+    """Find objects in SOURCES: images, videos, folders, zip and tar archives, globs, text files of paths, http(s)
+    addresses, camera:0, streams (rtsp:// and others), - (standard input).
 
     Args:
         out: Folder for everything that is written.
@@ -74,6 +75,10 @@ def predict(
     for name, number in (("batch-size", batch_size), ("every", every), ("line-width", line_width)):
         if number is not None and number < 1:
             raise InputError("give a number above 0", f"--{name} {number}")
+    drawn = {"--line-width": line_width is not None, "--hide-labels": hide_labels, "--hide-scores": hide_scores}
+    if save and not {"pictures", "video"} & set(parse_kinds(save)) and any(drawn.values()):
+        what = "changes pictures and videos, and --save has none of them"
+        raise InputError(what, next(filter(drawn.get, drawn)), "leave it out, or add pictures to --save")
     if heatmaps and tile:
         raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
     _refuse_weights(sources)
@@ -120,6 +125,7 @@ def predict(
         results = track_results(results, lowest, line=line, one_sequence=one_sequence)
     bar = ProgressBar("predicting", "frame" if videos else "image")
     failures: list[str] = []
+    counts: dict[int, tuple[str, TrackCounts]] = {}
     images = boxes = 0
     with WriteBehind(writers) as written:
         try:
@@ -129,12 +135,16 @@ def predict(
                 else:
                     written.add(result)
                     images, boxes = images + 1, boxes + len(result.detections)
+                    if result.counts:
+                        counts[result.counts.sequence] = result.frame.name, result.counts
                 bar(done, total)
         except KeyboardInterrupt:
             if not any(video.is_live for video in videos):  # Ctrl-C is the normal end of a camera
                 raise
         finally:
             bar.close()
+    for name, counted in counts.values():
+        print(f"{name}: {counts_in_words(counted)}")
     for failure in failures:
         print(f"cornernet: {failure}", file=sys.stderr)
     print(f"{boxes} objects in {images} images, score {lowest:g} or more, by {weights}: {folder}")

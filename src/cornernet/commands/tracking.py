@@ -12,7 +12,7 @@ from cornernet.errors import InputError
 
 if TYPE_CHECKING:
     from cornernet.media.sources import Source
-    from cornernet.tracking.counts import CountLine
+    from cornernet.tracking.counts import CountLine, TrackCounts
 
 
 def parse_count_line(text: str | None) -> CountLine | None:
@@ -28,6 +28,17 @@ def parse_count_line(text: str | None) -> CountLine | None:
     if not abs(x1 - x2) + abs(y1 - y2) > 0 or not abs(x1) + abs(y1) + abs(x2) + abs(y2) < float("inf"):
         raise InputError("give two points in pixels, as x1,y1,x2,y2", f"--count-line {text}") from None
     return CountLine(x1, y1, x2, y2)
+
+
+def counts_in_words(counts: TrackCounts) -> str:
+    """For example "3 objects: 2 person, 1 dog; crossings to the left 1, to the right 0"."""
+    names = ", ".join(f"{number} {name}" for name, number in sorted(counts.objects.items()))
+    total = sum(counts.objects.values())
+    text = f"{total} object{'' if total == 1 else 's'}{': ' if names else ''}{names}"
+    if counts.line is None:
+        return text
+    left, right = (sum(crossings.values()) for crossings in (counts.to_left, counts.to_right))
+    return f"{text}; crossings to the left {left}, to the right {right}"
 
 
 def check_sequences(sources: Sequence[Source]) -> bool:

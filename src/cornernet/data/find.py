@@ -9,19 +9,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cornernet.data.archive import is_archive, unpack
 from cornernet.data.build import build_dataset
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
+from cornernet.data.places import SPLIT_NAMES
 from cornernet.data.registry import LABEL_FORMATS, LabelFolder
 from cornernet.data.remarks import split_remarks
 from cornernet.data.sniff import foreign_format
 from cornernet.data.tables import Tables, Wanted, everything
 from cornernet.data.yolo_layouts import find_yolo_layout
 from cornernet.errors import InputError
+from cornernet.media.archive import is_archive, unpack
 
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 USUAL = ("train", "val", "test")
+_TELLING = (*SPLIT_NAMES, "images", "labels", "annotations")
 
 
 def find_data(path: str | os.PathLike[str], format: Format | None = None, *, option: str = "--format") -> LabelFolder:
@@ -35,7 +37,7 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
         if not place.exists():
             raise InputError("no such folder or file", place, "give the data set's folder, label file or archive")
         if is_archive(place):
-            place = unpack(place)
+            place = _only_folder(unpack(place))
         found = _found(place, format)
         fix = "" if found else _hint(place, format)
     except OSError as error:
@@ -51,6 +53,16 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
         choices = " or ".join(f"{option} {each.format}" for each in found)
         raise InputError(f"looks like {titles} at once", place, f"choose with {choices}")
     return found[0]
+
+
+def _only_folder(folder: Path) -> Path:
+    """The innermost folder that holds more than another folder. The folders of splits stay: their names tell."""
+    while True:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        alone = len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink()
+        if not alone or entries[0].name.lower() in _TELLING:
+            return folder
+        folder = entries[0]
 
 
 def _found(place: Path, format: Format | None) -> list[LabelFolder]:

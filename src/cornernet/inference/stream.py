@@ -41,10 +41,10 @@ class Result:
     @cached_property
     def picture(self) -> Pixels:
         """The image with its boxes, (H, W, 3); drawn once for all writers."""
-        under = draw_count_line(self.image, self.counts) if self.counts else self.image
-        return draw_detections(
-            under, self.detections, threshold=0.0, side=self.side, style=self.style, tracks=self.tracks
+        picture = draw_detections(
+            self.image, self.detections, threshold=0.0, side=self.side, style=self.style, tracks=self.tracks
         )
+        return draw_count_line(picture, self.counts) if self.counts else picture
 
 
 def detect(

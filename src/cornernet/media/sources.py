@@ -1,4 +1,4 @@
-"""Frames from image files, folders, globs, lists, addresses, videos, cameras, streams and standard input.
+"""Frames from image files, folders, archives, globs, lists, addresses, videos, cameras, streams and standard input.
 
 Frames are read shortly before they are needed and are not kept: a long video needs the memory of a few frames.
 """
@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from cornernet.errors import InputError
 from cornernet.media.address import is_address, shown
 from cornernet.media.animation import Animation, is_animation
+from cornernet.media.archive import is_called_archive, unpack
 from cornernet.media.download import download
 from cornernet.media.images import FilePicture, Pixels, image_size, read_pictures
 from cornernet.media.lists import is_list, read_list
@@ -89,11 +90,11 @@ def _ignore(_: str) -> None:
 def find_sources(places: Sequence[str], tell: Callable[[str], None] = _ignore) -> list[Source]:
     """The sources at ``places``, in that order; ``tell`` is called with a line about what was passed over in them.
 
-    A place is a file; a folder (searched with its subfolders) or a glob of images and videos; a text file with a place
-    on each line; an ``http(s)://`` address of an image or a video; a stream's (``rtsp://`` ...); a camera, ``camera:0``
-    or ``0``; or ``-``, one image's bytes on standard input. Videos are opened for a moment; one that cannot be opened,
-    or a line of a list that names no file, becomes a source with its error. Raises ``InputError`` if a place has no
-    image.
+    A place is a file; a folder (searched with its subfolders), a zip or tar, or a glob of images and videos; a text
+    file with a place on each line; an ``http(s)://`` address of an image or a video; a stream's (``rtsp://`` ...); a
+    camera, ``camera:0`` or ``0``; or ``-``, one image's bytes on standard input. Videos are opened for a moment; one
+    that cannot be opened, or a line of a list that names no file, becomes a source with its error. Raises
+    ``InputError`` if a place has no image.
     """
     if not places:
         raise InputError("no images given", fix="name files, folders, globs, addresses, camera:0 or - (standard input)")
@@ -236,6 +237,8 @@ def _expanded(place: str, tell: Callable[[str], None]) -> list[str]:
         return [place]
     if "://" in place:
         raise InputError("addresses of this kind cannot be read", place, "give http(s)://, rtsp://, or a file")
+    if is_called_archive(Path(place)):
+        return _expanded_archive(place, tell)
     passed, repeated = PassedOver(), 0
     paths = find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES, passed)
     if not os.path.isfile(place):
@@ -258,6 +261,15 @@ def _expanded(place: str, tell: Callable[[str], None]) -> list[str]:
     for line in passed.lines(place):
         tell(line)
     return list(found.values())
+
+
+def _expanded_archive(archive: str, tell: Callable[[str], None]) -> list[str]:
+    """Every image and video file in an archive, unpacked."""
+    folder = str(unpack(Path(archive)))
+    try:
+        return _expanded(folder, lambda line: tell(line.replace(folder, archive)))
+    except InputError as error:
+        raise InputError(error.what, archive, error.fix.replace(folder, archive)) from error
 
 
 def _is_direct(place: str) -> bool:

@@ -25,6 +25,7 @@ _TYPES: dict[str, Any] = {
     "format": Format | None,
     "max_size": int | None,
     "minutes": float | None,
+    "oracle": str | None,
     "precision": Arithmetic,
     "report": bool,
     "scales": tuple[float, ...],

@@ -28,7 +28,7 @@ def write_card(run: Path, name: str, licence: str) -> str:
     weights, told = load_weights(file), _read(run / "run.json")
     recipe = _without_paths((run / "recipe.yaml").read_text(encoding="utf-8"))
     metrics = _read(run / "metrics.json") if (run / "metrics.json").is_file() else {}
-    names = ", ".join(weights.class_names)
+    names, epochs = ", ".join(weights.class_names), weights.info.get("epochs", "unknown many")
     lines = [
         "---",
         f"license: {licence}",
@@ -48,7 +48,7 @@ def write_card(run: Path, name: str, licence: str) -> str:
         "",
         "## Data and figures",
         "",
-        f"Trained on {told.get('images', 'unknown many')} images for {weights.info.get('epochs', '?')} epochs.",
+        f"Trained on {told.get('images', 'unknown many')} images for {epochs} epoch{'' if epochs == 1 else 's'}.",
         *_figures(metrics),
         f"Boxes below a score of {weights.threshold:g} are not shown by default.",
         "",

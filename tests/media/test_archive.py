@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cornernet.data import archive as archive_module
 from cornernet.data.find import find_data, load_split
 from cornernet.errors import InputError
+from cornernet.media import archive as archive_module
+from cornernet.media.sources import find_sources, read_frames
 
 
 @pytest.fixture(autouse=True)
@@ -243,3 +244,32 @@ def test_an_archive_in_an_archive(tmp_path):
     inner = write_zip(tmp_path / "inner.zip", FILES).read_bytes()
     with pytest.raises(InputError, match=r"no data set there.*inner\.zip is an archive: give that file"):
         find_data(write_zip(tmp_path / "a.zip", {"inner.zip": inner}))
+
+
+def test_images_are_found_in_it(tmp_path, cache, capsys):
+    """`predict street.zip`: what is no image is counted under the archive's name."""
+    archive = write_zip(tmp_path / "street.zip", {"day1/a.png": picture(), "day1/b.tga.bak": b"no", "c.png": picture()})
+    told: list[str] = []
+    sources = find_sources([str(archive)], told.append)
+    assert [source.name for source in sources] == ["c", "a"]
+    assert [frame.pixels.shape for frame in read_frames(sources, 2)] == [(100, 200, 3)] * 2
+    (line,) = told
+    assert str(archive) in line
+    assert ".bak" in line
+    assert str(cache) not in line
+    assert capsys.readouterr().err.count("is unpacked in") == 1
+
+
+def test_an_archive_without_images_is_named(tmp_path):
+    archive = write_tar(tmp_path / "texts.tar.gz", {"a.txt": b"no image"}, "w:gz")
+    with pytest.raises(InputError, match=r"no image there that can be read, only 1 \.txt") as error:
+        find_sources([str(archive)])
+    assert str(error.value.where) == str(archive)
+
+
+def test_other_zip_files_are_no_folders_of_images(tmp_path, cache):
+    """A weights file or a document given by mistake is not unpacked."""
+    weights = write_zip(tmp_path / "old.pth", {"data.pkl": b"", "thumbnail.png": picture()})
+    (frame,) = read_frames(find_sources([str(weights)]), 1)
+    assert isinstance(frame.pixels, InputError)
+    assert not cache.exists()

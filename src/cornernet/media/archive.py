@@ -1,4 +1,4 @@
-"""Unpacks an archive of a data set (zip, or tar with any of Python's compressions) once, into the cache folder.
+"""Unpacks an archive (zip, or tar with any of Python's compressions) once, into the cache folder.
 
 A later run finds the same images again; what was not used for 30 days is removed when another one is unpacked. What
 leads out of the archive, is no file, or would fill the disk is refused before it is written.
@@ -20,10 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
-from cornernet.data.archive_cache import folder_for, mark_used, remove_unused
-from cornernet.data.places import SPLIT_NAMES
 from cornernet.errors import InputError
 from cornernet.files import atomic_folder, cache_folder, make_folder
+from cornernet.media.archive_cache import folder_for, mark_used, remove_unused
 from cornernet.media.walk import is_of_system
 
 _MOST_FILES = 3_000_000
@@ -31,8 +30,8 @@ _MOST_GROWTH = 200  # times the archive's size: pictures hardly shrink, an empty
 _GROWTH_ALLOWED = 2**30  # bytes, whatever the growth: text and drawings shrink well
 _ROOM_LEFT = 2**28  # bytes that stay free on the disk
 _CHUNK = 2**20
-_TELLING = (*SPLIT_NAMES, "images", "labels", "annotations")
 _BY_HAND = "unpack it yourself and give the folder"
+_ENDS = re.compile(r"\.(tar(\.\w+)?|t[gbx]z2?|zip|7z|rar|zst)$", re.IGNORECASE)
 _STARTS = {
     b"PK\x03\x04": "zip",
     b"PK\x05\x06": "zip",
@@ -80,8 +79,13 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and bool(_type(path))
 
 
+def is_called_archive(path: Path) -> bool:
+    """Whether a file is an archive and its name says so: documents, weights and arrays are zip files too."""
+    return bool(_ENDS.search(path.name)) and is_archive(path)
+
+
 def unpack(archive: Path) -> Path:
-    """The folder with an archive's content: a folder that is alone in it, else all of it. Says once where that is.
+    """The folder with an archive's content. Says once where that is.
 
     Raises ``InputError`` for what is no whole zip or tar, is encrypted, has entries that are unsafe or do not fit.
     """
@@ -101,7 +105,7 @@ def unpack(archive: Path) -> Path:
             print(f"{archive} is unpacked in {target}", file=sys.stderr)
         remove_unused()
     mark_used(target)
-    return _only_folder(target)
+    return target
 
 
 def _type(path: Path) -> str:
@@ -111,16 +115,6 @@ def _type(path: Path) -> str:
     if head[257:262] == b"ustar":
         return "tar"
     return next((type_ for start, type_ in _STARTS.items() if head.startswith(start)), "")
-
-
-def _only_folder(folder: Path) -> Path:
-    """The innermost folder that holds more than another folder. The folders of splits stay: their names tell."""
-    while True:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-        alone = len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink()
-        if not alone or entries[0].name.lower() in _TELLING:
-            return folder
-        folder = entries[0]
 
 
 def _zip_members(archive: Path, limits: _Limits) -> Iterator[_Member]:

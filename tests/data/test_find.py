@@ -159,6 +159,8 @@ def test_two_formats_at_once(tmp_path, first, second, said):
 
 
 def test_nothing_there_says_what_was_looked_for_and_hints(tmp_path):
+    tmp_path = tmp_path / "deep"
+    tmp_path.mkdir()
     with pytest.raises(InputError, match="no such folder or file; give the data set's folder, label file or archive"):
         find_data(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"no data set there; looked for COCO .*YOLO \(data.yaml, .*\), Pascal VOC"):
@@ -166,8 +168,9 @@ def test_nothing_there_says_what_was_looked_for_and_hints(tmp_path):
     with pytest.raises(InputError, match=r"looked for YOLO \(data.yaml, obj.data, or images with .* of boxes\)$"):
         find_data(tmp_path, "yolo")
     write_xml(tmp_path / "VOC2007", ["a.png"])
-    with pytest.raises(InputError, match=r"VOC2007 holds Pascal VOC \(Annotations/\*.xml\): give that folder"):
-        find_data(tmp_path)
+    for place in (tmp_path, tmp_path.parent):
+        with pytest.raises(InputError, match=r"VOC2007 holds Pascal VOC \(Annotations/\*.xml\): give that folder"):
+            find_data(place)
     (tmp_path / "yolo/images").mkdir(parents=True)
     (tmp_path / "yolo/labels").mkdir()
     with pytest.raises(InputError, match=r"no \.txt file in labels begins with a box"):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.outlines import box_of_segmentation
+from cornernet.data.places import MissingSplit
 from cornernet.data.sniff import parse_json
 from cornernet.data.tables import Table
 from cornernet.errors import InputError
@@ -61,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if not isinstance(raw[key], list):
             raise InputError(f"{key!r} must be a list, not {_kind(raw[key])}", path)
         if key != "annotations" and not raw[key]:
-            raise InputError(f"{key!r} is empty; nothing can be read from this file", path)
+            raise MissingSplit(f"{key!r} is empty; nothing can be read from this file", path)
         for i, item in enumerate(raw[key]):
             if not isinstance(item, dict):
                 raise InputError(f"{key}[{i}] must be an object, not {_kind(item)}", path)

@@ -49,7 +49,7 @@ def find_cvat(path: Path) -> ToolFolder | None:
 
     Raises ``InputError`` if the file is damaged.
     """
-    files = files_by_folder(path, "*.xml", is_cvat)
+    files = files_by_folder(path, ".xml", is_cvat)
     if not files:
         return None
     reader = _Reader(path if path.is_dir() else path.parent)

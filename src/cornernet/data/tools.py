@@ -129,12 +129,12 @@ class ToolFolder:
         if self.root.is_file():
             return []
         used = {os.path.realpath(tables.folder / item["file_name"]) for tables in read for item in tables.images}
-        failed = {problem.where for tables in read for problem in tables.problems}
+        failed = {os.path.splitext(problem.where)[0] for tables in read for problem in tables.problems}
         what, fix = "an image without labels", "label it, or remove it"
         return [
             Problem("images without labels", str(image), what, fix, "image left out")
             for image in images_below(self.root)
-            if os.path.realpath(image) not in used and str(image.with_suffix(".json")) not in failed
+            if os.path.realpath(image) not in used and str(image.with_suffix("")) not in failed
         ]
 
     def _find(self, item: ImageLabels) -> Path | InputError:

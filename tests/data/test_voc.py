@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import find_data, load_split
+from cornernet.data.places import MissingSplit
 from cornernet.errors import InputError
 
 
@@ -223,3 +225,52 @@ def test_a_file_of_several_images_is_refused(tmp_path):
     data = load(write_voc(tmp_path, {"a": f"<annotations>{xml(thing())}</annotations>", "b": xml(thing())}), "all")
     (problem,) = data.problems
     assert problem.with_fix().endswith("a.xml: it has the labels of several images; write one XML file for each image")
+
+
+@pytest.mark.parametrize(
+    ("place", "train", "val"),
+    [
+        ("ImageSets/Main", "a  1\nsub/b -1\n", "c 0\n"),
+        ("ImageSets/Main", "a.jpg\nsub/b.JPG\n", "c.jpg\n"),
+        ("imagesets/main", "A\nsub/b\na\n", "c\n"),
+        ("ImageSets", "a\r\nsub/b\r\n", "c\r\n"),
+        ("ImageSets", "JPEGImages\\a.jpg\nJPEGImages\\sub\\b.jpg\n", "JPEGImages\\c.jpg"),
+        (".", "./JPEGImages/a.jpg ./Annotations/a.xml\n./JPEGImages/sub/b.jpg ./Annotations/sub/b.xml\n", "c.xml\n"),
+        (".", "/home/me/data/JPEGImages/a.jpg\n/home/me/data/JPEGImages/sub/b.jpg\n", "/home/me/data/JPEGImages/c.jpg"),
+    ],
+)
+def test_lists_as_people_write_them(folder, place, train, val):
+    shutil.rmtree(folder / "ImageSets")
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    (folder / place / "train.txt").write_text(train)
+    (folder / place / "val.txt").write_text(val)
+    (folder / "notes.txt").write_text("a\n")
+    names = {split: [image.file_name for image in load(folder, split).images] for split in ("train", "val")}
+    assert names == {"train": ["a.jpg", "sub/b.jpg"], "val": ["c.jpg"]}
+    assert sorted(find_data(folder).splits) == ["train", "val"]
+
+
+def test_lists_of_single_classes_alone(folder):
+    for file in (folder / "ImageSets/Main").iterdir():
+        file.unlink()
+    lists = {"cat_train": "a  1\nsub/b -1\n", "dog_train": "a -1\nsub/b -1\n", "cat_val": "c  1\n"}
+    write_voc(folder, {}, lists)
+    assert sorted(find_data(folder).splits) == ["train", "val"]
+    assert [image.file_name for image in load(folder).images] == ["a.jpg", "sub/b.jpg"]
+    (note, *_) = load(folder).notes
+    assert note == "there is no list of all images: read are those of cat_train.txt, dog_train.txt"
+
+
+def test_a_name_that_a_list_repeats_is_read_once(folder):
+    write_voc(folder, {}, {"train": "a\nsub/b\na\ngone 1\n"})
+    data = load(folder)
+    assert len(data.images) == 2
+    assert any("1 names stand twice in" in note and "such as a: each is read once" in note for note in data.notes)
+    assert "Annotations/gone.xml: cannot be read" in str(data.problems[0])
+
+
+def test_an_empty_list_is_a_split_that_is_missing(folder):
+    write_voc(folder, {}, {"test": "\n"})
+    with pytest.raises(MissingSplit, match=r"test: ImageSets/Main/test.txt lists no image; list some, or remove it"):
+        load(folder, "test")
+    assert len(load(folder).images) == 2

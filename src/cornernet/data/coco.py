@@ -222,6 +222,8 @@ def _folder_of(file: Path, names: Sequence[str]) -> Path:
         root = root.parent
     beside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     ranks = [[root / split, root / "images" / split], [root / "images", root], beside]
+    if root.name.lower() in SPLIT_NAMES:
+        ranks.append([root.parent / "images" / root.name])
     folder = best_folder(ranks, names, file)
     if folder is None:
         below: dict[Path, ImageNames] = {}

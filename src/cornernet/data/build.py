@@ -103,6 +103,7 @@ def build_dataset(
             image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
     dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, tuple(notes))
     dataset.cause, dataset.folder = cause, tables.folder
+    dataset.is_numbered = tables.is_numbered or tables.places is not None
     dataset = dataset.with_unsure(unsure)
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from cornernet.data.build import build_dataset
+from cornernet.data.coco_spelling import settle_spelling
 from cornernet.data.coco_tables import boxes_of_outlines, read_json
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
@@ -46,6 +47,8 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
     If no image ``folder`` is given, the one with most of all images, wanted or not, is found beside the file.
     """
     raw = read_json(path)
+    is_numbered = any(type(item.get("id")) is str for table in ("images", "categories") for item in raw[table])
+    notes = settle_spelling(raw)
     images, annotations = raw["images"], raw["annotations"]
     if folder is None:
         folder = _folder_of(path, [str(item.get("file_name")) for item in images[:TRIED]])
@@ -54,8 +57,10 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
         images = [item for item in images if str(item.get("id")) not in unwanted]
         annotations = [item for item in annotations if str(item.get("image_id")) not in unwanted]
     title = "COCO as Roboflow exports it" if path.name == _ROBOFLOW else "COCO"
-    notes = boxes_of_outlines(annotations)
-    return Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"], notes=notes)
+    notes += boxes_of_outlines(annotations)
+    tables = Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"], notes=notes)
+    tables.is_numbered = is_numbered
+    return tables
 
 
 def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cornernet.data.causes import SystematicError
 from cornernet.data.coco import CocoDataset, find_split, load_coco
 from cornernet.errors import InputError
 
@@ -116,9 +117,7 @@ def test_annotation_id_0_does_not_reach_the_evaluator(load: Callable[..., CocoDa
         ([True, 20, 30, 40], "is not four finite numbers; left out"),
         ([10**400, 20, 30, 40], "is not four finite numbers; left out"),
         ([[10], 20, 30, 40], "is not four finite numbers; left out"),
-        (None, "null is not four finite numbers; left out"),
         ("10 20 30 40", "is not four finite numbers; left out"),
-        ([], "is not four finite numbers; left out"),
         ([200, 20, 30, 40], "lies outside its 100x200 image; left out"),
         ([-50, 20, 30, 40], "lies outside its 100x200 image; left out"),
     ],
@@ -137,6 +136,23 @@ def test_an_unusable_box_is_left_out_and_reported(load: Callable[..., CocoDatase
     assert data.problems[0].with_fix().endswith("correct or remove it")
     with pytest.raises(InputError, match=r"1 bad boxes: .*annotation 99 of b\.png"):
         load(raw, strict=True)
+
+
+@pytest.mark.parametrize("bbox", [None, [], [None] * 4])
+def test_an_annotation_without_a_box_is_left_out(load: Callable[..., CocoDataset], bbox: Any) -> None:
+    raw = good()
+    raw["annotations"].append(annotation(99, bbox))
+    (problem,) = load(raw).problems
+    assert str(problem).endswith("annotation 99 of b.png: it has no box; left out")
+
+
+def test_boxes_of_five_numbers_are_one_cause(load: Callable[..., CocoDataset]) -> None:
+    raw = good()
+    for item in raw["annotations"]:
+        item["bbox"] = [*item["bbox"], 30.0]
+    said = r"3 of 3 boxes are not four numbers, such as \[10, 20, 30, 40, 30.0\]: turned boxes, with an angle\?; export"
+    with pytest.raises(SystematicError, match=said):
+        load(raw)
 
 
 def test_a_box_that_reaches_out_is_clipped(load: Callable[..., CocoDataset]) -> None:

@@ -57,7 +57,7 @@ def _number(value: Any) -> Any:
 
 def _settle_boxes(annotations: Table) -> None:
     """Make four numbers of numbers as texts, of x, y, width and height by name, and of a list in a list."""
-    boxes = [item.get("bbox") for item in annotations]
+    boxes: list[Any] = [item.get("bbox") for item in annotations]
     are_lists = all(type(box) is list and len(box) == 4 for box in boxes)
     if are_lists and set(map(type, chain.from_iterable(boxes))) <= {int, float}:
         return
@@ -118,8 +118,8 @@ def _settle_images(images: Table) -> Iterator[str]:
     without = [item for item in images if any(_is_none(item.get(side)) for side in ("height", "width"))]
     if without:
         first = without[0]
-        size = f"{first.get('width')}x{first.get('height')} (width x height)"
-        yield f"{len(without)} images have no usable size, such as {first.get('file_name')}, {size}: their files are asked"
+        size = f"{first.get('file_name')}, {first.get('width')}x{first.get('height')} (width x height)"
+        yield f"{len(without)} images have no usable size, such as {size}: their files are asked"
     for item in without:
         item["height"] = item["width"] = None
 

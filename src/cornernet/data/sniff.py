@@ -21,6 +21,8 @@ _HEAD = 4096  # bytes that are read first
 _LARGE = 2**26  # bytes of a JSON file that is not parsed only to name its format
 _LOOKED_AT = 500  # files of a folder: a data set has many small label files, or a few large ones
 _NO_ELEMENT = re.compile(r"<\?.*?\?>|<!--.*?-->|<![^>]*>", re.DOTALL)
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+_ENCODING = re.compile(rb"""^(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["']""")
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([\w.-]+)")
 _LABELME = re.compile(r'"(?:shapes|imagePath|imageData)"\s*:')
 _NUMBER = r"-?\d+(?:\.\d+)?"
@@ -57,13 +59,31 @@ def read_xml(file: Path, fix: str = "change its permissions") -> ElementTree.Ele
     """The root of an XML file. Raises ``InputError``, with ``fix`` if it cannot be opened, or if it is no plain XML."""
     try:
         content = file.read_bytes()
-        if b"<!ENTITY" in content:  # nothing that labels need, and a way to fill the memory
+        if b"<!ENTITY" in content.replace(b"\0", b""):  # also in UTF-16: labels need none, and they can fill the memory
             raise InputError("not XML: it declares entities", file, "export it again")
-        return ElementTree.fromstring(content)
+        return ElementTree.fromstring(_decoded(content))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file, fix) from error
+    except UnicodeDecodeError as error:
+        what = f"not text in {error.encoding}, which its first line says or means"
+        raise InputError(what, file, "write the right encoding there, or save it as UTF-8") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or an unknown encoding
         raise InputError(f"not XML: {error}", file, "correct it or export it again") from error
+
+
+def _decoded(content: bytes) -> str | bytes:
+    """The text of an XML file. Python's parser knows few encodings, and believes a wrong one: bytes that are UTF-8 are.
+
+    Raises ``UnicodeDecodeError``, and ``LookupError`` for an encoding that nobody knows.
+    """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content[:4]:  # UTF-16, which the parser finds out
+        return content
+    declared = _ENCODING.match(content)
+    with suppress(UnicodeDecodeError):
+        text = content.decode("utf-8-sig")
+        return _DECLARATION.sub("", text, count=1) if declared else text
+    encoding = declared[1].decode() if declared else "utf-8"
+    return _DECLARATION.sub("", content.decode(encoding), count=1)
 
 
 def load_json(file: Path) -> Any:

@@ -49,6 +49,7 @@ class _Object(NamedTuple):
     bbox: list[float] | list[str | None]  # x y width height, or the four texts if they are no numbers
     is_difficult: bool
     has_shape: bool = False  # the box is that of a polygon or an oriented box
+    parts: int = 0  # such as a person's head, which the challenge's layout task has
 
 
 class _Label(NamedTuple):
@@ -98,6 +99,8 @@ class VocFolder:
         if shaped := [label.file for label in labels for item in label.objects if item.has_shape]:
             what = f"{len(shaped)} objects have a shape and no bndbox, such as in {shaped[0]}"
             tables.notes.append(f"{what}: their boxes are those around it")
+        if parts := sum(item.parts for label in labels for item in label.objects):
+            tables.notes.append(f"{parts} parts of objects (<part>), such as heads, are not read as objects")
         tables.notes += dict.fromkeys(self._unreachable)
         for label in labels:
             if label.problem:
@@ -296,7 +299,8 @@ def _object(item: ElementTree.Element, box: ElementTree.Element | None, first_pi
         bbox = [x1, y1, x2 - x1, y2 - y1]
     elif not any(texts) and (shape := _box_of_shape(item)):
         bbox, has_shape = [shape[0] - first_pixel, shape[1] - first_pixel, *shape[2:]], True
-    return _Object(_name(item.findtext("name")), bbox, (item.findtext("difficult") or "0").strip() == "1", has_shape)
+    is_difficult = (item.findtext("difficult") or "0").strip() == "1"
+    return _Object(_name(item.findtext("name")), bbox, is_difficult, has_shape, len(item.findall("part")))
 
 
 def _box_of_shape(item: ElementTree.Element) -> list[float] | None:

@@ -79,6 +79,13 @@ def test_one_coco_file_whose_images_have_other_names(tmp_path):
         load(tmp_path, "labels")
 
 
+def test_a_test_split_that_is_divided_is_said(tmp_path):
+    names = [f"{i}.png" for i in range(20)]
+    write_json(write_images(tmp_path / "test", names).parent / "annotations/instances_test.json", names)
+    notes = load_split(find_data(tmp_path), "train", val_share=0.3).notes
+    assert notes == ("the only split, test, is divided into train and val",)
+
+
 @pytest.mark.parametrize("format", ["coco", "yolo", "voc"])
 @pytest.mark.parametrize("count", [2, 3, 5, 40])
 def test_a_share_is_held_back_that_gives_both_parts_an_image(tmp_path, format, count):

@@ -147,6 +147,8 @@ def load_split(
         whole = _divided(labels, split, val_share)
         tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
         tables.name = split
+        if len(labels.splits) == 1 and plain_name(whole) == "test":
+            tables.notes.append(f"the only split, {whole}, is divided into train and val")
         if not tables.images and not tables.problems:
             raise InputError(f"no image falls to {split} with --val-share {val_share:g}", labels.root, "choose another")
     dataset = build_dataset(tables, strict=strict, class_names=class_names, check_files=True)

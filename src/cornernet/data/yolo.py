@@ -193,6 +193,8 @@ class YoloFolder:
                     tables.unknown_classes.add(line_of.class_id)
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
+                if line_of.class_id is None or line_of.class_id < 0:
+                    what, fix = f"{fields[0]} is no number of a class", "begin the line with a whole number from 0 on"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             else:
                 ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": line_of.class_id}
@@ -344,8 +346,11 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
 def _class_names(path: Path, names: Any) -> dict[int, str]:
     """Class names by id, from a list or a dictionary of texts."""
     pairs = {str(i): name for i, name in enumerate(names)} if isinstance(names, list) else names
+    if names is None:
+        raise InputError("'names' is missing", path, "list the classes there: names: [first, second]")
     if not isinstance(pairs, dict) or not pairs:
-        raise InputError(f"'names' must be a list or a dictionary of class names, not {names!r}", path)
+        what = f"'names' must be a list or a dictionary of class names, not {names!r}"
+        raise InputError(what, path, "write them as names: [first, second]")
     for key, name in pairs.items():
         if not (key.isascii() and key.isdecimal()):
             raise InputError(f"names has the key {key!r}", path, "number the classes from 0 on")

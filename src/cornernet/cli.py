@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from typing import Any, TextIO, cast
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (a bug of ours), 2 (the input), 3 (diverged), 130 or 143."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    with command_line_words():
+    with command_line_words(), _orderly_end():
         return _run([_underscored(word) for word in words if word != "--debug"], debug)
 
 
@@ -58,8 +60,8 @@ def _run(words: list[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _fail("interrupted", 143 if isinstance(error, _Terminated) else 130)
     except Exception as error:  # everything expected is a CornerNetError
         if debug:
             raise
@@ -67,6 +69,28 @@ def _run(words: list[str], debug: bool) -> int:
         if is_memory or "out of memory" in str(error):
             return _fail("out of memory; use tiles (--tile), smaller images (--max-size) or batches", 2)
         return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as of ``timeout``, ``docker stop`` and systemd: what is half written is put away, as on Ctrl-C."""
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Raise `_Terminated` on SIGTERM, unless the program around has a handler of its own."""
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    is_ours = threading.current_thread() is threading.main_thread()
+    is_ours = is_ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Output:

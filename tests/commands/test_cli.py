@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -337,3 +340,21 @@ def test_internal_errors_say_so_and_debug_shows_where(monkeypatch, capsys):
     assert "internal error" in fails(capsys, "data", "shapes", "x", code=1)
     with pytest.raises(ZeroDivisionError):
         main(["data", "shapes", "x", "--debug"])
+
+
+def test_a_command_that_is_ended_from_outside_puts_away_what_is_half_written(tmp_path, capsys, monkeypatch):
+    """As by ``timeout`` and ``docker stop``."""
+    left = []
+
+    def wait(**_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            left.append("put away")
+
+    monkeypatch.setattr("cornernet.cli.find_command", lambda name: wait)
+    monkeypatch.setattr("cornernet.commands.arguments.parse_arguments", lambda *_: {})
+    assert fails(capsys, "demo", code=143) == "cornernet: interrupted"
+    assert left == ["put away"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

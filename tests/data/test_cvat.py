@@ -70,6 +70,14 @@ def test_what_is_no_box_is_said_once(tmp_path):
     assert data.problems == []
 
 
+def test_exchanged_corners_are_put_in_order_and_said(tmp_path):
+    data = load(write(tmp_path, META + image("a.jpg", box(30, 20, 10, 40), box(50, 20, 60, 40))))
+    assert data.images[0].boxes[0].tolist() == [10, 20, 30, 40]
+    (problem,) = data.problems
+    assert problem.what == "its corners [30.0, 20.0, 10.0, 40.0] are exchanged"
+    assert problem.outcome == "fixed"
+
+
 @pytest.mark.parametrize(
     ("files", "images", "splits"),
     [

@@ -79,6 +79,13 @@ def test_one_coco_file_whose_images_have_other_names(tmp_path):
         load(tmp_path, "labels")
 
 
+def test_a_test_split_that_is_divided_is_said(tmp_path):
+    names = [f"{i}.png" for i in range(20)]
+    write_json(write_images(tmp_path / "test", names).parent / "annotations/instances_test.json", names)
+    notes = load_split(find_data(tmp_path), "train", val_share=0.3).notes
+    assert notes == ("the only split, test, is divided into train and val",)
+
+
 @pytest.mark.parametrize("format", ["coco", "yolo", "voc"])
 @pytest.mark.parametrize("count", [2, 3, 5, 40])
 def test_a_share_is_held_back_that_gives_both_parts_an_image(tmp_path, format, count):
@@ -159,6 +166,8 @@ def test_two_formats_at_once(tmp_path, first, second, said):
 
 
 def test_nothing_there_says_what_was_looked_for_and_hints(tmp_path):
+    tmp_path = tmp_path / "deep"
+    tmp_path.mkdir()
     with pytest.raises(InputError, match="no such folder or file; give the data set's folder, label file or archive"):
         find_data(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"no data set there; looked for COCO .*YOLO \(data.yaml, .*\), Pascal VOC"):
@@ -166,8 +175,9 @@ def test_nothing_there_says_what_was_looked_for_and_hints(tmp_path):
     with pytest.raises(InputError, match=r"looked for YOLO \(data.yaml, obj.data, or images with .* of boxes\)$"):
         find_data(tmp_path, "yolo")
     write_xml(tmp_path / "VOC2007", ["a.png"])
-    with pytest.raises(InputError, match=r"VOC2007 holds Pascal VOC \(Annotations/\*.xml\): give that folder"):
-        find_data(tmp_path)
+    for place in (tmp_path, tmp_path.parent):
+        with pytest.raises(InputError, match=r"VOC2007 holds Pascal VOC \(Annotations/\*.xml\): give that folder"):
+            find_data(place)
     (tmp_path / "yolo/images").mkdir(parents=True)
     (tmp_path / "yolo/labels").mkdir()
     with pytest.raises(InputError, match=r"no \.txt file in labels begins with a box"):

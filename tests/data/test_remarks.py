@@ -138,7 +138,7 @@ def test_an_unknown_class_of_boxes_is_not_taken_for_one_that_only_the_weights_kn
     [
         ("bbox", [1, 2, float("nan"), 4], r"bbox \[1.0, 2.0, NaN, 4.0\] is not four finite numbers"),
         ("bbox", [1, 2, float("inf"), 4], r"bbox \[1.0, 2.0, Infinity, 4.0\] is not four finite numbers"),
-        ("bbox", ["1", "2", "3", "4"], r'bbox \["1", "2", "3", "4"\] is not four finite numbers'),
+        ("bbox", ["1", "2", "3", "x"], r'bbox \["1", "2", "3", "x"\] is not four finite numbers'),
         ("bbox", [10**30, 2, 3, 4], r"bbox \[1000000000000000000000000000000, 2, 3, 4\] is not four finite numbers"),
     ],
 )

@@ -95,15 +95,18 @@ def test_each_format_whatever_the_name(tmp_path, name, content, format, mark):
         ("x.json", [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}], "COCO's results"),
         ("x.ndjson", '{"data_row": {"id": 1}}\n{"data_row": {"id": 2}}\n', "Labelbox"),
         ("x.json", [{"name": "a.jpg", "labels": [{"box2d": {}}]}], "BDD100K's or Scalabel"),
+        ("x.csv", "image,id,label,annotator,annotation_id\n", "Label Studio's table"),
+        ("labelTxt/a.txt", "imagesource:Google\ngsd:0.1\n20.0 30 80 30 80 90 20 90 small-car 0\n", "DOTA"),
+        ("label_2/a.txt", "Car 0.00 0 -1.57 614 181 727 284 1.57 1.73 4.15 1.00 1.75 13.22 -1.62\n", "KITTI"),
+        ("annotations/a.txt", "684,8,273,116,0,0,0,0\n", "VisDrone"),
         ("x.xml", "<dataset><images><image file='a.jpg'><box top='1'/></image></images></dataset>", "dlib's imglab"),
     ],
 )
 def test_formats_that_are_not_read_are_named(tmp_path, name, content, said):
     file = write(tmp_path, name, content)
     for place in (tmp_path, file):
-        with pytest.raises(
-            InputError, match=f"{name}: {said}.* is a format that is not read; export it as COCO or YOLO"
-        ):
+        fix = "give the file that has 'images'" if "results" in said else "export it as"
+        with pytest.raises(InputError, match=f"{name}: {said}.* is a format that is not read; {fix}"):
             find_data(place)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from cornernet.data.causes import SystematicError
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.find import find_data, load_split
+from cornernet.data.places import MissingSplit
 from cornernet.errors import InputError
 
 
@@ -115,11 +118,11 @@ def test_the_image_that_the_file_names(tmp_path):
 @pytest.mark.parametrize(
     ("item", "what"),
     [
-        (thing(box=(30, 20, 10, 40)), "has no width or no height"),
+        (thing(box=(30, 20, 30, 40)), "has no width or no height"),
         (thing(box=(300, 20, 310, 40)), "lies outside its 100x200 image"),
         (thing(box=("ten", 20, 30, 40)), r'bbox \["ten", "20", "30", "40"\] is not four finite numbers'),
         (thing(box=("nan", 20, 30, 40)), "is not four finite numbers"),
-        ("<object><name>cat</name></object>", "is not four finite numbers"),
+        ("<object><name>cat</name></object>", "it has no box"),
         ("<object><bndbox/></object>", "has no name"),
     ],
 )
@@ -225,3 +228,121 @@ def test_a_file_of_several_images_is_refused(tmp_path):
     data = load(write_voc(tmp_path, {"a": f"<annotations>{xml(thing())}</annotations>", "b": xml(thing())}), "all")
     (problem,) = data.problems
     assert problem.with_fix().endswith("a.xml: it has the labels of several images; write one XML file for each image")
+
+
+@pytest.mark.parametrize(
+    ("place", "train", "val"),
+    [
+        ("ImageSets/Main", "a  1\nsub/b -1\n", "c 0\n"),
+        ("ImageSets/Main", "a.jpg\nsub/b.JPG\n", "c.jpg\n"),
+        ("imagesets/main", "A\nsub/b\na\n", "c\n"),
+        ("ImageSets", "a\r\nsub/b\r\n", "c\r\n"),
+        ("ImageSets", "JPEGImages\\a.jpg\nJPEGImages\\sub\\b.jpg\n", "JPEGImages\\c.jpg"),
+        (".", "./JPEGImages/a.jpg ./Annotations/a.xml\n./JPEGImages/sub/b.jpg ./Annotations/sub/b.xml\n", "c.xml\n"),
+        (".", "/home/me/data/JPEGImages/a.jpg\n/home/me/data/JPEGImages/sub/b.jpg\n", "/home/me/data/JPEGImages/c.jpg"),
+    ],
+)
+def test_lists_as_people_write_them(folder, place, train, val):
+    shutil.rmtree(folder / "ImageSets")
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    (folder / place / "train.txt").write_text(train)
+    (folder / place / "val.txt").write_text(val)
+    (folder / "notes.txt").write_text("a\n")
+    names = {split: [image.file_name for image in load(folder, split).images] for split in ("train", "val")}
+    assert names == {"train": ["a.jpg", "sub/b.jpg"], "val": ["c.jpg"]}
+    assert sorted(find_data(folder).splits) == ["train", "val"]
+
+
+def test_lists_of_single_classes_alone(folder):
+    for file in (folder / "ImageSets/Main").iterdir():
+        file.unlink()
+    lists = {"cat_train": "a  1\nsub/b -1\n", "dog_train": "a -1\nsub/b -1\n", "cat_val": "c  1\n"}
+    write_voc(folder, {}, lists)
+    assert sorted(find_data(folder).splits) == ["train", "val"]
+    assert [image.file_name for image in load(folder).images] == ["a.jpg", "sub/b.jpg"]
+    (note, *_) = load(folder).notes
+    assert note == "there is no list of all images: read are those of cat_train.txt, dog_train.txt"
+
+
+def test_a_name_that_a_list_repeats_is_read_once(folder):
+    write_voc(folder, {}, {"train": "a\nsub/b\na\ngone 1\n"})
+    data = load(folder)
+    assert len(data.images) == 2
+    assert any("1 names stand twice in" in note and "such as a: each is read once" in note for note in data.notes)
+    assert "Annotations/gone.xml: cannot be read" in str(data.problems[0])
+
+
+def test_an_empty_list_is_a_split_that_is_missing(folder):
+    write_voc(folder, {}, {"test": "\n"})
+    with pytest.raises(MissingSplit, match=r"test: ImageSets/Main/test.txt lists no image; list some, or remove it"):
+        load(folder, "test")
+    assert len(load(folder).images) == 2
+
+
+@pytest.mark.parametrize("box", [(30, 40, 10, 20), (30, 20, 10, 40), (10, 40, 30, 20)])
+def test_exchanged_corners_are_put_in_order_and_said(tmp_path, box):
+    write_voc(tmp_path, {"a": xml(thing(), thing(box=(50, 20, 60, 40)), thing("dog", box)), "b": xml(thing())})
+    data = load(tmp_path, "all")
+    assert data.images[0].boxes[2].tolist() == [10, 20, 30, 40]
+    (problem,) = data.problems
+    corners = ", ".join(f"{side}.0" for side in box)
+    assert str(problem).endswith(f"Annotations/a.xml object 3: its corners [{corners}] are exchanged; fixed")
+    assert load(tmp_path, "all").coco_dict()["annotations"][2]["bbox"] == [10, 20, 20, 20]
+
+
+def test_widths_and_heights_for_corners_are_not_put_in_order(tmp_path):
+    """Many boxes tell that the numbers have another meaning."""
+    boxes = [(100 - i, 60 - i, 20 + i, 10 + i) for i in range(10)]
+    write_voc(tmp_path, {"a": xml(*(thing(box=box) for box in boxes))})
+    with pytest.raises(SystematicError, match="10 of 10 boxes fit their images as x y width height"):
+        load(tmp_path, "all")
+
+
+def test_decimal_commas_are_named(tmp_path):
+    comma = thing(box=("10,5", "20,5", "30,5", "40,5"))
+    write_voc(tmp_path, {"a": xml(thing(), thing(), comma)})
+    (problem,) = load(tmp_path, "all").problems
+    assert problem.with_fix().endswith(
+        '["10,5", "20,5", "30,5", "40,5"] is not four finite numbers; write decimals with a point'
+    )
+    write_voc(tmp_path, {"a": xml(comma, comma, comma)})
+    with pytest.raises(SystematicError, match=r"3 of 3 boxes are not four numbers.*; write decimals with a point"):
+        load(tmp_path, "all")
+
+
+@pytest.mark.parametrize(
+    ("declared", "written"),
+    [
+        ("gb2312", "gb2312"),  # which Python's parser does not know
+        ("Shift_JIS", "shift_jis"),
+        ("latin-1", "utf-8"),  # which it believes
+        ("gbk", "utf-8-sig"),
+        ("utf-16", "utf-16"),
+        ("UTF-8", "utf-8"),
+        (None, "utf-8"),
+    ],
+)
+def test_encodings(tmp_path, declared, written):
+    name = "日本" if "JIS" in str(declared) else "中国"
+    head = f'<?xml version="1.0" encoding="{declared}"?>\n' if declared else ""
+    write_voc(tmp_path, {"a": xml(thing())})
+    (tmp_path / "Annotations/a.xml").write_bytes((head + xml(thing(name))).encode(written))
+    data = load(tmp_path, "all")
+    assert (data.class_names, data.problems) == ((name,), [])
+
+
+def test_bytes_that_are_not_in_the_encoding_that_they_say(tmp_path):
+    write_voc(tmp_path, {"a": xml(thing()), "b": xml(thing())})
+    head = '<?xml version="1.0" encoding="utf-8"?>'
+    (tmp_path / "Annotations/a.xml").write_bytes((head + xml(thing("käse"))).encode("latin-1"))
+    (problem,) = load(tmp_path, "all").problems
+    fix = "write the right encoding there, or save it as UTF-8"
+    assert problem.with_fix().endswith(f"a.xml: not text in utf-8, which its first line says or means; {fix}")
+
+
+def test_parts_of_objects_are_said(tmp_path):
+    head = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
+    write_voc(tmp_path, {"a": xml(thing("person").replace("<bndbox>", f"{head * 2}<bndbox>"))})
+    data = load(tmp_path, "all")
+    assert data.images[0].boxes.tolist() == [[10, 20, 30, 40]]
+    assert data.notes == ("2 parts of objects (<part>), such as heads, are not read as objects",)

@@ -85,7 +85,11 @@ def test_class_names_as_a_list_or_a_dictionary(tmp_path, names):
     [
         ("names: [cat\n", "not YAML"),
         ("- cat\n", "not a YOLO data set"),
-        ("train: images/train\n", "'names' must be a list or a dictionary"),
+        ("train: images/train\n", r"'names' is missing; list the classes there: names: \[first, second\]"),
+        (
+            "names: cat, dog\ntrain: images/train\n",
+            r"'names' must be a list .*; write them as names: \[first, second\]",
+        ),
         ("names: [cat, [yes]]\ntrain: images/train\n", r"names\[1\] is \['yes'\].* put it in quotes"),
         ("names: {a: cat}\ntrain: images/train\n", "names has the key 'a'; number the classes"),
         ("names: [cat, dog, cat]\ntrain: images/train\n", r"names\[2\] 'cat' stands twice; rename or remove one"),
@@ -108,14 +112,16 @@ def test_a_yaml_file_that_will_not_do(tmp_path, content, said):
     ("line", "what", "fix"),
     [
         ("0 0.5 0.5 0.2", "is not a class and a box", "correct or remove it"),
-        ("0 0.5 0.5 0.2 0.1 1.9", "is not a class and a box", "correct or remove it"),
+        ("0 0.5 0.5 0.2 0.1 45", "is not a class and a box", "if the sixth number is an angle"),
+        ("gsd:0.146", "is not a class and a box", "correct or remove it"),
+        ("20 30 80 30 80 90 20 90 small-car 0", "is not a class and a box", "it is DOTA's"),
         ("cat 0.5 0.5 0.2 0.1", "is not a class and a box", "write the number of its class, not the name"),
         ("traffic light 0.5 0.5 0.2 0.1", "is not a class and a box", "write the number of its class, not the name"),
         ("0,0.5,0.5,0.2,0.1", "is not a class and a box", "put spaces between its numbers, not commas"),
         ("0, 0.5, 0.5, 0.2, 0.1", "is not a class and a box", "put spaces between its numbers, not commas"),
         ("2 0.5 0.5 0.2 0.1", r"class 2 is not among the names of data\.yaml", "add it there"),
-        ("-1 0.5 0.5 0.2 0.1", "class -1 is not among the names", "add it there"),
-        ("0.5 0.5 0.5 0.2 0.1", "class 0.5 is not among the names", "add it there"),
+        ("-1 0.5 0.5 0.2 0.1", "-1 is no number of a class", "begin the line with a whole number"),
+        ("0.5 0.5 0.5 0.2 0.1", "0.5 is no number of a class", "begin the line with a whole number"),
         ("0 nan 0.5 0.2 0.1", "is not four finite numbers", "correct or remove it"),
         ("0 0.5 0.5 0 0.1", "has no width or no height", "correct or remove it"),
         ("0 100 60 20 10", "lies outside its 100x200 image", "correct or remove it"),
@@ -225,8 +231,11 @@ def test_a_list_of_folders_and_a_text_file(tmp_path):
     assert "nowhere.png: no such file" in str(val.problems[0])
 
 
-@pytest.mark.parametrize("path", ["/content/datasets/mine", "../datasets/mine", "."])
-@pytest.mark.parametrize("entry", ["../train/images", "train/images", "./train/images"])
+@pytest.mark.parametrize("path", ["/content/datasets/mine", "../datasets/mine", ".", "C:\\Users\\me\\mine"])
+@pytest.mark.parametrize(
+    "entry",
+    ["../train/images", "train/images", "./train/images", "train\\images", "C:\\Users\\me\\mine\\train\\images"],
+)
 def test_paths_that_were_right_elsewhere(tmp_path, path, entry):
     """Roboflow's ``../train/images``, and a ``path`` of another machine."""
     content = {"path": path, "train": entry, "names": ["cat"]}

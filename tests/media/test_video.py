@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 from pathlib import Path
 
 import cv2
@@ -235,3 +236,23 @@ def test_what_is_no_video(tmp_path, capfd):
     with pytest.raises(InputError, match=r"camera:97: no camera there that can be opened; check"):
         Video(97, "camera:97")
     assert capfd.readouterr().err == ""  # OpenCV and FFmpeg have nothing to add
+
+
+def test_a_break_of_a_stream_is_in_the_times(monkeypatch):
+    """FFmpeg holds the first frames back for 3 s, twice; the second time 7 s are lost between them."""
+    clock = [0.0]
+    monkeypatch.setattr("cornernet.media.video.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("cornernet.media.video._PAUSES", (0,))
+    live, sessions = Video.__new__(Video), [0.0, 12.0]
+    live.origin, live.place, live.is_live, live._stopped = "rtsp://cam/x", "rtsp://cam/x", True, threading.Event()
+
+    def read_once(offset, last, count, every):
+        start = sessions.pop(0)
+        for i in range(50):
+            clock[0] = start + max(3.0, 0.1 * i)
+            yield offset + 0.1 * i, np.zeros((2, 2, 3), np.uint8)
+        clock[0] = sessions[0] if sessions else clock[0]
+
+    monkeypatch.setattr(live, "_read_once", read_once)
+    *frames, _ = live.frames()
+    assert [frame.seconds for frame in frames[48:52]] == pytest.approx([4.8, 4.9, 12.0, 12.1])

@@ -33,8 +33,8 @@ def evaluate(
         split: Split to evaluate on.
         oracle: Put the ground truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or
             all three: shows the AP that the other parts allow.
-        out: Folder for metrics.json and predictions.json (COCO results); for data that are not in COCO's format also
-            ground_truth.json, which has the ids of the predictions.
+        out: Folder for metrics.json and predictions.json (COCO results); for data without numbers as ids also
+            ground_truth.json, which has those of the predictions.
     """
     from cornernet.tasks.measure import evaluate_on
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cornernet.data.causes import SystematicError, find_cause, find_class_cause, find_size_cause
+from cornernet.data.causes import SystematicError, find_cause, find_class_cause, find_shape_cause, find_size_cause
 from cornernet.data.coco_tables import NOT_UTF8, few, integers, read_annotations, read_categories, short
 from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.names import ImageNames
@@ -50,6 +50,11 @@ def build_dataset(
     labels, has_class = _positions(annotations.category_ids, category_ids)
     is_kept = has_image & np.array([record is not None for record in records])[rows]
     sizes = np.array([(r.width, r.height) * 2 if r else (1,) * 4 for r in records], np.float64)[rows]
+    if cause := find_shape_cause([invalid.get(row) for row in np.flatnonzero(is_kept).tolist()]):
+        tables.problems = problems
+        raise SystematicError(cause.what, path, cause.fix)
+    cause = find_cause(annotations.boxes[is_kept], sizes[is_kept, :2], tables.layout, tables.unit)
+    exchanged = _order_corners(annotations.boxes) if tables.layout == "corners" and not cause else {}
     corners = np.concatenate([annotations.boxes[:, :2], annotations.boxes[:, :2] + annotations.boxes[:, 2:]], axis=1)
     clipped = np.clip(corners, 0, sizes)
     with np.errstate(invalid="ignore"):
@@ -60,7 +65,6 @@ def build_dataset(
         is_far_out = np.any(np.abs(corners - clipped) > _OUTSIDE, axis=1)
     is_usable = is_kept & has_class & is_finite & has_area & is_inside
 
-    cause = find_cause(annotations.boxes[is_kept], sizes[is_kept, :2], tables.layout, tables.unit)
     used, unknown = (np.unique(annotations.category_ids[is_kept & rows_]) for rows_ in (has_class, ~has_class))
     listed = [id_ for item in tables.categories if type(id_ := item.get("id")) is int]
     cause = find_class_cause(used.tolist(), {*unknown.tolist(), *tables.unknown_classes}, listed) or cause
@@ -70,7 +74,8 @@ def build_dataset(
     notes = [*tables.notes, *([str(cause)] if cause else [])]
 
     # Boxes of images that were left out are left out too, without a problem of their own.
-    for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out)):
+    is_exchanged = np.isin(np.arange(len(rows)), list(exchanged))
+    for i in np.flatnonzero((is_kept | ~has_image) & (~is_usable | is_far_out | is_exchanged)):
         image = records[rows[i]] if has_image[i] else None
         box = f"bbox {short(invalid.get(int(i), annotations.boxes[i].tolist()))}"
         size = f"{image.height}x{image.width}" if image else ""
@@ -81,15 +86,19 @@ def build_dataset(
             category = annotations.category_ids[i]
             kind, what = "boxes of unknown classes", f"category_id {category}, which is not in 'categories'"
         elif not is_finite[i]:
-            kind, what = "boxes that are none", f"{box} is not four finite numbers"
+            kind, what, fix = "boxes that are none", *_no_numbers(invalid.get(int(i), annotations.boxes[i].tolist()))
         elif not has_area[i]:
             kind, what = "empty boxes", f"{box} has no width or no height"
         elif not is_inside[i]:
             kind, what = "boxes outside their image", f"{box} lies outside its {size} image"
+        elif is_exchanged[i]:
+            kind, what = "boxes with exchanged corners", f"its corners {short(exchanged[int(i)])} are exchanged"
+            fix = "write the left and upper one first"
         else:
             kind, what, fix = "boxes that reach out", f"{box} reaches out of its {size} image", "cut it at the edge"
         where = tables.place_of(int(annotations.ids[i]), image.file_name if image else None)
-        problems.append(Problem(kind, where, what, fix, "clipped" if is_usable[i] else "left out"))
+        outcome = "left out" if not is_usable[i] else "clipped" if is_far_out[i] else "fixed"
+        problems.append(Problem(kind, where, what, fix, outcome))
 
     # Each image's boxes become one block, in the file's order, so that records are views of four arrays.
     order = np.flatnonzero(is_usable)
@@ -103,6 +112,7 @@ def build_dataset(
             image.crowd, image.annotation_ids = kept.crowd[start:end], kept.ids[start:end]
     dataset = CocoDataset(tables.name, tables.format, path, names, category_ids, images, problems, kept, tuple(notes))
     dataset.cause, dataset.folder = cause, tables.folder
+    dataset.is_numbered = tables.is_numbered or tables.places is not None
     dataset = dataset.with_unsure(unsure)
     if strict and problems:
         counts = (dataset.skipped_images, "bad images"), (len(problems) - dataset.skipped_images, "bad boxes")
@@ -197,6 +207,26 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
 def _whole(side: Any) -> Any:
     """A whole number that is written as 640.0 as an integer; any other value as it is."""
     return int(side) if type(side) is float and side.is_integer() else side
+
+
+def _no_numbers(value: Any) -> tuple[str, str]:
+    """What is wrong with a box that is not four finite numbers, and how to mend it."""
+    sides = value if isinstance(value, list) else [value]
+    if all(side is None for side in sides):
+        return "it has no box", "draw one, or remove it"
+    is_comma = any(isinstance(side, str) and "," in side for side in sides)
+    return f"bbox {short(value)} is not four finite numbers", (
+        "write decimals with a point" if is_comma else "correct or remove it"
+    )
+
+
+def _order_corners(boxes: NDArray[np.float64]) -> dict[int, list[float]]:
+    """Put the corners of boxes x y width height in order, in place; those that were not, by row, as x1 y1 x2 y2."""
+    rows = np.flatnonzero((boxes[:, 2:] < 0).any(axis=1))
+    corners = boxes[rows] + np.pad(boxes[rows, :2], ((0, 0), (2, 0)))
+    first, last = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
+    boxes[rows] = np.concatenate([first, last - first], axis=1)
+    return dict(zip(rows.tolist(), corners.tolist(), strict=True))
 
 
 def _positions(wanted: NDArray[np.int64], ids: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

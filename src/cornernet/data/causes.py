@@ -5,9 +5,10 @@ A cause is told in one line instead of an error for each box, and nothing is con
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,8 @@ def find_cause(boxes: Floats, sizes: Floats, layout: Layout = "xywh", unit: Unit
     wrong = int(np.count_nonzero(~fit))
     if wrong <= _WRONG * len(boxes):
         return _far_from_edges(boxes, sizes) if unit == "pixels" and not wrong else None
+    if wrong < _SEVERAL and 2 * wrong <= len(boxes):  # single errors, of which nothing can be told
+        return None
     is_sure = wrong >= _SEVERAL and wrong >= 2 * _WRONG * len(boxes)
     readings: list[Reading] = [(name, scale, way) for scale in _UNITS for way in (False, True) for name in LAYOUTS]
     readings.remove((layout, unit, False))
@@ -114,6 +117,18 @@ def find_cause(boxes: Floats, sizes: Floats, layout: Layout = "xywh", unit: Unit
         what = f"{wrong} of {len(boxes)} boxes leave their images, up to {far[0]:.2f} times the width and {far[1]:.2f}"
         return Cause(f"{what} times the height: they belong to larger copies", "scale the boxes to these images", True)
     return None
+
+
+def find_shape_cause(values: Sequence[Any]) -> Cause | None:
+    """The cause that most boxes are written as something else than four numbers; a value is ``None`` for four."""
+    others = [value for value in values if isinstance(value, list) and any(side is not None for side in value)]
+    if len(others) < _SEVERAL or 2 * len(others) <= len(values):
+        return None
+    what = f"{len(others)} of {len(values)} boxes are not four numbers, such as {json.dumps(others[0])[:80]}"
+    if all(len(value) == 5 for value in others):
+        return Cause(f"{what}: turned boxes, with an angle?", "export the upright boxes around them", True)
+    is_comma = all(any(isinstance(side, str) and "," in side for side in value) for value in others)
+    return Cause(what, "write decimals with a point" if is_comma else "export them as x y width height", True)
 
 
 def find_class_cause(used: Collection[int], unknown: Collection[int], known: Collection[int]) -> Cause | None:

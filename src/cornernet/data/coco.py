@@ -9,17 +9,20 @@ from functools import cache
 from pathlib import Path
 
 from cornernet.data.build import build_dataset
+from cornernet.data.coco_spelling import settle_spelling
 from cornernet.data.coco_tables import boxes_of_outlines, read_json
 from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
 from cornernet.data.names import ImageNames
-from cornernet.data.places import TRIED, MissingSplit, best_folder, same_content
+from cornernet.data.places import SPLIT_NAMES, TRIED, MissingSplit, best_folder, same_content
 from cornernet.data.sniff import foreign_format, is_label_studio, is_labelme, looks_like_labelme
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below
 from cornernet.data.writing import Placer, all_classes, placed, write_text
 from cornernet.errors import InputError
+from cornernet.media.walk import files_ending, inner_folder
 
-_ROBOFLOW = "_annotations.coco.json"
+_ROBOFLOW, _OFFICIAL = "_annotations.coco.json", "instances_"
+_LABEL_FOLDERS = ("annotations", "annotation", "labels")
 
 
 def load_coco(
@@ -44,6 +47,8 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
     If no image ``folder`` is given, the one with most of all images, wanted or not, is found beside the file.
     """
     raw = read_json(path)
+    is_numbered = any(type(item.get("id")) is str for table in ("images", "categories") for item in raw[table])
+    notes = settle_spelling(raw)
     images, annotations = raw["images"], raw["annotations"]
     if folder is None:
         folder = _folder_of(path, [str(item.get("file_name")) for item in images[:TRIED]])
@@ -52,8 +57,10 @@ def read_coco(path: Path, folder: Path | None, wanted: Wanted = everything) -> T
         images = [item for item in images if str(item.get("id")) not in unwanted]
         annotations = [item for item in annotations if str(item.get("image_id")) not in unwanted]
     title = "COCO as Roboflow exports it" if path.name == _ROBOFLOW else "COCO"
-    notes = boxes_of_outlines(annotations)
-    return Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"], notes=notes)
+    notes += boxes_of_outlines(annotations)
+    tables = Tables(_split_of(path), title, path, folder, images, annotations, raw["categories"], notes=notes)
+    tables.is_numbered = is_numbered
+    return tables
 
 
 def find_split(data_dir: str | os.PathLike[str], split: str) -> tuple[Path, Path]:
@@ -100,7 +107,9 @@ class CocoFolder:
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`."""
         file = self.files[split]
-        return read_coco(file, file.parent if file.name == _ROBOFLOW else None, wanted)
+        tables = read_coco(file, file.parent if file.name == _ROBOFLOW else None, wanted)
+        tables.name = split
+        return tables
 
     def strays(self, read: Sequence[Tables]) -> list[Problem]:
         """As `LabelFolder.strays`: images in the splits' folders that no label file lists.
@@ -131,9 +140,9 @@ class CocoFolder:
 def find_coco(path: Path) -> CocoFolder | None:
     """The COCO data set in a folder or of a JSON file; ``None`` if there is none."""
     if path.is_file():
-        is_coco = path.suffix == ".json" and (_is_coco(path) or not _is_of_another_tool(path))
+        is_coco = path.suffix.lower() == ".json" and (_is_coco(path) or not _is_of_another_tool(path))
         return CocoFolder(path, {_split_of(path): path}) if is_coco else None
-    files = _files_by_split(path) or {_split_of(file): file for file in sorted(path.glob("*.json")) if _is_coco(file)}
+    files = _files_by_split(path) or _files_elsewhere(path)
     return CocoFolder(path, files) if files else None
 
 
@@ -163,19 +172,36 @@ def write_coco(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
 
 def _files_by_split(root: Path) -> dict[str, Path]:
     """The label files by split, in the layouts of `find_split`."""
-    files = [*sorted(root.glob(f"*/{_ROBOFLOW}")), *sorted(root.glob("annotations/instances_*.json"))]
+    annotations = inner_folder(root, "annotations")
+    official = sorted(files_ending(annotations, ".json")) if annotations else []
+    files = [*sorted(root.glob(f"*/{_ROBOFLOW}")), *(file for file in official if file.name.startswith(_OFFICIAL))]
+    return _by_name(root, {file: _split_of(file) for file in files if file.is_file()})
+
+
+def _files_elsewhere(root: Path) -> dict[str, Path]:
+    """COCO's files by split in the folder itself, in one for labels, or in the folder of each split."""
+    inner = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    for folder in (root, *(folder for folder in inner if folder.name.lower() in _LABEL_FOLDERS)):
+        if files := [file for file in sorted(files_ending(folder, ".json")) if _is_coco(file)]:
+            return _by_name(root, {file: _split_of(file) for file in files})
+    parts = [folder for folder in inner if folder.name.lower() in SPLIT_NAMES]
+    return _by_name(root, {f: folder.name for folder in parts for f in files_ending(folder, ".json") if _is_coco(f)})
+
+
+def _by_name(root: Path, files: Mapping[Path, str]) -> dict[str, Path]:
+    """The files by their splits. Raises ``InputError`` if two of one split differ."""
     found: dict[str, Path] = {}
-    for file in filter(Path.is_file, files):
-        other = found.setdefault(_split_of(file), file)
+    for file, split in files.items():
+        other = found.setdefault(split, file)
         if other != file and not same_content(other, file):
-            what = f"two label files for {_split_of(file)}, {os.path.relpath(other, root)} and "
+            what = f"two label files for {split}, {os.path.relpath(other, root)} and "
             what += f"{os.path.relpath(file, root)}, which differ"
             raise InputError(what, root, "move the one away that is not meant")
     return found
 
 
 def _split_of(file: Path) -> str:
-    return file.absolute().parent.name if file.name == _ROBOFLOW else file.stem.removeprefix("instances_")
+    return file.absolute().parent.name if file.name == _ROBOFLOW else file.stem.removeprefix(_OFFICIAL)
 
 
 def _is_of_another_tool(file: Path) -> bool:
@@ -197,10 +223,12 @@ def _is_coco(file: Path) -> bool:
 def _folder_of(file: Path, names: Sequence[str]) -> Path:
     """The folder with most of a label file's images: one named after its split, ``images``, or any beside it."""
     root, split = file.parent, _split_of(file)
-    if root.name == "annotations":
+    if root.name.lower() in _LABEL_FOLDERS:
         root = root.parent
     beside = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     ranks = [[root / split, root / "images" / split], [root / "images", root], beside]
+    if root.name.lower() in SPLIT_NAMES:
+        ranks.append([root.parent / "images" / root.name])
     folder = best_folder(ranks, names, file)
     if folder is None:
         below: dict[Path, ImageNames] = {}

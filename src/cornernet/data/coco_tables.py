@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cornernet.data.outlines import box_of_segmentation
+from cornernet.data.places import MissingSplit
 from cornernet.data.sniff import parse_json
 from cornernet.data.tables import Table
 from cornernet.errors import InputError
@@ -54,14 +55,15 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raw = parse_json(content, path)  # for the line and column of the error
     if not isinstance(raw, dict):
-        raise InputError(f"the top level must be an object, not {_kind(raw)}", path, "export it as COCO JSON")
+        fix = "give the file that has images, annotations and categories" if raw else "export it as COCO JSON"
+        raise InputError(f"the top level must be an object, not {_kind(raw)}", path, fix)
     for key in ("images", "annotations", "categories"):
         if key not in raw:
             raise InputError(f"{key!r} is missing", path, "export it as COCO JSON (object detection)")
         if not isinstance(raw[key], list):
             raise InputError(f"{key!r} must be a list, not {_kind(raw[key])}", path)
         if key != "annotations" and not raw[key]:
-            raise InputError(f"{key!r} is empty; nothing can be read from this file", path)
+            raise MissingSplit(f"{key!r} is empty; nothing can be read from this file", path)
         for i, item in enumerate(raw[key]):
             if not isinstance(item, dict):
                 raise InputError(f"{key}[{i}] must be an object, not {_kind(item)}", path)
@@ -136,10 +138,8 @@ def read_annotations(path: Path, raw: Table) -> tuple[Annotations, dict[int, Any
         if flag not in (0, 1):
             raise InputError(f"annotations[{i}].iscrowd must be 0 or 1, not {short(flag)} (id {ids[i]})", path)
     if not _are_numbers([area for area in areas if area is not None]):
-        i = next(i for i, area in enumerate(areas) if area is not None and not _are_numbers([area]))
-        what = f"annotations[{i}].area must be a number, not {short(areas[i])} (id {ids[i]})"
-        raise InputError(what, path, "correct it or leave it out")
-    area = np.array(areas, np.float64)  # None becomes NaN
+        areas = [area if _are_numbers([area]) else None for area in areas]
+    area = np.array(areas, np.float64)  # None becomes NaN: the box tells the area
     with np.errstate(invalid="ignore", over="ignore"):
         area = np.where(np.isfinite(area) & (area >= 0), area, columns[:, 2] * columns[:, 3])
     return Annotations(ids, image_ids, category_ids, columns, area, np.array(crowd, np.bool_)), invalid

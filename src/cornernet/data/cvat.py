@@ -49,7 +49,7 @@ def find_cvat(path: Path) -> ToolFolder | None:
 
     Raises ``InputError`` if the file is damaged.
     """
-    files = files_by_folder(path, "*.xml", is_cvat)
+    files = files_by_folder(path, ".xml", is_cvat)
     if not files:
         return None
     reader = _Reader(path if path.is_dir() else path.parent)
@@ -58,7 +58,8 @@ def find_cvat(path: Path) -> ToolFolder | None:
             reader.read_file(file, split_of_file(file, folder, len(xmls)))
     first = next(iter(files.values()))[0]
     labels = reader.labels()
-    return ToolFolder("cvat", "CVAT", path, str(first.relative_to(reader.root)), labels.images, lambda: labels)
+    shown = str(first.relative_to(reader.root))
+    return ToolFolder("cvat", "CVAT", path, shown, labels.images, lambda: labels, layout="corners")
 
 
 def write_cvat(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> list[str]:

@@ -55,7 +55,8 @@ class CocoDataset:
     entry for every image and box that was left out (``skipped_images`` and ``skipped``) or clipped to its image.
     ``notes`` are remarks about the whole split, one line each. ``unsure`` has the ids of images with an EXIF rotation
     whose labels may be those of the picture before or after it. Image file names are relative to ``folder``. ``cause``
-    may explain boxes that look wrong; it is not sure, because `build_dataset` refuses those that are.
+    may explain boxes that look wrong; it is not sure, because `build_dataset` refuses those that are. ``is_numbered``:
+    the ids are ours, not those of the label file.
     """
 
     name: str
@@ -70,6 +71,7 @@ class CocoDataset:
     unsure: frozenset[int] = frozenset()
     cause: Cause | None = None
     folder: Path = Path()
+    is_numbered: bool = False
 
     def __str__(self) -> str:
         counts = f"{len(self.images)} images, {len(self._annotations.ids)} boxes, {len(self.class_names)} classes"

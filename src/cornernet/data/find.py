@@ -15,14 +15,21 @@ from cornernet.data.formats import Format
 from cornernet.data.places import SPLIT_NAMES
 from cornernet.data.registry import LABEL_FORMATS, LabelFolder
 from cornernet.data.remarks import split_remarks
-from cornernet.data.sniff import foreign_format
+from cornernet.data.sniff import LABEL_STUDIO_TABLE, PREDICTIONS, RESULTS, foreign_format
 from cornernet.data.tables import Tables, Wanted, everything
 from cornernet.data.yolo_layouts import find_yolo_layout
 from cornernet.errors import InputError
 from cornernet.media.archive import is_archive, unpack
+from cornernet.media.walk import is_junk
 
+_HINT_DEPTH, _HINT_FOLDERS = 4, 200  # how deep, and among how many folders, a data set is looked for to name it
 _OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 USUAL = ("train", "val", "test")
+_FOREIGN = {  # what to do with formats that are not read
+    PREDICTIONS: "write it with --save coco",
+    RESULTS: "give the file that has 'images' and 'categories'",
+    LABEL_STUDIO_TABLE: "export it as JSON",
+}
 _TELLING = (*SPLIT_NAMES, "images", "labels", "annotations")
 
 
@@ -44,8 +51,9 @@ def find_data(path: str | os.PathLike[str], format: Format | None = None, *, opt
         raise _unreadable(place, error) from error
     if not found:
         if not fix and (foreign := foreign_format(place)):
-            fix = "write it with --save coco" if foreign[1].endswith("predict") else "export it as COCO or YOLO"
-            raise InputError(f"{foreign[1]} is a format that is not read", foreign[0], fix)
+            file, name = foreign
+            fix = _FOREIGN.get(name, "export it as COCO or YOLO")
+            raise InputError(f"{name} is a format that is not read", file, fix)
         wanted = [known.looked_for for name, known in LABEL_FORMATS.items() if format in (None, name)]
         raise InputError(f"no data set there; looked for {', '.join(wanted)}", place, fix)
     if len(found) > 1:
@@ -80,10 +88,16 @@ def _hint(place: Path, format: Format | None) -> str:
                 return f"{place.parent} holds {found[0].title}: give that folder"
         return ""
     holding: list[str] = []
-    for folder in sorted(path for path in place.iterdir() if path.is_dir()):
-        with suppress(InputError, OSError):
-            if found := _found(folder, format):
-                holding.append(f"{folder} holds {found[0].title}")
+    folders = [place]
+    for _ in range(_HINT_DEPTH):
+        if holding or len(folders) > _HINT_FOLDERS:
+            break
+        below = [path for folder in folders for path in folder.iterdir()]
+        folders = sorted(path for path in below if path.is_dir() and not is_junk(path.name))
+        for folder in folders[:_HINT_FOLDERS]:
+            with suppress(InputError, OSError):
+                if found := _found(folder, format):
+                    holding.append(f"{folder} holds {found[0].title}")
     if holding:
         more = f" and {len(holding) - 2} more" if holding[2:] else ""
         return f"{', '.join(holding[:2])}{more}: give {'one of these folders' if holding[1:] else 'that folder'}"
@@ -133,6 +147,8 @@ def load_split(
         whole = _divided(labels, split, val_share)
         tables = read_split(labels, whole, lambda name: in_val(name, val_share) == (split == "val"))
         tables.name = split
+        if len(labels.splits) == 1 and plain_name(whole) == "test":
+            tables.notes.append(f"the only split, {whole}, is divided into train and val")
         if not tables.images and not tables.problems:
             raise InputError(f"no image falls to {split} with --val-share {val_share:g}", labels.root, "choose another")
     dataset = build_dataset(tables, strict=strict, class_names=class_names, check_files=True)

@@ -59,7 +59,7 @@ def find_label_studio(path: Path) -> ToolFolder | None:
 
     Raises ``InputError`` if the file is damaged.
     """
-    files = files_by_folder(path, "*.json", is_label_studio)
+    files = files_by_folder(path, ".json", is_label_studio)
     if not files:
         return None
     root = path if path.is_dir() else path.parent

@@ -23,7 +23,7 @@ from cornernet.data.tables import read_text
 from cornernet.data.tools import ImageLabels, Labels, Points, Shape, ToolFolder, are_splits, box_around, size_of
 from cornernet.data.writing import Placer, Rectangle, all_classes, placed, rectangles, write_text
 from cornernet.errors import InputError
-from cornernet.media.walk import walk_names
+from cornernet.media.walk import files_ending
 
 _CLASSES = "labels.txt"
 _NO_CLASSES = ("__ignore__", "_background_")  # what LabelMe's own converters have in that file
@@ -88,7 +88,7 @@ def labelme_json(image: str, size: tuple[int, int], boxes: Iterable[Rectangle]) 
 
 
 def _files_below(root: Path) -> Iterator[Path]:
-    return (Path(name) for name in walk_names(root) if name.endswith(".json"))
+    return files_ending(root, ".json", below=True)
 
 
 def _by_split(root: Path, files: Sequence[Path]) -> dict[str, list[Path]]:

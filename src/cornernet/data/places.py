@@ -68,6 +68,11 @@ def _names_below(folder: Path) -> list[str]:
     return sorted(os.path.relpath(path, folder) for path in walk(folder))
 
 
+def _with_slashes(path: str) -> str:
+    """A path of Windows as one of here; other paths as they are."""
+    return path if os.path.exists(path) else path.replace("\\", "/")
+
+
 class YamlPaths:
     """Where the entries of a YOLO data set's YAML file lead; ``notes`` has a line for each that is not read literally.
 
@@ -77,7 +82,7 @@ class YamlPaths:
 
     def __init__(self, file: Path, base: object, entries: Iterable[str]) -> None:
         self.file, self.root = file, file if file.is_dir() else file.parent
-        self.base = str(base or ".")
+        self.base = _with_slashes(str(base or "."))
         self.bases = list(dict.fromkeys([self.root / self.base, self.root]))
         stripped = [entry[3:] for entry in entries if entry.startswith("../")]
         self.is_roboflow = any(os.path.exists(base / entry) for base in self.bases for entry in stripped)
@@ -85,6 +90,7 @@ class YamlPaths:
 
     def find(self, entry: str) -> Path | None:
         """The place of an entry; ``None`` if there is none. Raises ``InputError`` for two with other content."""
+        entry = _with_slashes(entry)
         text = self._meant(entry)
         there = self._existing([base / text for base in self.bases])
         if text != entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -13,34 +13,46 @@ from xml.etree import ElementTree
 
 from cornernet.errors import InputError
 from cornernet.files import parse_int
+from cornernet.media.walk import files_ending, inner_folder
 
+PREDICTIONS = "detections.json of predict"
+RESULTS = "COCO's results, boxes without images and names,"
+LABEL_STUDIO_TABLE = "Label Studio's table"
 _HEAD = 4096  # bytes that are read first
 _LARGE = 2**26  # bytes of a JSON file that is not parsed only to name its format
 _LOOKED_AT = 500  # files of a folder: a data set has many small label files, or a few large ones
 _NO_ELEMENT = re.compile(r"<\?.*?\?>|<!--.*?-->|<![^>]*>", re.DOTALL)
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+_ENCODING = re.compile(rb"""^(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["']""")
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([\w.-]+)")
 _LABELME = re.compile(r'"(?:shapes|imagePath|imageData)"\s*:')
+_NUMBER = r"-?\d+(?:\.\d+)?"
+_TEXTS = {  # a line of text files of formats that are not read
+    "DOTA": re.compile(rf"(?:{_NUMBER}\s+){{8}}\S+(?:\s+[012])?\s*"),
+    "KITTI": re.compile(rf"[A-Za-z_]+(?:\s+{_NUMBER}){{14,15}}\s*"),
+    "VisDrone": re.compile(r"(?:\d+,){7}\d+,?\s*"),
+}
+_FIRST_LINES = 3  # DOTA's files have two lines before the first box
 _VIA = re.compile(r'"_via_|"regions"\s*:\s*[\[{]')
 
 
-def files_in(folder: Path, pattern: str) -> list[Path]:
-    """The first files of a folder that fit the pattern and are not hidden, sorted."""
-    files = (file for file in folder.glob(pattern) if not file.name.startswith("."))
-    return sorted(islice(files, _LOOKED_AT))
+def files_in(folder: Path, *endings: str) -> list[Path]:
+    """The first files of a folder with these endings, sorted."""
+    return sorted(islice(files_ending(folder, *endings), _LOOKED_AT))
 
 
-def files_by_folder(root: Path, pattern: str, is_wanted: Callable[[Path], bool]) -> dict[str, list[Path]]:
+def files_by_folder(root: Path, ending: str, is_wanted: Callable[[Path], bool]) -> dict[str, list[Path]]:
     """The label files in a folder, or in its ``annotations``, under ""; or those in its other folders, by their name.
 
     ``root`` may also be such a file.
     """
     if root.is_file():
         return {"": [root]} if is_wanted(root) else {}
-    for folder in (root, root / "annotations", root / "Annotations"):
-        if files := [file for file in files_in(folder, pattern) if is_wanted(file)]:
+    for folder in (root, inner_folder(root, "annotations")):
+        if folder and (files := [file for file in files_in(folder, ending) if is_wanted(file)]):
             return {"": files}
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = {folder.name: [file for file in files_in(folder, pattern) if is_wanted(file)] for folder in folders}
+    found = {folder.name: [file for file in files_in(folder, ending) if is_wanted(file)] for folder in folders}
     return {name: files for name, files in found.items() if files}
 
 
@@ -50,11 +62,29 @@ def read_xml(file: Path, fix: str = "change its permissions") -> ElementTree.Ele
         content = file.read_bytes()
         if b"<!ENTITY" in content.replace(b"\0", b""):  # also in UTF-16: labels need none, and they can fill the memory
             raise InputError("not XML: it declares entities", file, "export it again")
-        return ElementTree.fromstring(content)
+        return ElementTree.fromstring(_decoded(content))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file, fix) from error
+    except UnicodeDecodeError as error:
+        what = f"not text in {error.encoding}, which its first line says or means"
+        raise InputError(what, file, "write the right encoding there, or save it as UTF-8") from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # no XML, or an unknown encoding
         raise InputError(f"not XML: {error}", file, "correct it or export it again") from error
+
+
+def _decoded(content: bytes) -> str | bytes:
+    """The text of an XML file. Python's parser knows few encodings, and believes a wrong one: bytes that are UTF-8 are.
+
+    Raises ``UnicodeDecodeError``, and ``LookupError`` for an encoding that nobody knows.
+    """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content[:4]:  # UTF-16, which the parser finds out
+        return content
+    declared = _ENCODING.match(content)
+    with suppress(UnicodeDecodeError):
+        text = content.decode("utf-8-sig")
+        return _DECLARATION.sub("", text, count=1) if declared else text
+    encoding = declared[1].decode() if declared else "utf-8"
+    return _DECLARATION.sub("", content.decode(encoding), count=1)
 
 
 def load_json(file: Path) -> Any:
@@ -110,16 +140,9 @@ def is_label_studio(file: Path) -> bool:
 
 def foreign_format(root: Path) -> tuple[Path, str] | None:
     """A label file in a folder, or in its subfolders, or the file itself, of a known format that is not read."""
-    if root.is_file():
-        files: Iterator[Path] = iter([root])
-    else:
-        files = (
-            file
-            for pattern in ("*", "*/*", "*/*/*")
-            for file in files_in(root, pattern)
-            if file.suffix.lower() in (".json", ".xml", ".csv", ".jsonl", ".ndjson")
-        )
-    named = ((file, _foreign_name(file)) for file in files if file.is_file())
+    endings = (".json", ".xml", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
+    files = iter([root]) if root.is_file() else islice(files_ending(root, *endings, below=True), _LOOKED_AT)
+    named = ((file, _foreign_name(file)) for file in files)
     return next(((file, name) for file, name in named if name), None)
 
 
@@ -128,8 +151,13 @@ def _foreign_name(file: Path) -> str:
     head = _head(file)
     if head.startswith("<"):
         return "dlib's imglab" if _root(head) == "dataset" and "<box" in head else ""
-    if file.suffix.lower() == ".csv":
-        columns = {column.strip(' "').lower() for column in head.split("\n")[0].split(",")}
+    if file.suffix.lower() == ".txt":
+        lines = head.splitlines()[:_FIRST_LINES]
+        return next((name for name, form in _TEXTS.items() if any(map(form.fullmatch, lines))), "")
+    if file.suffix.lower() in (".csv", ".tsv"):
+        columns = {column.strip(' "\r').lower() for column in re.split("[,\t]", head.split("\n")[0])}
+        if {"annotation_id", "annotator"} <= columns:
+            return LABEL_STUDIO_TABLE
         if {"imageid", "xmin", "ymin"} <= columns:
             return "Open Images"
         return "a table of boxes" if {"xmin", "ymin", "xmax", "ymax"} <= columns else ""
@@ -145,11 +173,11 @@ def _foreign_name(file: Path) -> str:
         "Supervisely": "objects" in keys and not keys.isdisjoint(("size", "tags", "classTitle")),
         "CreateML": "annotations" in keys and not keys.isdisjoint(("image", "imagefilename", "imageFilename")),
         "Labelbox": not keys.isdisjoint(("data_row", "Labeled Data", "DataRow ID")),
-        "COCO's results, boxes without images and names,": {"image_id", "category_id", "score"} <= keys,
+        RESULTS: {"image_id", "category_id", "score"} <= keys,
         "BDD100K's or Scalabel": {"name", "labels"} <= keys,
         "V7 Darwin": {"item", "annotations"} <= keys,
         "Cityscapes": {"imgHeight", "imgWidth", "objects"} <= keys,
-        "detections.json of predict": {"classes", "images"} == keys,
+        PREDICTIONS: {"classes", "images"} == keys,
     }
     return next((name for name, is_it in known.items() if is_it), "")
 

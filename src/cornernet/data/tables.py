@@ -67,7 +67,8 @@ class Tables:
     only those of the boxes; ``knows_headers`` is true if sizes were read from the images, and then ``rotated`` has the
     ids of those with an EXIF rotation. ``notes`` are remarks about the whole split, one line each.
     ``layout`` and ``unit`` are those of the numbers in the label files. ``unknown_classes`` has the class ids of boxes
-    that are not among the annotations, because no class has them.
+    that are not among the annotations, because no class has them. ``is_numbered`` is true if the label file has no
+    numbers as ids, so that these are ours.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Tables:
     layout: Layout = "xywh"
     unit: Unit = "pixels"
     unknown_classes: set[int] = field(default_factory=set[int])
+    is_numbered: bool = False
 
     def place_of(self, annotation_id: int, file_name: str | None) -> str:
         """The place of an annotation in messages."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cornernet.data.causes import Unit
+from cornernet.data.causes import Layout, Unit
 from cornernet.data.formats import Format
 from cornernet.data.names import ImageNames
 from cornernet.data.places import SPLIT_NAMES
@@ -66,7 +66,7 @@ class Labels(NamedTuple):
 class ToolFolder:
     """A labelling tool's data set, as `LabelFolder`; ``load`` reads the label files once, when they are needed.
 
-    ``unit`` is that of the numbers in them.
+    ``unit`` and ``layout`` are those of the numbers in them.
     """
 
     def __init__(
@@ -78,8 +78,10 @@ class ToolFolder:
         splits: Iterable[str],
         load: Callable[[], Labels],
         unit: Unit = "pixels",
+        layout: Layout = "xywh",
     ) -> None:
         self.unit: Unit = unit
+        self.layout: Layout = layout
         self.format: Format = format
         self.tool, self.root = tool, root
         self.title, self.splits, self._load = f"{tool} ({shown})", tuple(splits), load
@@ -96,7 +98,7 @@ class ToolFolder:
         ids = {name: id_ for id_, name in enumerate(names, start=1)}
         categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
         tables = Tables(split, self.tool, self.root, self.folder, [], [], categories, places=[])
-        tables.unit = self.unit
+        tables.unit, tables.layout = self.unit, self.layout
         tables.category_entry, tables.lists_classes = "class {}", bool(self.labels.classes)
         found = [(item, self._find(item)) for item in self.labels.images[split]]
         if folders := [os.path.dirname(image) for _, image in found if isinstance(image, Path)]:
@@ -129,12 +131,12 @@ class ToolFolder:
         if self.root.is_file():
             return []
         used = {os.path.realpath(tables.folder / item["file_name"]) for tables in read for item in tables.images}
-        failed = {problem.where for tables in read for problem in tables.problems}
+        failed = {os.path.splitext(problem.where)[0] for tables in read for problem in tables.problems}
         what, fix = "an image without labels", "label it, or remove it"
         return [
             Problem("images without labels", str(image), what, fix, "image left out")
             for image in images_below(self.root)
-            if os.path.realpath(image) not in used and str(image.with_suffix(".json")) not in failed
+            if os.path.realpath(image) not in used and str(image.with_suffix("")) not in failed
         ]
 
     def _find(self, item: ImageLabels) -> Path | InputError:

@@ -21,27 +21,27 @@ from cornernet.data.dataset import CocoDataset
 from cornernet.data.formats import Format
 from cornernet.data.names import ImageNames
 from cornernet.data.outlines import box_of_points
-from cornernet.data.places import TRIED, best_folder, image_of_stem, same_content
+from cornernet.data.places import TRIED, MissingSplit, best_folder, image_of_stem, same_content
 from cornernet.data.sniff import is_voc, read_xml
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
+from cornernet.data.voc_lists import find_lists, listed_labels
 from cornernet.data.writing import Placer, all_classes, as_text, placed, require_xml, write_text
 from cornernet.errors import InputError
-from cornernet.media.walk import walk
+from cornernet.media.walk import files_ending, inner_folder
 
-_LABELS, _IMAGES = ("Annotations", "annotations"), ("JPEGImages", "images")
+_LABELS, _IMAGES = "Annotations", ("JPEGImages", "images")
 _LISTS = Path("ImageSets") / "Main"
 _CLASSES = "classes.txt"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _CHALLENGE = re.compile(r"The VOC20\d\d Database")  # its pixels are numbered from 1
-_ONE_CLASS = re.compile(r".+\s(-1|0|1)\s*")  # a line of the challenge's lists of one class
 
 
 class _Part(NamedTuple):
-    """The folders of a split's label files and images, and the list of their names if there is one."""
+    """The folders of a split's label files and images, and the lists of their names if there are any."""
 
     labels: Path
     images: Path
-    listing: Path | None = None
+    lists: Sequence[Path] = ()
 
 
 class _Object(NamedTuple):
@@ -49,6 +49,7 @@ class _Object(NamedTuple):
     bbox: list[float] | list[str | None]  # x y width height, or the four texts if they are no numbers
     is_difficult: bool
     has_shape: bool = False  # the box is that of a polygon or an oriented box
+    parts: int = 0  # such as a person's head, which the challenge's layout task has
 
 
 class _Label(NamedTuple):
@@ -82,6 +83,9 @@ class VocFolder:
     def read(self, split: str, wanted: Wanted = everything) -> Tables:
         """A split's tables, as `LabelFolder.read`; the class names come from the XML files of all splits."""
         part = self.parts[split]
+        if part.lists and not self._read(split):
+            listing = os.path.relpath(part.lists[0], self.root)
+            raise MissingSplit(f"{split}: {listing} lists no image", self.root, "list some, or remove it")
         names, are_listed = self._class_names()
         ids = {name: id_ for id_, name in enumerate(names, start=1)}
         categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
@@ -95,6 +99,8 @@ class VocFolder:
         if shaped := [label.file for label in labels for item in label.objects if item.has_shape]:
             what = f"{len(shaped)} objects have a shape and no bndbox, such as in {shaped[0]}"
             tables.notes.append(f"{what}: their boxes are those around it")
+        if parts := sum(item.parts for label in labels for item in label.objects):
+            tables.notes.append(f"{parts} parts of objects (<part>), such as heads, are not read as objects")
         tables.notes += dict.fromkeys(self._unreachable)
         for label in labels:
             if label.problem:
@@ -115,9 +121,10 @@ class VocFolder:
                     problems.append(Problem("images without labels", str(image), what, fix, "image left out"))
         used = {label.file for label in labels}
         for folder in dict.fromkeys(part.labels for part in self.parts.values()):
-            for file in (folder / f"{stem}.xml" for stem in _stems_below(folder)):
+            place = next((part.lists[0].parent for part in self.parts.values() if part.lists), self.root)
+            for file in sorted(files_ending(folder, ".xml", below=True)):
                 if file not in used:
-                    what, fix = f"in no list of {self.root / _LISTS}", "list it there, or remove it"
+                    what, fix = f"in no list of {place}", "list it there, or remove it"
                     problems.append(Problem("labels in no split", str(file), what, fix, "image left out"))
         return problems
 
@@ -141,13 +148,17 @@ class VocFolder:
                 by_stem.setdefault(os.path.relpath(image.with_suffix(""), part.images), []).append(image)
             there = ImageNames(part.images)
             self._labels[split] = []
-            for stem in _stems(part):
-                label = _read_label(part.labels / f"{stem}.xml", stem, part.images, by_stem.get(stem, []))
+            files, self._respelled[split] = sorted(files_ending(part.labels, ".xml", below=True)), []
+            if part.lists:
+                files, self._respelled[split] = listed_labels(part.labels, part.lists)
+            for file in files:
+                stem = _stem(file, part.labels)
+                label = _read_label(file, stem, part.images, by_stem.get(stem, []))
                 if not by_stem.get(stem) and not label.problem and not os.path.isfile(label.image):
                     name = os.path.relpath(label.image, part.images)
                     label = label._replace(image=there.find(name) or there.find(f"{stem}.jpg") or label.image)
                 self._labels[split].append(label)
-            self._respelled[split] = there.notes()
+            self._respelled[split] += there.notes()
         return self._labels[split]
 
 
@@ -155,14 +166,14 @@ def find_voc(path: Path) -> VocFolder | None:
     """The Pascal VOC data set in a folder; ``None`` if there is none."""
     if path.is_file():
         return None
-    for labels in (path / name for name in _LABELS):
-        if _has_labels(labels, below=True):
-            folders = [path / name for name in _IMAGES if (path / name).is_dir()]
-            usual = folders[0] if folders else labels if images_below(labels) else path
-            images = best_folder([[*folders, labels], [path]], _some_stems(labels), path, image_of_stem) or usual
-            lists = {file.stem: file for file in sorted((path / _LISTS).glob("*.txt")) if not _is_of_one_class(file)}
-            parts = {split: _Part(labels, images, file) for split, file in lists.items()}
-            return VocFolder(path, parts or {"all": _Part(labels, images)})
+    labels = inner_folder(path, _LABELS)
+    if labels and _has_labels(labels, below=True):
+        folders = [folder for name in _IMAGES if (folder := inner_folder(path, name))]
+        usual = folders[0] if folders else labels if images_below(labels) else path
+        images = best_folder([[*folders, labels], [path]], _some_stems(labels), path, image_of_stem) or usual
+        lists = find_lists(path, labels)
+        parts = {split: _Part(labels, images, files) for split, files in lists.items()}
+        return VocFolder(path, parts or {"all": _Part(labels, images)})
     if _has_labels(path):
         return VocFolder(path, {"all": _Part(path, path)})
     beside = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
@@ -197,7 +208,7 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
                 sides = dict(zip(_SIDES, map(as_text, corners), strict=True))
                 _add_fields(ElementTree.SubElement(item, "bndbox"), **sides)
             ElementTree.indent(root)
-            write_text(out / _LABELS[0] / f"{stem}.xml", ElementTree.tostring(root, encoding="unicode") + "\n")
+            write_text(out / _LABELS / f"{stem}.xml", ElementTree.tostring(root, encoding="unicode") + "\n")
         write_text(out / _LISTS / f"{split}.txt", "".join(f"{stem}\n" for stem in stems))
     write_text(out / _CLASSES, "".join(f"{name}\n" for name in names))
     return [f"{renamed} images got another name: VOC keeps all splits in one folder"] if renamed else []
@@ -288,7 +299,8 @@ def _object(item: ElementTree.Element, box: ElementTree.Element | None, first_pi
         bbox = [x1, y1, x2 - x1, y2 - y1]
     elif not any(texts) and (shape := _box_of_shape(item)):
         bbox, has_shape = [shape[0] - first_pixel, shape[1] - first_pixel, *shape[2:]], True
-    return _Object(_name(item.findtext("name")), bbox, (item.findtext("difficult") or "0").strip() == "1", has_shape)
+    is_difficult = (item.findtext("difficult") or "0").strip() == "1"
+    return _Object(_name(item.findtext("name")), bbox, is_difficult, has_shape, len(item.findall("part")))
 
 
 def _box_of_shape(item: ElementTree.Element) -> list[float] | None:
@@ -320,42 +332,20 @@ def _number(text: str | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _stems(part: _Part) -> Iterator[str]:
-    """The names of a split's label files with their folders, without their ending."""
-    if part.listing is None:
-        yield from _stems_below(part.labels)
-        return
-    for line in read_text(part.listing).split("\n"):
-        # A space at the end belongs to the name only if there is such a file.
-        name = line if os.path.isfile(part.labels / f"{line}.xml") else line.strip()
-        if name:
-            yield name.lstrip("/")
-
-
 def _image_folder(labels: Path, beside: Sequence[Path]) -> Path:
     """The folder of the images of XML files: that of the files, or one beside it."""
     return best_folder([[labels], beside], _some_stems(labels), labels, image_of_stem) or labels
 
 
 def _some_stems(folder: Path) -> list[str]:
-    return [os.path.relpath(file.with_suffix(""), folder) for file in islice(_labels_below(folder), TRIED)]
+    return [_stem(file, folder) for file in islice(files_ending(folder, ".xml", below=True), TRIED)]
 
 
-def _stems_below(folder: Path) -> list[str]:
-    return sorted(os.path.relpath(file.with_suffix(""), folder) for file in _labels_below(folder))
-
-
-def _labels_below(folder: Path) -> Iterator[Path]:
-    return (file for file in walk(folder) if file.suffix == ".xml")
+def _stem(file: Path, folder: Path) -> str:
+    """A file's path from a folder, without its ending."""
+    return os.path.relpath(file.with_suffix(""), folder)
 
 
 def _has_labels(folder: Path, *, below: bool = False) -> bool:
     """Whether an XML file in a folder, or anywhere ``below`` it, is VOC's."""
-    files = _labels_below(folder) if below else (f for f in folder.glob("*.xml") if not f.name.startswith("."))
-    return any(is_voc(file) for file in files)
-
-
-def _is_of_one_class(file: Path) -> bool:
-    """Whether a list is the challenge's one of a single class, such as ``cat_train.txt``, with -1, 0 or 1 per image."""
-    lines = [line for line in read_text(file).split("\n") if line.strip()]
-    return "_" in file.stem and bool(lines) and all(_ONE_CLASS.fullmatch(line) for line in lines)
+    return any(map(is_voc, files_ending(folder, ".xml", below=below)))

@@ -38,8 +38,9 @@ from cornernet.data.yolo_lines import (
 )
 from cornernet.errors import InputError
 from cornernet.media.images import read_header
-from cornernet.media.walk import PassedOver, find_images
+from cornernet.media.walk import PassedOver, files_ending, find_images
 
+_YAML = (".yaml", ".yml")
 _NO_SPLITS = ("path", "names", "nc", "download")
 _KNOWN = "a class and a box (5 numbers) or a polygon (7, 9, ...)"
 _TOLD = {
@@ -114,8 +115,8 @@ class YoloFolder:
                 if not os.path.isfile(label):
                     what, fix = f"has no label file {label}", "label it, or add an empty file if nothing is on it"
                     problems.append(Problem("images without labels", str(image), what, fix, "fixed"))
-        for label in sorted({path for folder in folders for path in folder.glob("*.txt")} - expected):
-            if not label.name.startswith(".") and looks_like_labels(label):
+        for label in sorted({path for folder in folders for path in files_ending(folder, ".txt")} - expected):
+            if looks_like_labels(label):
                 what, fix = "labels of an image that is not there", "add the image, or remove the file"
                 problems.append(Problem("labels without images", str(label), what, fix, "left out"))
         return problems
@@ -192,6 +193,8 @@ class YoloFolder:
                     tables.unknown_classes.add(line_of.class_id)
                 what = f"class {fields[0]} is not among the names of {self.path.name}"
                 fix = "add it there, or correct the line"
+                if line_of.class_id is None or line_of.class_id < 0:
+                    what, fix = f"{fields[0]} is no number of a class", "begin the line with a whole number from 0 on"
                 tables.problems.append(Problem("boxes of unknown classes", where, what, fix, "left out"))
             else:
                 ids = {"id": len(tables.places) + 1, "image_id": image_id, "category_id": line_of.class_id}
@@ -279,10 +282,11 @@ def find_yolo(path: Path) -> YoloFolder | None:
     Raises ``InputError`` if there are several such files, or if ``data.yaml`` cannot be used.
     """
     if path.is_file():
-        return YoloFolder(path) if path.suffix in (".yaml", ".yml") else None
-    usual = path / "data.yaml"
-    found = [file for file in sorted(path.glob("*.y*ml")) if file != usual and _is_yolo(file)]
-    if usual.is_file():
+        return YoloFolder(path) if path.suffix.lower() in _YAML else None
+    files = sorted(files_ending(path, *_YAML))
+    usual = next((file for file in files if file.name.lower() == "data.yaml"), None)
+    found = [file for file in files if file != usual and _is_yolo(file)]
+    if usual:
         found = [usual, *(file for file in found if not same_content(file, usual))]
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
@@ -342,8 +346,11 @@ def _read_yaml(path: Path) -> dict[Any, Any]:
 def _class_names(path: Path, names: Any) -> dict[int, str]:
     """Class names by id, from a list or a dictionary of texts."""
     pairs = {str(i): name for i, name in enumerate(names)} if isinstance(names, list) else names
+    if names is None:
+        raise InputError("'names' is missing", path, "list the classes there: names: [first, second]")
     if not isinstance(pairs, dict) or not pairs:
-        raise InputError(f"'names' must be a list or a dictionary of class names, not {names!r}", path)
+        what = f"'names' must be a list or a dictionary of class names, not {names!r}"
+        raise InputError(what, path, "write them as names: [first, second]")
     for key, name in pairs.items():
         if not (key.isascii() and key.isdecimal()):
             raise InputError(f"names has the key {key!r}", path, "number the classes from 0 on")
@@ -368,4 +375,4 @@ def _is_yolo(file: Path) -> bool:
 
 
 def _lists_images(place: Path) -> bool:
-    return place.is_dir() or place.suffix == ".txt"
+    return place.is_dir() or place.suffix.lower() == ".txt"

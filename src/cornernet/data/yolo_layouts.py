@@ -19,7 +19,7 @@ from cornernet.data.tables import images_below
 from cornernet.data.yolo import YoloFolder
 from cornernet.data.yolo_lines import NAME_FILES, label_lines, looks_like_labels, parse_label
 from cornernet.errors import InputError
-from cornernet.media.walk import IMAGE_SUFFIXES
+from cornernet.media.walk import IMAGE_SUFFIXES, files_ending
 
 _LOOKED_AT = 200  # text files, until one is found that has a box
 _NO_IMAGES = "put each image beside its label file, or the images into images/ and the label files into labels/"
@@ -32,8 +32,8 @@ def find_yolo_layout(root: Path) -> YoloFolder | None:
     Raises ``InputError`` if there are labels without images, or if lists of class names contradict each other.
     """
     if root.is_file():
-        return _darknet(root) if root.suffix == ".data" else None
-    if data := next(iter(sorted(root.glob("*.data"))), None):
+        return _darknet(root) if root.suffix.lower() == ".data" else None
+    if data := min(files_ending(root, ".data"), default=None):
         return _darknet(data)
     if lists := _lists(root):
         return _folder(root, lists, [])
@@ -43,7 +43,7 @@ def find_yolo_layout(root: Path) -> YoloFolder | None:
     if _has_boxes(root / "labels"):
         raise _no_images(root)
     for labels, images in ((root, root), (root / "labels", root / "images")):
-        for file in islice(sorted(labels.glob("*.txt")), _LOOKED_AT):
+        for file in islice(sorted(files_ending(labels, ".txt")), _LOOKED_AT):
             lines = label_lines(file) if image_of_stem(images, file.stem) else []
             if lines and len(lines[0][1].replace(",", " ").split()) >= 5:
                 fix = "write class number, centre x and y, width and height, as shares of the image with spaces between"
@@ -84,8 +84,9 @@ def _nearest(root: Path, entry: str) -> str:
 
 def _lists(root: Path) -> dict[str, str]:
     """Text files of image paths, by split."""
-    files = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
-    return {split: file.name for split, file in files.items() if file.is_file() and _is_list(file)}
+    files = [file for file in files_ending(root, ".txt") if file.stem.lower() in SPLIT_NAMES]
+    files.sort(key=lambda file: SPLIT_NAMES.index(file.stem.lower()))
+    return {file.stem: file.name for file in files if _is_list(file)}
 
 
 def _is_list(file: Path) -> bool:
@@ -112,16 +113,16 @@ def _splits(root: Path, name: str) -> tuple[dict[str, str], list[str]] | None:
         what = f"{len(rest)} images in {base} are in no folder of a split, and left out"
         return inner, [f"{what}; the first is {rest[0]}"] if rest else []
     # The subfolders of other folders may be data sets of their own.
-    if not (_has_boxes(labels) or _has_boxes(base) if name == "images" else _has_boxes(base, "*.txt")):
+    if not (_has_boxes(labels) or _has_boxes(base) if name == "images" else _has_boxes(base, below=False)):
         return None
     if not images_below(base):
         raise _no_images(root)
     return {"all": name}, []
 
 
-def _has_boxes(folder: Path, pattern: str = "**/*.txt") -> bool:
+def _has_boxes(folder: Path, *, below: bool = True) -> bool:
     """Whether a text file in a folder begins with a line of YOLO."""
-    for file in islice(_label_files(folder, pattern), _LOOKED_AT):
+    for file in islice(_label_files(folder, below=below), _LOOKED_AT):
         with suppress(InputError):
             lines = label_lines(file)
             if lines and not isinstance(parse_label(lines[0][1].split()), str):
@@ -129,8 +130,8 @@ def _has_boxes(folder: Path, pattern: str = "**/*.txt") -> bool:
     return False
 
 
-def _label_files(folder: Path, pattern: str = "**/*.txt") -> Iterator[Path]:
-    return (file for file in folder.glob(pattern) if not file.name.startswith(".") and looks_like_labels(file))
+def _label_files(folder: Path, *, below: bool = True) -> Iterator[Path]:
+    return filter(looks_like_labels, files_ending(folder, ".txt", below=below))
 
 
 def _folder(root: Path, entries: Mapping[str, str], notes: list[str]) -> YoloFolder:
@@ -158,16 +159,18 @@ def _shown(root: Path, names: Path) -> Path:
 
 
 def _name_files(folders: Iterable[Path]) -> list[Path]:
-    files = [folder / name for folder in dict.fromkeys(folders) for name in (*NAME_FILES, "notes.json")]
-    files += [file for folder in dict.fromkeys(folders) if folder.is_dir() for file in sorted(folder.glob("*.names"))]
-    usable = [file for file in dict.fromkeys(files) if file.is_file()]
-    text = [file for file in usable if file.suffix != ".json"]
-    return text or [file for file in usable if _read_names(file)]
+    names = (*NAME_FILES, "notes.json")
+    usable: list[Path] = []
+    for folder in dict.fromkeys(folders):
+        found = sorted(files_ending(folder, *names, ".names"))
+        usable += sorted(found, key=lambda file: names.index(n) if (n := file.name.lower()) in names else len(names))
+    text = [file for file in dict.fromkeys(usable) if file.suffix.lower() != ".json"]
+    return text or [file for file in dict.fromkeys(usable) if _read_names(file)]
 
 
 def _read_names(file: Path) -> list[str]:
     """The class names in a file, one a line, or of Label Studio's ``notes.json``."""
-    if file.suffix == ".json":
+    if file.suffix.lower() == ".json":
         content = load_json(file)
         categories = content.get("categories") if isinstance(content, dict) else None
         return [str(entry.get("name")) for entry in categories] if isinstance(categories, list) else []

@@ -57,11 +57,19 @@ def parse_label(fields: Sequence[str], keypoint_numbers: int | None = None) -> L
 def how_to_mend(line: str) -> str:
     """What to do with a line that is no label, without losing it if its meaning can be seen."""
     fields = line.split()
-    if len(line.replace(",", " ").split()) >= 5 > len(fields) or all(field.endswith(",") for field in fields[:-1]):
+    if "," in line and _is_label(line.replace(",", " ").split()):
         return "put spaces between its numbers, not commas"
-    if len(fields) > 4 and not isinstance(parse_label(["0", *fields[-4:]]), str) and not _is_number(fields[0]):
+    if len(fields) in (9, 10) and all(map(_is_number, fields[:8])) and not _is_number(fields[8]):
+        return "it is DOTA's: convert the labels to YOLO's"
+    if len(fields) == 6 and _is_label(fields[:5]):
+        return "if the sixth number is an angle, write the upright box or the four corners"
+    if len(fields) > 4 and _is_label(["0", *fields[-4:]]) and not _is_number(fields[0]):
         return "write the number of its class, not the name"
     return "correct or remove it"
+
+
+def _is_label(fields: Sequence[str]) -> bool:
+    return not isinstance(parse_label(fields), str)
 
 
 def has_points_in_box(numbers: Sequence[float]) -> bool:

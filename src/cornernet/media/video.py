@@ -28,6 +28,8 @@ from cornernet.media.address import is_address, is_web
 from cornernet.media.container import damaged_at, missing_bytes
 from cornernet.media.download import announced
 from cornernet.media.images import Pixels
+from cornernet.media.mp4 import Mp4Track, mp4_track
+from cornernet.media.rtsp import why_refused
 from cornernet.media.walk import IMAGE_SUFFIXES
 
 # fmt: off
@@ -42,6 +44,7 @@ _STREAM_TYPES = ("video/", "multipart/x-mixed-replace", "application/vnd.apple.m
 _USUAL_RATE = 25.0  # frames a second, for cameras that do not say
 _FASTEST = 60.0  # frames a second, of videos whose frames have no constant rate
 _LOOKED_AT = 100  # frames, to find a rate
+_SAME = 1e-3  # seconds by which times may differ that are the same
 _CLOSE = 0.05  # share by which a rate may differ from what is said
 _TIMEOUT = 10_000  # milliseconds, to connect and for each frame
 _PAUSES = (1, 2, 4, 8, 16)  # seconds before a broken stream is opened again
@@ -69,6 +72,7 @@ class Video:
         self._ready: cv2.VideoCapture | None = None
         self._times: array[float] = array("d")  # of a file's frames, as it says them
         self._packet_times: array[float] | None = None
+        self._track = mp4_track(origin) if isinstance(origin, str) and self.is_file else Mp4Track()
         capture = self._open()
         rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.said_rate = rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
@@ -103,13 +107,14 @@ class Video:
         pixels. A live stream that breaks is opened again a few times, after growing pauses.
         """
         self._stopped.clear()
-        begin, last, pauses, count = time.monotonic(), -1.0, list(_PAUSES), 0
+        begin, last, pauses, count = math.inf, -1.0, list(_PAUSES), 0
         while True:
             opened = time.monotonic()
             try:
                 offset = opened - begin if last >= 0 else 0.0
                 for seconds, pixels in self._read_once(offset, last, count, every):
-                    begin, last = begin if count else time.monotonic(), seconds
+                    # The first frames of a stream come late, because FFmpeg looks at some before it gives any.
+                    begin, last = min(begin, time.monotonic() - seconds), seconds
                     if pixels is not None:
                         yield VideoFrame(last, pixels, count)
                     count += 1
@@ -146,6 +151,7 @@ class Video:
         ``count`` frames were read before; only every ``every``-th one has pixels.
         """
         with self._opened() as capture:
+            is_turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 != 0
             first: float | None = None
             self._times, failures = array("d"), 0
             while not self._stopped.is_set():
@@ -166,6 +172,8 @@ class Video:
                     seconds = last + 1 / self.said_rate
                 last = seconds
                 pixels = found[1]
+                if pixels is not None and self._track.is_mirrored:  # OpenCV turns frames, and does not mirror them
+                    pixels = cv2.flip(pixels, 1 if is_turned else 0)
                 yield last, None if pixels is None else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _packets(self) -> Sequence[float]:
@@ -198,7 +206,7 @@ class Video:
             what = f"ends after {last:.1f} s, truncated: {missing:,} bytes are missing"
             return InputError(what, self.place, "copy it again")
         if isinstance(self.origin, str) and self.is_file:
-            if lost := lost_times(self._times, self._packets()):
+            if lost := lost_times(self._times, shown_times(self._packets(), self._track)):
                 what = f"damaged: {len(lost)} of its frames cannot be read, the first at {lost[0]:.1f} s"
                 return InputError(what, self.place, "copy it again")
             if (at := damaged_at(self.origin)) is not None:
@@ -213,11 +221,9 @@ class Video:
     def _fix(self) -> str:
         if self.is_file:
             return "convert it to mp4 (H.264), or copy it again"
-        return (
-            "check that it is connected and free"
-            if isinstance(self.origin, int)
-            else "check the address, or download it and give the file"
-        )
+        if isinstance(self.origin, int):
+            return "check that it is connected and free"
+        return "check the address" + (", or download it and give the file" if is_web(self.origin) else "")
 
     @contextmanager
     def _opened(self) -> Iterator[cv2.VideoCapture]:
@@ -245,7 +251,8 @@ class Video:
         if isinstance(self.origin, int):
             return "no camera there that can be opened"
         if not self.is_file:
-            return f"no video comes from there (waited up to {_TIMEOUT // 1000} s)"
+            refusal = why_refused(self.origin) if self.origin.lower().startswith("rtsp://") else ""
+            return refusal or f"no video comes from there (waited up to {_TIMEOUT // 1000} s)"
         if not os.path.exists(self.origin):
             return "no such file"
         if not os.path.getsize(self.origin):
@@ -253,6 +260,18 @@ class Video:
         if missing := missing_bytes(self.origin):
             return f"not a video that can be read: truncated, at least {missing:,} bytes are missing"
         return "not a video that can be read (sound alone, or an unknown format)"
+
+
+def shown_times(packets: Sequence[float], track: Mp4Track) -> Sequence[float]:
+    """The times of packets that are not cut off, since the first of them; none if it is not known which these are.
+
+    ``packets`` are times since the first packet, in any order.
+    """
+    if not track.is_known:
+        return ()
+    times = np.sort(np.asarray(packets)) + track.first
+    times = times[(times > -_SAME) & (times < track.end - _SAME)]
+    return (times - times[0]).tolist() if len(times) else ()
 
 
 def lost_times(frames: Sequence[float], packets: Sequence[float]) -> list[float]:

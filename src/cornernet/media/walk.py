@@ -110,6 +110,32 @@ def walk_names(folder: str | os.PathLike[str], unreachable: list[str] | None = N
             places += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
 
 
+def files_ending(folder: str | os.PathLike[str], *endings: str, below: bool = False) -> Iterator[Path]:
+    """The files in a folder, or everywhere ``below`` it, with one of these endings, in upper or lower case.
+
+    None if there is no such folder; not sorted, but below each other folder by folder, as `walk`. No hidden files.
+    """
+    if below:
+        yield from (Path(name) for name in walk_names(folder) if name.lower().endswith(endings))
+        return
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            if entry.name.lower().endswith(endings) and not is_junk(entry.name) and entry.is_file():
+                yield Path(entry.path)
+
+
+def inner_folder(folder: Path, name: str) -> Path | None:
+    """The folder of that name in a folder, in upper or lower case; ``None`` if there is none, or no single one."""
+    if (folder / name).is_dir():
+        return folder / name
+    found = [path for path in folder.iterdir() if path.name.lower() == name.lower() and path.is_dir()]
+    return found[0] if len(found) == 1 else None
+
+
 def _hidden_images(entry: os.DirEntry[str]) -> str:
     """A line about a hidden folder if there are images in it; not of copies that programs keep."""
     if not entry.name.startswith(".") or is_of_system(entry.name) or entry.name.startswith(_COPIES):

@@ -57,7 +57,7 @@ def evaluate_on(
         settings = {"data": data, "split": split, "val_share": val_share, **(settings or {})}
         atomic_write_json(folder / "metrics.json", metrics.as_dict() | {"settings": settings})
         atomic_write_json(folder / "predictions.json", results, indent=None)
-        if labels.format != "coco":  # its images and boxes have no ids in its own files
+        if dataset.is_numbered:
             atomic_write_json(folder / "ground_truth.json", dataset.coco_dict(), indent=None)
         print(f"metrics.json and predictions.json: {folder}", file=sys.stderr)
     return metrics

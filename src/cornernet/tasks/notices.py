@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ def report_dataset(dataset: CocoDataset, shown: int = 10) -> None:
     if dataset.problems:
         images, boxes = dataset.skipped_images, dataset.skipped
         counts = f"{images} images and {boxes} boxes left out" if images else f"{boxes} boxes left out"
-        counts += f", {len(dataset.problems) - images - boxes} clipped"
+        outcomes = Counter(problem.outcome for problem in dataset.problems)
+        counts += f", {outcomes['clipped']} clipped" + (f", {outcomes['fixed']} put right" * bool(outcomes["fixed"]))
         hint = "cornernet data check lists them all, --strict refuses them"
         print(f"warning: {dataset.name}: {counts}; {hint}", file=sys.stderr)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.errors import InputError
+from cornernet.files import read_own_json
 from cornernet.recipes.load import load_recipe, recipe_yaml
 
 if TYPE_CHECKING:
@@ -24,14 +25,15 @@ def write_card(run: Path, name: str, licence: str) -> str:
     without a finished epoch.
     """
     from cornernet.tasks.run_report import best_weights
-    from cornernet.training.run_file import RunInfo
+    from cornernet.training.run_file import RUN_FILE
     from cornernet.training.trainer import RECIPE_FILE, read_result
     from cornernet.weights.store import load_weights
 
     if not _LICENCE.fullmatch(licence):
         raise InputError("give its short name", f"--licence {licence}", "such as apache-2.0, mit, cc-by-4.0 or other")
     file = best_weights(run)
-    weights, told = load_weights(file), RunInfo.read(run)
+    weights, told = load_weights(file), read_own_json(run / RUN_FILE, "name the folder of a training")
+    images = told.get("images", "unknown many") if isinstance(told, dict) else "unknown many"
     recipe = _without_paths(recipe_yaml(load_recipe(str(run / RECIPE_FILE))))
     metrics = read_result(run).metrics
     names, epochs = ", ".join(weights.class_names), weights.info.get("epochs", "unknown many")
@@ -54,7 +56,7 @@ def write_card(run: Path, name: str, licence: str) -> str:
         "",
         "## Data and figures",
         "",
-        f"Trained on {told.images} images for {epochs} epoch{'' if epochs == 1 else 's'}.",
+        f"Trained on {images} images for {epochs} epoch{'' if epochs == 1 else 's'}.",
         *_figures(metrics),
         f"Boxes below a score of {weights.threshold:g} are not shown by default.",
         "",

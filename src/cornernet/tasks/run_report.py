@@ -21,20 +21,23 @@ def report_run(
     folder: Path, path: Path, *, data: str | None = None, images: int = IMAGES, device: str | None = None
 ) -> None:
     """Write the page on a run's best weights (or its last ones), and store the threshold in its weights files."""
+    from cornernet.data.source import DataSource
+    from cornernet.files import read_own_json
     from cornernet.report.logs import read_log
     from cornernet.report.page import Subject
-    from cornernet.training.run_file import RUN_FILE, RunInfo
+    from cornernet.training.run_file import RUN_FILE
     from cornernet.training.trainer import RECIPE_FILE
+    from cornernet.typed import build
     from cornernet.weights.store import load_weights, store_threshold
 
     files = _weights_files(folder)
+    fix = "give --weights and --data instead"
+    told = read_own_json(folder / RUN_FILE, fix)
+    source = build(DataSource, told.get("source") if isinstance(told, dict) else None, str(folder / RUN_FILE))
     try:
-        if not (folder / RUN_FILE).is_file():
-            raise FileNotFoundError(f"no {RUN_FILE}")
-        source = RunInfo.read(folder).source
         recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise InputError(f"no run to report on ({error})", folder, "give --weights and --data instead") from None
+        raise InputError(f"no run to report on ({error})", folder, fix) from None
     source.folder = data or source.folder
     training, validation = source.load()
     if validation is None:

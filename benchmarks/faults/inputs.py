@@ -134,6 +134,8 @@ def main() -> int:
             canary.unlink(missing_ok=True)
             faults.append({"number": number, "kind": kind.name, "file": str(file), "fault": fault, **answer})
             print(f"{number}: {kind.name}, {target.name}: {fault}", flush=True)
+        if (number + 1) % 500 == 0:
+            print(f"{number + 1} inputs, {len(faults)} faults", flush=True)
     worker.end()
     shutil.rmtree(given.out / "scratch", ignore_errors=True)
     minutes = (time.perf_counter() - began) / 60

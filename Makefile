@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin
 
-.PHONY: demo test check lint docs install release clean
+.PHONY: demo test check lint docs docs-version install release clean
 
 demo: .venv/small
 	$(RUN)/cornernet demo
@@ -21,6 +21,12 @@ lint: .venv/installed
 docs: .venv/installed
 	$(RUN)/mkdocs build --quiet --strict
 	@echo "open build/docs/index.html"
+
+# The pages of this version, beside those of older ones, as a commit on the branch `pages`; nothing is pushed.
+docs-version: .venv/installed
+	PATH="$(RUN):$$PATH" $(RUN)/mike deploy --branch pages --update-aliases \
+		$$(sed -n 's/^version = "\([0-9]*\.[0-9]*\)\..*/\1/p' pyproject.toml) latest
+	PATH="$(RUN):$$PATH" $(RUN)/mike set-default --branch pages latest
 
 install: .venv/installed
 

@@ -102,13 +102,13 @@ def others(folder: Path, data: Path, kills: int, rng: random.Random) -> tuple[Co
     """Commands that write one thing each, killed in turn."""
     folder.mkdir()
     known = ["--weights", "shapes"]
-    kinds = {
-        "convert": (["data", "convert", data, folder / "OUT", "--to", "yolo"], "OUT"),
-        "predict": (["predict", data / "val", *known, "--save", "json,coco,csv", "--out", folder / "OUT"], "OUT"),
-        "export": (["export", *known, "--out", folder / "OUT.onnx"], "OUT.onnx"),
-        "report": (["report", *known, "--data", data, "--out", folder / "OUT.html"], "OUT.html"),
-        "weights": (["weights", "convert", "shapes", folder / "OUT.safetensors"], "OUT.safetensors"),
-    }  # fmt: skip
+    kinds = {  # the words, and what they write
+        "convert": (["data", "convert", data, folder / "yolo", "--to", "yolo"], "yolo"),
+        "predict": (["predict", data / "val", *known, "--save", "json,coco,csv", "--out", folder / "found"], "found"),
+        "export": (["export", *known, "--out", folder / "a.onnx"], "a.onnx"),
+        "report": (["report", *known, "--data", data, "--out", folder / "a.html"], "a.html"),
+        "weights": (["weights", "convert", "shapes", folder / "a.safetensors"], "a.safetensors"),
+    }
     counts, faults = Counter[str](), []
     good: dict[str, dict[str, bytes]] = {}
     seconds = {name: run(command(*words)) for name, (words, _) in kinds.items()}
@@ -160,12 +160,12 @@ def main() -> int:
     rng, began, data = random.Random(given.seed), time.perf_counter(), given.out / "data"
     run(command("data", "shapes", data, "--train", "24", "--val", "4"))
     trained, faults = trainings(given.out, data, given.kills // 2, rng)
+    print(", ".join(f"{name} {count}" for name, count in sorted(trained.items())), flush=True)
     written, more = others(given.out / "others", data, given.kills - given.kills // 2, rng)
     minutes = (time.perf_counter() - began) / 60
     result = {"seed": given.seed, "minutes": minutes, "training": trained, "others": written, "faults": faults + more}
     atomic_write_json(given.out / "kills.json", result)
-    for counts in (trained, written):
-        print(", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+    print(", ".join(f"{name} {count}" for name, count in sorted(written.items())))
     for fault in faults + more:
         print(fault)
     print(f"{given.kills} kills, {len(faults + more)} faults, {minutes:.1f} minutes")

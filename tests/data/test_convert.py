@@ -136,11 +136,22 @@ def test_crowds_that_cannot_be_kept_are_said(tmp_path):
     datasets = load_all(write_random(tmp_path / "source", 3))
     crowds = sum(int(image.crowd.sum()) for data in datasets.values() for image in data.images)
     assert crowds > 0
+    flat = "4 images, such as deep/1 ä #1%20+&.jpg, lie in one folder now: many tools look in no other"
     said = write_data(tmp_path / "yolo", "yolo", datasets)
-    assert said == [f"{crowds} crowd boxes became ordinary ones: YOLO has no mark for them"]
+    assert said == [f"{crowds} crowd boxes became ordinary ones: YOLO has no mark for them", flat]
     assert write_data(tmp_path / "voc", "voc", datasets) == [
-        "3 images got another name: VOC keeps all splits in one folder"
+        "3 images got another name: VOC keeps all splits in one folder",
+        flat,
     ]
+
+
+@pytest.mark.parametrize("format", ["yolo", "voc"])
+def test_no_image_lies_in_a_folder_below_in_formats_whose_tools_look_in_one(tmp_path, format):
+    small(tmp_path / "data", {"a/x.png": 1, "b/x.png": 2, "b_x.png": 0, "b/y.png": 3})
+    out = convert(tmp_path / "data", tmp_path / "out", format)
+    folder = out / "images/train" if format == "yolo" else out / "JPEGImages"
+    assert sorted(path.name for path in folder.iterdir()) == ["a_x.png", "b_x.png", "b_x_2.png", "y.png"]
+    assert sorted(len(image.boxes) for image in load_all(out)["train"].images) == [0, 1, 2, 3]
 
 
 def small(folder: Path, images: dict[str, int], categories: tuple[str, ...] = ("cat",), split: str = "train") -> Path:

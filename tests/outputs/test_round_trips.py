@@ -145,7 +145,8 @@ def test_images_that_no_reader_takes_as_they_are(tmp_path, monkeypatch, save):
     found = predict(["a.jpg", "b.gif"], tmp_path / "out", save)
     labels = find_data(tmp_path / "out")
     data = load_split(labels, labels.splits[0])
-    assert data.notes == ()
+    scored = "annotations have a score, as predictions do: they are read as labels, whatever it is"
+    assert [note.partition(" ")[2] for note in data.notes] == ([scored] if save == "coco" else [])
     assert [(image.path.name, image.height, image.width) for image in data.images] == [
         ("a.jpg", 60, 40),
         ("b.jpg", 40, 60),

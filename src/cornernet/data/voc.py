@@ -25,7 +25,7 @@ from cornernet.data.places import TRIED, MissingSplit, best_folder, image_of_ste
 from cornernet.data.sniff import is_voc, read_xml
 from cornernet.data.tables import Problem, Tables, Wanted, everything, images_below, read_text, unusable_image
 from cornernet.data.voc_lists import find_lists, listed_labels
-from cornernet.data.writing import Placer, all_classes, as_text, placed, require_xml, write_text
+from cornernet.data.writing import Placer, all_classes, as_text, flattened, placed, require_xml, write_text
 from cornernet.errors import InputError
 from cornernet.media.walk import files_ending, inner_folder
 
@@ -193,10 +193,12 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
     renamed = 0
     for split, dataset in datasets.items():
         stems = []
-        for record, name, boxes in placed(dataset, names, out / _IMAGES[0], place, by_stem=True, taken=taken):
+        for record, name, boxes in placed(
+            dataset, names, out / _IMAGES[0], place, by_stem=True, flat=True, taken=taken
+        ):
             stem = os.path.splitext(name)[0]
             stems.append(stem)
-            renamed += stem != os.path.splitext(record.file_name)[0]
+            renamed += not os.path.splitext(record.file_name.replace("/", "_"))[0].endswith(stem)
             root = ElementTree.Element("annotation")
             _add_fields(root, folder=_IMAGES[0], filename=os.path.basename(name))
             size = ElementTree.SubElement(root, "size")
@@ -211,7 +213,8 @@ def write_voc(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) -> 
             write_text(out / _LABELS / f"{stem}.xml", ElementTree.tostring(root, encoding="unicode") + "\n")
         write_text(out / _LISTS / f"{split}.txt", "".join(f"{stem}\n" for stem in stems))
     write_text(out / _CLASSES, "".join(f"{name}\n" for name in names))
-    return [f"{renamed} images got another name: VOC keeps all splits in one folder"] if renamed else []
+    notes = [f"{renamed} images got another name: VOC keeps all splits in one folder"] if renamed else []
+    return [*notes, *flattened(datasets.values())]
 
 
 def _add_fields(parent: ElementTree.Element, **texts: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -86,20 +87,26 @@ def boxes_of(dataset: CocoDataset, class_names: Sequence[str]) -> dict[int, list
     return boxes
 
 
-def free_names(images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool = False) -> list[str]:
+def free_names(
+    images: Sequence[ImageRecord], taken: set[str], *, by_stem: bool = False, flat: bool = False
+) -> list[str]:
     """A file name for each image's copy: its own name, with a number if that is taken, and without folders that lead
     out of the data set.
 
     Names that differ only in case count as the same, as on many disks. With ``by_stem`` names that differ only in their
     ending do too, because label files have the stem as name; an ending that other tools do not look for becomes .jpg or
-    .png (see `is_rewritten`); and ``InputError`` is raised for a name that readers of the folder ignore. ``taken`` has
-    the names used so far, and grows.
+    .png (see `is_rewritten`); and ``InputError`` is raised for a name that readers of the folder ignore. ``flat`` gives
+    names without folders, because many tools look in one folder only; where two would be the same, they have their
+    folders in them. ``taken`` has the names used so far, and grows.
     """
     names = []
+    stems = Counter(PurePosixPath(image.file_name).stem.casefold() for image in images)
     for image in images:
         path = PurePosixPath(image.file_name)
         if path.is_absolute() or ".." in path.parts:
             path = PurePosixPath(path.name)
+        if flat:
+            path = PurePosixPath(path.name if stems[path.stem.casefold()] == 1 else "_".join(path.parts))
         if by_stem and any(map(is_junk, path.parts)):
             what = "in this format an image's name does not begin with a dot, nor is it a system's own"
             raise InputError(what, image.path, "rename it, or convert to COCO")
@@ -123,14 +130,25 @@ def placed(
     place: Placer,
     *,
     by_stem: bool = False,
+    flat: bool = False,
     taken: set[str] | None = None,
 ) -> Iterator[tuple[ImageRecord, str, list[Box]]]:
     """Place each image in a folder; gives its record, its name there (see `free_names`), and its boxes."""
     boxes = boxes_of(dataset, class_names)
-    names = free_names(dataset.images, set() if taken is None else taken, by_stem=by_stem)
+    names = free_names(dataset.images, set() if taken is None else taken, by_stem=by_stem, flat=flat)
     for record, name in zip(dataset.images, names, strict=True):
         place(record, folder / name)
         yield record, name, boxes.get(record.id, [])
+
+
+def flattened(datasets: Iterable[CocoDataset]) -> list[str]:
+    """A line about images that were in folders of their own, if there are any."""
+    deep = [
+        image.file_name for data in datasets for image in data.images if len(PurePosixPath(image.file_name).parts) > 1
+    ]
+    if not deep:
+        return []
+    return [f"{len(deep)} images, such as {deep[0]}, lie in one folder now: many tools look in no other"]
 
 
 def lost_crowds(count: int, format: str) -> list[str]:

@@ -23,7 +23,7 @@ from cornernet.data.formats import Format
 from cornernet.data.names import ImageNames, Spellings
 from cornernet.data.places import TRIED, MissingSplit, YamlPaths, best_folder, same_content
 from cornernet.data.tables import Problem, Tables, Wanted, everything, note_of_pictures, read_text, unusable_image
-from cornernet.data.writing import Placer, all_classes, as_text, lost_crowds, placed, write_text
+from cornernet.data.writing import Placer, all_classes, as_text, flattened, lost_crowds, placed, write_text
 from cornernet.data.yolo_lines import (
     LabelLine,
     box_in_pixels,
@@ -304,7 +304,7 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
     crowds = 0
     for split, dataset in datasets.items():
         images = out / "images" / split
-        for record, name, boxes in placed(dataset, names, images, place, by_stem=True):
+        for record, name, boxes in placed(dataset, names, images, place, by_stem=True, flat=True):
             lines = []
             for box in boxes:
                 centre = (box.x + box.width / 2) / record.width, (box.y + box.height / 2) / record.height
@@ -313,7 +313,7 @@ def write_yolo(out: Path, datasets: Mapping[str, CocoDataset], place: Placer) ->
                 crowds += box.is_crowd
             write_text(label_file(images / name), "".join(lines))
     write_text(out / "data.yaml", data_yaml({split: f"images/{split}" for split in datasets}, names))
-    return lost_crowds(crowds, "YOLO")
+    return [*lost_crowds(crowds, "YOLO"), *flattened(datasets.values())]
 
 
 def data_yaml(splits: Mapping[str, str], class_names: Sequence[str]) -> str:

@@ -1,9 +1,11 @@
 """Training batches: decided by (seed, epoch, index) alone, each image once, resumed to the batch."""
 
+import io
 import json
 import warnings
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 
 from cornernet.config import SIZES, Augmentation, Preprocessing, Recipe
 from cornernet.data.coco import load_coco
+from cornernet.data.find import find_data, load_split
 from cornernet.data.loading import EpochSampler, TrainingImages, TrainingLoader, collate
 from cornernet.errors import InputError
 
@@ -196,3 +199,41 @@ def test_an_image_that_cannot_be_used_is_an_input_error_naming_it(dataset, worke
     del loader
     if workers:
         assert held() is None  # let go at once: workers that the garbage collector finds take five seconds to stop
+
+
+def photo(path: Path, cut: float = 1.0, tail: bytes = b"") -> Path:
+    """A photo of 90x60 pixels, the first part of its file, and something behind it."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    Image.fromarray(noise).save(file, "PNG" if path.suffix == ".png" else "JPEG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(file.getvalue()[: int(cut * len(file.getvalue()))] + tail)
+    return path
+
+
+@pytest.mark.parametrize("format", ["coco", "yolo"])
+def test_a_photo_that_is_cut_off_is_left_out_and_named(tmp_path, format):
+    """One bad photo of thousands must not end a training an hour later; a film behind a photo is no damage."""
+    folder = tmp_path / "images" / "train"
+    photo(folder / "good.jpg")
+    photo(folder / "film.jpg", tail=bytes(20_000))
+    photo(folder / "cut.jpg", 0.6)
+    photo(folder / "cut.png", 0.6)
+    photo(folder / "zeros.jpg", 0.6, tail=bytes(5_000))
+    names = [path.name for path in sorted(folder.iterdir())]
+    if format == "yolo":
+        for name in names:
+            label = tmp_path / "labels" / "train" / f"{Path(name).stem}.txt"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("0 0.5 0.5 0.5 0.5\n")
+        (tmp_path / "data.yaml").write_text("names: [cat]\ntrain: images/train\n")
+    else:
+        images = [{"id": i, "file_name": name, "width": 90, "height": 60} for i, name in enumerate(names, 1)]
+        boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [9, 9, 30, 30]} for i in range(1, 6)]
+        content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+        (tmp_path / "annotations").mkdir()
+        (tmp_path / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    data = load_split(find_data(tmp_path), "train")
+    assert [Path(image.file_name).name for image in data.images] == ["film.jpg", "good.jpg"]
+    problems = [str(problem) for problem in data.problems]
+    assert {name for name in names for problem in problems if name in problem} == {"cut.jpg", "cut.png", "zeros.jpg"}

@@ -16,7 +16,7 @@ from cornernet.data.dataset import CocoDataset, ImageRecord
 from cornernet.data.names import ImageNames
 from cornernet.data.tables import Problem, Table, Tables, note_of_pictures, unusable_image
 from cornernet.errors import InputError
-from cornernet.media.images import read_header, read_image
+from cornernet.media.images import check_end, read_header, read_image
 
 _SIZE_FIX = "write its size, or leave both out"
 _OUTSIDE = 1.0  # pixels by which a box may leave its image without a report: labels are rounded
@@ -175,6 +175,7 @@ def _read_images(tables: Tables, check_files: bool) -> tuple[list[ImageRecord | 
                 raise images_there.missing(name)
             if is_read:
                 header = read_header(folder / name)
+                check_end(folder / name)
                 several += [folder / name] if header.pictures > 1 else []
                 if not has_size:
                     size = header.size

@@ -37,7 +37,7 @@ from cornernet.data.yolo_lines import (
     parse_label,
 )
 from cornernet.errors import InputError
-from cornernet.media.images import read_header
+from cornernet.media.images import check_end, read_header
 from cornernet.media.walk import PassedOver, files_ending, find_images
 
 _YAML = (".yaml", ".yml")
@@ -169,6 +169,7 @@ class YoloFolder:
         label = there[0] if there else _label_places(path)[0]
         try:
             (height, width), orientation, pictures = read_header(path)
+            check_end(path)
             lines = label_lines(label) if there else []
             remarks.check_labels(path, there)
         except InputError as error:

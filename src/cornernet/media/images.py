@@ -11,6 +11,7 @@ bits a channel, because Pillow truncates them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from cornernet.media.opening import ImageSource, as_one_line, damaged, name_of, 
 from cornernet.media.pictures import pictures_in
 
 Pixels = NDArray[np.uint8]
+_TAIL = 4096  # bytes at the end of a file: the mark of its end is there, and perhaps some rest
 _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE = 0x0112, 256, 257, (322, 323)
 _GIANT_TILE = 2**22  # pixels of a TIFF's tile
 _DECODED_BYTES = 8  # a pixel is 4 bytes inside Pillow, then 3 in our array
@@ -148,6 +150,20 @@ def read_header(source: ImageSource, *, name: str | None = None) -> ImageHeader:
         count = len(_pictures(image, where))
         orientation, (height, width) = _orientation(image), _stored_size(image)
         return ImageHeader((width, height) if orientation >= 5 else (height, width), orientation, count)
+
+
+def check_end(path: str | os.PathLike[str]) -> None:
+    """Raise ``InputError`` if a JPEG or PNG file is cut off: only those without the mark of their end are decoded."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+        file.seek(-min(_TAIL, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        tail = file.read()
+    mark = b"\xff\xd9" if head.startswith(b"\xff\xd8") else b"IEND" if head.startswith(b"\x89PNG") else b""
+    if mark in tail:
+        return
+    read_image(path)
+    if mark not in Path(path).read_bytes():  # decoders take zeros behind a cut for grey; phones put films behind photos
+        raise InputError("damaged or cut off: it has no end", path, "copy it again")
 
 
 def image_size(source: ImageSource, *, name: str | None = None) -> tuple[int, int]:

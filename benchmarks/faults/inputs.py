@@ -7,7 +7,7 @@ several dialects, exported files) a file is damaged at random (`mutations.py`), 
 replaced by one that tries to run a program. A fault is: a traceback, an exit code other than 0 and 2, a refusal without
 a line that says why, an end by a signal, more than --seconds, more than --memory, a hidden or partial file that stays,
 or code of the file that ran. OUT/faults.json has the figures; each file that made a fault is kept in OUT/faults. The
-same seed makes the same files. Exit code 1 if there is a fault.
+same seed makes the same files. Ctrl-C ends it with the figures so far. Exit code 1 if there is a fault.
 """
 
 from __future__ import annotations
@@ -111,40 +111,49 @@ def main() -> int:
     found: dict[str, Counter[str]] = {kind.name: Counter() for kind in kinds}
     faults: list[dict[str, Any]] = []
     began, slowest, peak = time.perf_counter(), 0.0, 0.0
-    for number in range(given.count):
-        kind = kinds[number % len(kinds)]
-        target = rng.choice(kind.files)
-        good = target.read_bytes()
-        is_hostile = kind.name.startswith(_HOSTILE) and rng.random() < _HOSTILE_SHARE
-        bad = rng.choice(hostile) if is_hostile else mutate(good, rng)
-        out = new_folder(given.out / "scratch") / "out"
-        kept = {file: file.read_bytes() for file in kind.files}
-        try:
-            target.write_bytes(bad)
-            answer = worker([word.replace(OUT, str(out)) for word in kind.words], given.seconds)
-        finally:
-            for file, content in kept.items():
-                file.write_bytes(content)
-        fault = fault_of(answer, given.seconds, out, canary)
-        slowest, peak = max(slowest, answer.get("seconds", 0.0)), max(peak, answer.get("peak", 0.0))
-        found[kind.name]["faults" if fault else "read" if answer["code"] == 0 else "refused"] += 1
-        if fault:
-            file = new_folder(given.out / "faults" / f"{number:06d}") / target.name
-            file.write_bytes(bad)
-            canary.unlink(missing_ok=True)
-            faults.append({"number": number, "kind": kind.name, "file": str(file), "fault": fault, **answer})
-            print(f"{number}: {kind.name}, {target.name}: {fault}", flush=True)
-        if (number + 1) % 500 == 0:
-            print(f"{number + 1} inputs, {len(faults)} faults", flush=True)
+    done = 0
+    try:
+        for number in range(given.count):
+            kind = kinds[number % len(kinds)]
+            target = rng.choice(kind.files)
+            is_hostile = kind.name.startswith(_HOSTILE) and rng.random() < _HOSTILE_SHARE
+            bad = rng.choice(hostile) if is_hostile else mutate(target.read_bytes(), rng)
+            out = new_folder(given.out / "scratch") / "out"
+            answer = with_bad_file(worker, kind, target, bad, out, given.seconds)
+            fault = fault_of(answer, given.seconds, out, canary)
+            slowest, peak = max(slowest, answer.get("seconds", 0.0)), max(peak, answer.get("peak", 0.0))
+            found[kind.name]["faults" if fault else "read" if answer["code"] == 0 else "refused"] += 1
+            done += 1
+            if fault:
+                file = new_folder(given.out / "faults" / f"{number:06d}") / target.name
+                file.write_bytes(bad)
+                canary.unlink(missing_ok=True)
+                faults.append({"number": number, "kind": kind.name, "file": str(file), "fault": fault, **answer})
+                print(f"{number}: {kind.name}, {target.name}: {fault}", flush=True)
+            if done % 500 == 0:
+                print(f"{done} inputs, {len(faults)} faults", flush=True)
+    except KeyboardInterrupt:
+        print(f"stopped after {done} inputs", flush=True)
     worker.end()
     shutil.rmtree(given.out / "scratch", ignore_errors=True)
     minutes = (time.perf_counter() - began) / 60
-    figures = {"count": given.count, "seed": given.seed, "minutes": minutes, "slowest_s": slowest, "peak_mib": peak}
+    figures = {"count": done, "seed": given.seed, "minutes": minutes, "slowest_s": slowest, "peak_mib": peak}
     atomic_write_json(given.out / "faults.json", figures | {"kinds": found, "faults": faults})
     for name, counts in found.items():
         print(f"{name:28} {counts['read']:6} read {counts['refused']:6} refused {counts['faults']:4} faults")
-    print(f"{given.count} inputs, {len(faults)} faults, {minutes:.1f} minutes, slowest {slowest:.1f} s, {peak:.0f} MiB")
+    print(f"{done} inputs, {len(faults)} faults, {minutes:.1f} minutes, slowest {slowest:.1f} s, {peak:.0f} MiB")
     return 1 if faults else 0
+
+
+def with_bad_file(worker: Worker, kind: Kind, target: Path, bad: bytes, out: Path, seconds: float) -> dict[str, Any]:
+    """What became of a kind's command while ``target`` is ``bad``; afterwards all files are as before."""
+    kept = {file: file.read_bytes() for file in kind.files}
+    try:
+        target.write_bytes(bad)
+        return worker([word.replace(OUT, str(out)) for word in kind.words], seconds)
+    finally:
+        for file, content in kept.items():
+            file.write_bytes(content)
 
 
 def check_good(worker: Worker, kind: Kind, out: Path) -> None:

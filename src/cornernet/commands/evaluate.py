@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cornernet.commands import options
+from cornernet.commands.batch import DetectorOptions, EvaluationOnRay, RayOptions
 from cornernet.errors import InputError
 from cornernet.tasks.detectors import EXPORTED, open_detector, open_network
 
@@ -26,6 +27,10 @@ def evaluate(
     device: options.Device = None,
     out: str = "evaluation",
     strict: options.Strict = False,
+    ray: options.Ray = False,
+    part_size: options.PartSize = None,
+    workers: options.Workers = None,
+    threads: options.Threads = None,
 ) -> None:
     """COCO's 12 figures and AP per class of trained weights on a data set.
 
@@ -36,7 +41,8 @@ def evaluate(
         oracle: Put the ground truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or
             all three: shows the AP that the other parts allow.
         out: Folder for metrics.json and predictions.json (COCO results); for data that are not in COCO's format also
-            ground_truth.json, which has the ids of the predictions.
+            ground_truth.json, which has the ids of the predictions. With --ray also detections, in parts: the same
+            command goes on where it ended.
     """
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
     from cornernet.tasks.measure import evaluate_on
@@ -44,8 +50,15 @@ def evaluate(
     if oracle and weights.lower().endswith(EXPORTED):
         raise InputError("--oracle looks into the network", weights, "use the weights it was made from")
     chosen = weights, device, tta, precision, max_size, tile
+    cluster = RayOptions(ray, part_size, workers, threads)
     how = None
-    if oracle:
+    if ray:
+        if oracle:
+            raise InputError("looks into the network on one machine", "--oracle", "leave --ray out")
+        settings = {"split": split, "val_share": val_share}
+        how = EvaluationOnRay(data, out, DetectorOptions(*chosen, batch_size), cluster, **settings)
+        detector = open_detector(weights, None if weights.lower().endswith(EXPORTED) else "cpu", *chosen[2:])
+    elif oracle:
         detector = open_network(*chosen)
         how = partial(evaluate_with_oracles, detector, parts=parse_parts(oracle))
     else:

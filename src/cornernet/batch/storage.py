@@ -261,7 +261,8 @@ def _filesystem(scheme: str, bucket: str) -> Any:
         if endpoint:
             kind, _, host = endpoint.partition("://")
             settings |= {"scheme": kind, "endpoint_override": host.rstrip("/")}
-        return fs.S3FileSystem(connect_timeout=_CONNECT, request_timeout=_ANSWER, **settings)
+        settings |= {"connect_timeout": _CONNECT, "request_timeout": _ANSWER}
+        return fs.S3FileSystem(allow_delayed_open=True, **settings)  # one request for a small file, not three
     if scheme in ("gs", "gcs"):
         return fs.GcsFileSystem()
     import fsspec

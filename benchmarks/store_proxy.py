@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 _SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_OF_TRANSFER = ("transfer-encoding", "content-length", "expect", "connection")
 _SILENCE = 25.0  # seconds: longer than a client waits
 
 
@@ -57,8 +58,7 @@ class FaultyProxy:
             protocol_version = "HTTP/1.1"
 
             def forward(self) -> None:
-                length = self.headers.get("Content-Length")
-                body = self.rfile.read(int(length)) if length else b""
+                body = self.body()
                 fault = proxy.draw()
                 answer = None if fault.endswith("before") else self.ask(body)
                 if fault.startswith("silence"):
@@ -70,9 +70,21 @@ class FaultyProxy:
                 else:
                     self.reply(*answer)
 
+            def body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                chunks = []
+                while size := int(self.rfile.readline().split(b";")[0], 16):
+                    chunks.append(self.rfile.read(size))
+                    self.rfile.readline()
+                while self.rfile.readline().strip():  # trailers
+                    pass
+                return b"".join(chunks)
+
             def ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
                 connection = http.client.HTTPConnection("127.0.0.1", proxy.target, timeout=60)
-                connection.request(self.command, self.path, body, dict(self.headers))
+                kept = {name: value for name, value in self.headers.items() if name.lower() not in _OF_TRANSFER}
+                connection.request(self.command, self.path, body, kept | {"Content-Length": str(len(body))})
                 answer = connection.getresponse()
                 found = answer.status, answer.getheaders(), answer.read()
                 connection.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cornernet.batch.part_worker import DetectorChoice
+from cornernet.batch.detector_choice import DetectorChoice
 from cornernet.batch.weights_files import read_weights_files
 from cornernet.errors import InputError
 from cornernet.tasks.detectors import EXPORTED, Arithmetic, TestTime, open_detector

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from cornernet.batch.detector_choice import DetectorChoice
 from cornernet.batch.listing import PlannedItem, part_place
 from cornernet.batch.manifest import (
     Manifest,
@@ -17,11 +18,12 @@ from cornernet.batch.manifest import (
     read_manifest,
     refuse_other,
     refuse_unwritable,
+    remove_attempts,
     totals,
     write_json,
     write_plan,
 )
-from cornernet.batch.part_worker import DetectorChoice, PartWorker
+from cornernet.batch.part_worker import PartWorker
 from cornernet.batch.ray_cluster import connected
 from cornernet.batch.storage import SETTINGS, is_remote
 from cornernet.errors import InputError
@@ -109,7 +111,7 @@ def run_job(
             manifest = Manifest(fingerprint, os.getcwd(), job.class_names, parts, len(planned), now)
             write_plan(out, manifest, planned)
             del planned
-        choice = replace(job.choice, device=device, threads=threads, settings=_store_settings())
+        choice = job.choice.on(device, threads, _store_settings())
         missing = [part for part in range(manifest.parts) if part not in done]
         workers = _number_of_workers(ray, job, device, threads, len(missing))
         arguments = {"out": out, "base": manifest.base, "choice": ray.put(choice)}
@@ -238,7 +240,9 @@ def _finished(
         worker_hours=round(hours, 4),
         cost=None if job.price is None else round(hours * job.price, 4),
     )
-    write_json(out, SUMMARY, summary.__dict__)
+    if workers:
+        write_json(out, SUMMARY, asdict(summary))
+        remove_attempts(out)
     return summary
 
 

@@ -190,3 +190,9 @@ def part_name(part: int) -> str:
 def part_place(out: str, part: int) -> str:
     """Where a part's rows are written."""
     return inside(inside(out, "detections"), part_name(part))
+
+
+def attempts_place(out: str, part: int | None = None) -> str:
+    """The folder of marks of actors that began a part after a death, or of all parts; most jobs have none."""
+    folder = inside(out, "attempts")
+    return folder if part is None else inside(folder, f"part-{part:06d}")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cornernet.batch.detection_table import read_about
-from cornernet.batch.listing import PlannedItem, part_name, part_place
+from cornernet.batch.listing import PlannedItem, attempts_place, part_name, part_place
 from cornernet.batch.parquet_images import open_parquet
-from cornernet.batch.storage import Unreachable, inside, storage_of
+from cornernet.batch.storage import Unreachable, inside, is_remote, storage_of
 from cornernet.errors import InputError
 
 _VERSION = 1
@@ -147,6 +149,17 @@ def refuse_unwritable(out: str) -> None:
         storage.remove(probe)
     except (OSError, Unreachable) as error:
         raise refused_place(out, error) from None
+
+
+def remove_attempts(out: str) -> None:
+    """Remove the marks of actors that died; they are of no use when all parts are there."""
+    folder = attempts_place(out)
+    storage = storage_of(out)
+    with suppress(OSError, Unreachable):
+        for file in storage.files(folder):
+            storage.remove(file.place)
+        if not is_remote(out):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def refused_place(out: str, error: Exception) -> InputError:

@@ -2,87 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cornernet.batch.careful_part import FoundImage, detect_carefully
 from cornernet.batch.detection_table import COUNTS, PartRows, read_about
-from cornernet.batch.listing import part_place
+from cornernet.batch.detector_choice import DetectorChoice, detect_by_size
+from cornernet.batch.listing import PlannedItem, attempts_place, part_place
 from cornernet.batch.manifest import Plan
 from cornernet.batch.samples import read_part_frames
-from cornernet.batch.storage import Unreachable, storage_of
+from cornernet.batch.storage import Unreachable, inside, storage_of
 from cornernet.errors import InputError, command_line_words
-from cornernet.tasks.detectors import Arithmetic, TestTime, open_detector
 
-if TYPE_CHECKING:
-    from cornernet.inference.api import BaseDetector
-    from cornernet.inference.stream import Result
-    from cornernet.media.sources import Frame
-
-_WINDOW = 8  # batches among which images of one padded size are looked for
-
-
-@dataclass(frozen=True)
-class DetectorChoice:
-    """A detector that every machine of a cluster opens alike.
-
-    ``files`` are those of the weights, the first is the one to open; ``device`` is cpu, cuda or another name.
-    ``threshold`` and ``labels`` (``None`` for all) choose what is written. ``threads`` compute in one actor.
-    """
-
-    files: tuple[tuple[str, bytes], ...]
-    device: str
-    tta: TestTime = "none"
-    precision: Arithmetic = "fp32"
-    max_size: int | None = None
-    tile: str | None = None
-    threshold: float = 0.0
-    labels: frozenset[int] | None = None
-    batch_size: int = 1
-    threads: int = 1
-    version: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-
-    def with_labels(self, labels: Collection[int] | None) -> DetectorChoice:
-        """The same detector, of which only these classes are written."""
-        return replace(self, labels=None if labels is None else frozenset(labels))
-
-    def open(self) -> BaseDetector:
-        """The detector, in this process, which then computes with ``threads``.
-
-        Raises ``InputError`` if this machine has another version of the program.
-        """
-        import cornernet
-
-        if cornernet.__version__ != self.version:
-            what = f"cornernet {cornernet.__version__} is installed there, {self.version} here"
-            raise InputError(what, f"machine {os.uname().nodename}", "install one version on every machine")
-        for name, value in self.settings:
-            os.environ.setdefault(name, value)
-        limit_threads(self.threads)
-        with tempfile.TemporaryDirectory(prefix="cornernet-") as folder:
-            for name, content in self.files:
-                Path(folder, name).write_bytes(content)
-            weights = os.path.join(folder, self.files[0][0])
-            return open_detector(
-                weights, self.device, self.tta, self.precision, self.max_size, self.tile, threads=self.threads
-            )
-
-
-def limit_threads(threads: int) -> None:
-    """Let everything that computes in this process use so many threads."""
-    import cv2
-    import torch
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+_DEATHS = 2  # of actors at a part, until it is read with care
 
 
 class PartWorker:
@@ -95,6 +30,7 @@ class PartWorker:
         self.choice: DetectorChoice = ray.get(choice)
         self.detector = self.choice.open()
         self.plan = Plan(out)
+        self.has_died = ray.get_runtime_context().was_current_actor_reconstructed
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         rows = [self.finish(int(part)) for part in batch["item"]]
@@ -108,46 +44,36 @@ class PartWorker:
                 return {"part": part, **read_about(place)}
             start, rows = time.perf_counter(), PartRows()
             with command_line_words() if self.from_command else nullcontext():
-                for name, picture, found in self._detect(part):
-                    rows.add(name, picture, found)
+                items = self.plan.items(part)
+                found = self._carefully(items) if self.has_died and self._kills(part) else self._detect(items)
+                for name, picture, detections in found:
+                    rows.add(name, picture, detections)
             about = rows.counts | {"seconds": round(time.perf_counter() - start, 3)}
             storage_of(place).write(place, rows.to_parquet(about))
             return {"part": part, **about}
         except (Unreachable, InputError, OSError) as error:
             return {"part": part, "failure": " ".join(str(error).split())}
+        except Exception as error:  # the other parts go on
+            said = " ".join(str(error).split())
+            return {"part": part, "failure": f"internal error: {type(error).__name__}: {said}"}
 
-    def _detect(self, part: int) -> Iterator[tuple[str, int | None, Any]]:
-        frames = read_part_frames(self.plan.items(part), self.base, self.column, self.choice.threads)
+    def _detect(self, items: list[PlannedItem]) -> Iterator[FoundImage]:
         choice = self.choice
+        frames = read_part_frames(items, self.base, self.column, choice.threads)
         for frame, result in detect_by_size(
             self.detector, frames, choice.batch_size, threshold=choice.threshold, classes=choice.labels
         ):
-            yield frame.source, frame.index, result if isinstance(result, InputError) else result.detections
+            yield FoundImage(frame.source, frame.index, result if isinstance(result, InputError) else result.detections)
 
+    def _carefully(self, items: list[PlannedItem]) -> Iterator[FoundImage]:
+        return detect_carefully(self.choice, items, self.base, self.column, self.from_command)
 
-def detect_by_size(
-    detector: BaseDetector,
-    frames: Iterable[Frame],
-    batch_size: int,
-    *,
-    threshold: float,
-    classes: Collection[int] | None,
-) -> Iterator[tuple[Frame, Result | InputError]]:
-    """Each frame with its result, in order, as `inference.stream.detect` gives it.
+    def _kills(self, part: int) -> bool:
+        """Whether actors died at this part before. Only those that began anew ask, and leave a mark that they did.
 
-    Frames of one padded size share a pass, also if others lie between them: they are looked for among the next few
-    batches. With a ``batch_size`` of 1 each frame has its own pass.
-    """
-    from cornernet.inference.stream import detect
-
-    source = iter(frames)
-    while window := list(islice(source, batch_size * _WINDOW if batch_size > 1 else 1)):
-        groups: dict[Any, list[int]] = defaultdict(list)
-        for i, frame in enumerate(window):
-            groups[None if isinstance(frame.pixels, InputError) else detector.pass_key(frame.pixels)].append(i)
-        results: dict[int, Result | InputError] = {}
-        for numbers in groups.values():
-            chosen = (window[i] for i in numbers)
-            found = detect(detector, chosen, batch_size=batch_size, threshold=threshold, classes=classes)
-            results |= dict(zip(numbers, found, strict=True))
-        yield from ((frame, results[i]) for i, frame in enumerate(window))
+        So a part whose images make a process end is known after a few deaths, and all others cost nothing.
+        """
+        folder = attempts_place(self.out, part)
+        before = len(storage_of(folder).files(folder))
+        storage_of(folder).write(inside(folder, secrets.token_hex(4)), b"")
+        return before >= _DEATHS

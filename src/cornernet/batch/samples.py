@@ -15,6 +15,7 @@ from cornernet.errors import InputError
 from cornernet.media.address import is_web, shown
 from cornernet.media.download import download
 from cornernet.media.images import FilePicture, read_image, read_pictures
+from cornernet.media.opening import as_one_line
 from cornernet.media.prefetch import ahead
 from cornernet.media.sources import Frame
 
@@ -40,15 +41,26 @@ def read_part_frames(
     ``base`` is the folder that paths start from, ``threads`` decode images. Raises ``Unreachable`` if the network
     fails.
     """
-    for image, pictures in ahead(_decode, _encoded(items, base, column), workers=threads, depth=threads + 1):
-        if isinstance(pictures, InputError):
-            yield Frame(image.name, "", pictures)
-            continue
-        for index, picture in enumerate(pictures):
-            yield Frame(image.name, "", picture.pixels, index=index if picture.total > 1 else None)
+    images = encoded_images(items, base, column)
+    for image, pictures in ahead(_decode, images, workers=threads, depth=threads + 1):
+        yield from _frames(image, pictures)
 
 
-def _encoded(items: Sequence[PlannedItem], base: str, column: str | None) -> Iterator[EncodedImage]:
+def frames_of(image: EncodedImage) -> Iterator[Frame]:
+    """The frames of one image, read now."""
+    yield from _frames(*_decode(image))
+
+
+def _frames(image: EncodedImage, pictures: Iterable[FilePicture] | InputError) -> Iterator[Frame]:
+    if isinstance(pictures, InputError):
+        yield Frame(image.name, "", pictures)
+        return
+    for index, picture in enumerate(pictures):
+        yield Frame(image.name, "", picture.pixels, index=index if picture.total > 1 else None)
+
+
+def encoded_images(items: Sequence[PlannedItem], base: str, column: str | None) -> Iterator[EncodedImage]:
+    """Every image of a part, in order, not yet decoded. Raises ``Unreachable``."""
     if all(item.kind == "image" for item in items):
         workers = _FETCHING if any(is_remote(item.place) for item in items) else 1
         yield from ahead(lambda item: _fetch(item, base), items, workers=workers, depth=2 * workers)
@@ -124,6 +136,8 @@ def _decode(image: EncodedImage) -> tuple[EncodedImage, Iterable[FilePicture] | 
         return image, chain([next(pictures)], pictures)
     except InputError as error:
         return image, error
+    except Exception as error:  # a job does not end for one image
+        return image, InputError(f"cannot be read ({type(error).__name__}: {as_one_line(error)})", image.name)
 
 
 def _refused(name: str, error: OSError) -> InputError:

@@ -119,15 +119,16 @@ def find_done(out: str, parts: int) -> dict[int, dict[str, Any]]:
         there = {file.place.rpartition("/")[2] for file in storage_of(out).files(inside(out, "detections"))}
         found = [part for part in range(parts) if part_name(part) in there]
         with ThreadPoolExecutor(_READERS) as pool:
-            about = pool.map(lambda part: _about(part_place(out, part)), found)
+            about = pool.map(lambda part: about_part(out, part), found)
             return {part: each for part, each in zip(found, about, strict=True) if each is not None}
     except (OSError, Unreachable) as error:
         raise refused_place(out, error) from None
 
 
-def _about(place: str) -> dict[str, Any] | None:
+def about_part(out: str, part: int) -> dict[str, Any] | None:
+    """What is stored in a part's file; ``None`` if it is not there, or not whole. Raises as ``Storage.open``."""
     try:
-        return read_about(place)
+        return read_about(part_place(out, part))
     except (InputError, FileNotFoundError):
         return None
 

@@ -9,10 +9,10 @@ from contextlib import nullcontext
 from typing import Any
 
 from cornernet.batch.careful_part import FoundImage, detect_carefully
-from cornernet.batch.detection_table import COUNTS, PartRows, read_about
+from cornernet.batch.detection_table import COUNTS, PartRows
 from cornernet.batch.detector_choice import DetectorChoice, detect_by_size
 from cornernet.batch.listing import PlannedItem, attempts_place, part_place
-from cornernet.batch.manifest import Plan
+from cornernet.batch.manifest import Plan, about_part
 from cornernet.batch.samples import read_part_frames
 from cornernet.batch.storage import Unreachable, inside, storage_of
 from cornernet.errors import InputError, command_line_words
@@ -40,8 +40,8 @@ class PartWorker:
         """Detect in a part's images and write its file, unless it is there; or say, as ``failure``, why that failed."""
         place = part_place(self.out, part)
         try:
-            if storage_of(place).kind(place) == "file":  # by an actor whose answer was lost
-                return {"part": part, **read_about(place)}
+            if about := about_part(self.out, part):  # by an actor whose answer was lost
+                return {"part": part, **about}
             start, rows = time.perf_counter(), PartRows()
             with command_line_words() if self.from_command else nullcontext():
                 items = self.plan.items(part)

@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from cornernet.errors import InputError
@@ -57,12 +57,13 @@ def connected(address: str | None) -> Iterator[Any]:
         with _silent():
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except Exception as error:  # Ray has a class for each fault, of every base
+        ray.shutdown()  # it may be connected in part
         raise _not_connected(address, error) from None
-    _mute_notices()
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
-        yield ray
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # Ray's paragraphs about actors that died
+            yield ray
     finally:
         ray.shutdown()
 
@@ -80,16 +81,6 @@ def _silent() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _mute_notices() -> None:
-    """Keep Ray's paragraphs about actors that died, which begin anew, from standard output; its files have them."""
-    try:
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
-
-        dispatcher.remove_handler("ray_print_logs")
-    except (ImportError, AttributeError, KeyError):  # another version of Ray: its notices are harmless
-        pass
 
 
 def _refuse_address(address: str) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,10 +57,8 @@ class DetectorChoice:
 
         Raises ``InputError`` if this machine has another version of the program.
         """
-        import cornernet
-
-        if cornernet.__version__ != self.version:
-            what = f"cornernet {cornernet.__version__} is installed there, {self.version} here"
+        if (there := version("cornernet")) != self.version:
+            what = f"cornernet {there} is installed there, {self.version} here"
             raise InputError(what, f"machine {os.uname().nodename}", "install one version on every machine")
         for name, value in self.settings:
             os.environ.setdefault(name, value)

@@ -42,13 +42,13 @@ class PartWorker:
         try:
             if about := about_part(self.out, part):  # by an actor whose answer was lost
                 return {"part": part, **about}
-            start, rows = time.perf_counter(), PartRows()
+            began, start, rows = time.time(), time.perf_counter(), PartRows()
             with command_line_words() if self.from_command else nullcontext():
                 items = self.plan.items(part)
                 found = self._carefully(items) if self.has_died and self._kills(part) else self._detect(items)
                 for name, picture, detections in found:
                     rows.add(name, picture, detections)
-            about = rows.counts | {"seconds": round(time.perf_counter() - start, 3)}
+            about = rows.counts | {"seconds": round(time.perf_counter() - start, 3), "began": round(began, 3)}
             storage_of(place).write(place, rows.to_parquet(about))
             return {"part": part, **about}
         except (Unreachable, InputError, OSError) as error:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from cornernet.batch.choice import choose_detector
+from cornernet.batch.choosing import choose_detector
 from cornernet.batch.detection_table import detection_columns, detection_fields
 from cornernet.batch.detector_choice import DetectorChoice, detect_by_size
 from cornernet.batch.ray_cluster import import_ray

@@ -69,7 +69,7 @@ def make_job(
     classes: str | None = None,
 ) -> Job:
     """A job with a detector that was opened here once, so that what it cannot do is said before work starts."""
-    from cornernet.batch.choice import choose_detector
+    from cornernet.batch.choosing import choose_detector
     from cornernet.batch.job import Job
     from cornernet.batch.ray_cluster import import_ray
 

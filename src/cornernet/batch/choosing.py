@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from cornernet.batch.detector_choice import DetectorChoice
 from cornernet.batch.weights_files import read_weights_files
 from cornernet.errors import InputError
@@ -24,8 +26,6 @@ def choose_detector(
     ``threshold`` is by default that of the weights. A device of ``""`` in the choice is left to the cluster. Raises
     ``InputError`` for whatever a detector cannot be opened with.
     """
-    import cornernet
-
     if batch_size < 1:
         raise InputError("give a number above 0", f"--batch-size {batch_size}")
     exported = weights.lower().endswith(EXPORTED)
@@ -39,6 +39,6 @@ def choose_detector(
         tile=tile,
         threshold=detector.threshold if threshold is None else threshold,
         batch_size=batch_size,
-        version=cornernet.__version__,
+        version=version("cornernet"),
     )
     return choice, detector.class_names

@@ -32,6 +32,7 @@ from small import environment, write_data
 
 import_ray()
 cluster_utils = pytest.importorskip("ray.cluster_utils")
+usage_stats_enabled = pytest.importorskip("ray._private.usage.usage_lib").usage_stats_enabled
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def test_every_source_gives_the_rows_of_one_machine(run, weights, tmp_path):
     (tmp_path / "images/clip.mp4").write_bytes(b"")
     code, out, err = run(tmp_path / "images", "--part-size", 3, "--price", 2)
     assert code == 0
+    assert not usage_stats_enabled()
     assert err.splitlines()[0].startswith("cornernet: 1 videos were not looked at")
     assert "3 images could not be used; the column error says why" in err
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from cornernet.batch import storage
+from cornernet.batch.listing import plan_items
+from cornernet.batch.manifest import read_manifest, refuse_unwritable
 from cornernet.batch.storage import PATIENCE_VARIABLE, RemoteStorage, Unreachable, patiently, storage_of
 from cornernet.errors import InputError
 
@@ -106,3 +108,23 @@ def test_local_files_are_whole_or_absent(tmp_path):
 def test_passwords_do_not_belong_in_addresses():
     with pytest.raises(InputError, match=r"s3://\*\*\*@bucket"):
         storage_of("s3://user:secret@bucket/x")
+
+
+class ForbiddenStore:
+    """Answers as a bucket without rights does."""
+
+    def __getattr__(self, name: str) -> Any:
+        def refuse(*_: object) -> None:
+            raise OSError(f"AWS Error ACCESS_DENIED during {name} operation: No response body.")
+
+        return refuse
+
+
+def test_a_bucket_without_rights_is_one_line(monkeypatch):
+    monkeypatch.setattr(storage, "_remote", lambda scheme, _: RemoteStorage(scheme, ForbiddenStore()))
+    with pytest.raises(InputError) as caught:
+        plan_items(["s3://private/photos"], 5)
+    assert str(caught.value) == "s3://private/photos: no permission to read it; give this machine rights to it"
+    for use in (read_manifest, refuse_unwritable):
+        with pytest.raises(InputError, match="s3://private/out: no permission to use it"):
+            use("s3://private/out")

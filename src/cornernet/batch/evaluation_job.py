@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from cornernet.batch.detection_table import read_part
@@ -30,6 +32,8 @@ def evaluate_by_job(
     Raises ``InputError`` for an image that cannot be read, as on one machine, and as `run_job`.
     """
     records = dataset.images
+    listed = "\n".join(f"{record.path} {record.height} {record.width}" for record in records)
+    job = replace(job, settings=job.settings | {"images": sha256(listed.encode()).hexdigest()[:16]})
 
     def make_items() -> list[PlannedItem]:
         return [
@@ -38,9 +42,6 @@ def evaluate_by_job(
         ]
 
     _, manifest = run_job(job, address, make_items, tell=tell, progress=progress)
-    if manifest.items != len(records):
-        what = f"holds detections of {manifest.items} images, and the data set has {len(records)} now"
-        raise InputError(what, job.out, "give another folder with --out")
     results: list[dict[str, Any]] = []
     number = iter(records)
     read = partial(read_part, class_names=dataset.class_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -101,8 +102,6 @@ def predict_on_ray(
     others: dict[str, bool],
 ) -> Literal[0]:
     """``predict`` on a cluster; ``others`` are its options that a job does not have, and whether they were given."""
-    import os
-
     from cornernet.batch.job import run_job
     from cornernet.batch.listing import plan_items
     from cornernet.batch.storage import is_remote
@@ -135,7 +134,7 @@ class EvaluationOnRay:
     """An evaluation whose images are looked at by a cluster; for ``evaluate_on``."""
 
     def __init__(self, data: str, out: str, options: DetectorOptions, chosen: RayOptions, **settings: Any) -> None:
-        self.job = make_job(out, options, chosen, settings={"data": data, **settings}, threshold=0.0)
+        self.job = make_job(out, options, chosen, settings={"data": os.path.abspath(data), **settings}, threshold=0.0)
         self.address = chosen.address
 
     def __call__(self, dataset: CocoDataset, *, progress: ProgressBar) -> tuple[Metrics, list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -28,11 +29,11 @@ from cornernet.batch.ray_cluster import import_ray
 from cornernet.cli import main
 from cornernet.inference.detector import load_detector
 from cornernet.media.images import read_image
+from media.test_sources import serving
 from small import environment, write_data
 
 import_ray()
-cluster_utils = pytest.importorskip("ray.cluster_utils")
-usage_stats_enabled = pytest.importorskip("ray._private.usage.usage_lib").usage_stats_enabled
+cluster_utils = importlib.import_module("ray.cluster_utils")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_every_source_gives_the_rows_of_one_machine(run, weights, tmp_path):
     (tmp_path / "images/clip.mp4").write_bytes(b"")
     code, out, err = run(tmp_path / "images", "--part-size", 3, "--price", 2)
     assert code == 0
-    assert not usage_stats_enabled()
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert err.splitlines()[0].startswith("cornernet: 1 videos were not looked at")
     assert "3 images could not be used; the column error says why" in err
 
@@ -233,6 +234,14 @@ def test_bad_input_is_one_line_before_work_starts(weights, tmp_path, capsys, wor
     assert captured.err.count("\n") == 1
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
     assert time.monotonic() - start < 60
+
+
+def test_a_port_of_another_program_is_no_cluster(weights, tmp_path, capsys):
+    write_images(tmp_path / "images", 3)
+    with serving({}) as address:
+        command = ["predict", str(tmp_path / "images"), "--weights", str(weights), "--out", str(tmp_path / "out")]
+        assert main([*command, "--ray", address.removeprefix("http://").rstrip("/")]) == 2
+    assert "another program answers there, no Ray cluster" in capsys.readouterr().err
 
 
 def test_another_version_of_ray_or_python_is_named(weights, cluster, tmp_path, capsys, monkeypatch):

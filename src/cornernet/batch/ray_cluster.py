@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from threading import Event, Thread
 from typing import Any
 
 from cornernet.errors import InputError
@@ -16,11 +17,14 @@ from cornernet.hardware import usable_cores
 from cornernet.telemetry import disable_telemetry
 
 _WAIT = 5.0  # seconds for a connection
+_SETTINGS = b"\x04"  # the type of a frame of HTTP/2, which Ray speaks
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _SETTINGS + bytes(5)  # how a client of HTTP/2 begins
+_LOOK, _ABSENCES = 2.0, 5  # seconds between looks at the head, and how often it may be gone
 _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # to the terminal; Ray's files have everything
     "RAY_TQDM": "0",
-    "RAY_gcs_rpc_server_connect_timeout_s": "5",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
+    "RAY_gcs_rpc_server_connect_timeout_s": "30",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "60",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -59,13 +63,32 @@ def connected(address: str | None) -> Iterator[Any]:
     except Exception as error:  # Ray has a class for each fault, of every base
         ray.shutdown()  # it may be connected in part
         raise _not_connected(address, error) from None
+    ended = Event()
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
+        Thread(target=_watch_head, args=(ray.get_runtime_context().gcs_address, ended), daemon=True).start()
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # Ray's paragraphs about actors that died
             yield ray
     finally:
+        ended.set()
         ray.shutdown()
+
+
+def _watch_head(address: str, ended: Event) -> None:
+    """End this process with a line when the cluster's head is gone: Ray would end it without one."""
+    host, _, port = address.rpartition(":")
+    absences = 0
+    while not ended.wait(_LOOK):
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_WAIT).close()
+            absences = 0
+        except OSError:
+            absences += 1
+        if absences == _ABSENCES and not ended.is_set():
+            line = f"cornernet: {address}: the head of the Ray cluster is gone; the same command goes on with the job"
+            print(line, file=sys.stderr, flush=True)
+            os._exit(2)
 
 
 @contextmanager
@@ -93,10 +116,14 @@ def _refuse_address(address: str) -> None:
         fix = "write the images before the options, or give the address as host:port"
         raise InputError("no address of a Ray cluster", where, fix)
     try:
-        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_WAIT).close()
+        with socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=_WAIT) as connection:
+            connection.sendall(_HELLO)
+            answer = connection.recv(9)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "no answer"
         raise InputError(f"no Ray cluster answers there ({reason})", where, "ray start --head begins one") from None
+    if answer[3:4] != _SETTINGS:  # Ray's own client would end this process without a word
+        raise InputError("another program answers there, no Ray cluster", where, "ray start --head begins one")
 
 
 def _not_connected(address: str | None, error: Exception) -> InputError:

@@ -18,6 +18,7 @@ WHAT = {
     "cli": "finds the command and parses its arguments",
     "commands": "one file for each command: parse, call, report",
     "__init__": "what a user imports: load, train, evaluate, check",
+    "batch": "prediction in parts on a Ray cluster",
     "tasks": "what one call of a user does: train, evaluate, check",
     "export": "ONNX, OpenVINO and PyTorch programs",
     "report": "the page about a training",

@@ -25,6 +25,7 @@ FLOORS = [  # low to high; neighbours on one floor do not know each other
     {"outputs"},
     {"export", "training", "report", "serve"},
     {"tasks"},
+    {"batch"},
     {"__init__"},  # what `import cornernet` offers
     {"commands"},
     {"cli"},
@@ -161,7 +162,7 @@ def test_heavy_packages_stay_where_they_are_needed(path):
     }
     if own in pure:
         assert foreign - ({"transformers"} if path.stem == "trunks" else set()) <= pure[own]
-    extras = {"transformers", "huggingface_hub", "wandb", "mlflow", "trackio"}
+    extras = {"transformers", "huggingface_hub", "wandb", "mlflow", "trackio", "ray", "pyarrow", "fsspec"}
     assert not {name.split(".")[0] for name, now in imports(path) if now} & extras
     if own == "model":
         assert {part_of(MODULES[name]) for name in ours(path)} <= {own, "config", "structures", "errors"}

@@ -32,6 +32,7 @@ __all__ = [
     "check",
     "evaluate",
     "load",
+    "predict_dataset",
     "train",
 ]
 
@@ -106,6 +107,36 @@ def evaluate(
     usual = {"tta": "none", "precision": "fp32", "max_size": None, "tile": None, "device": None}
     chosen = {name: value for name, value in loading.items() if value != usual[name]}
     return load(weights, **chosen).evaluate(data, **reading, out=out)
+
+
+def predict_dataset(
+    ds: Any,
+    weights: _Path = "photos",
+    *,
+    image_column: str = "image",
+    keep_images: bool = False,
+    concurrency: int | tuple[int, int] | None = None,
+    threads: int = 1,
+    **options: Any,
+) -> Any:
+    """A ``ray.data.Dataset`` with the columns width, height, boxes, scores, labels, names and error.
+
+    ``ds`` is one with images in ``image_column``: bytes of image files, pixels, paths, or structures with ``bytes``.
+    Its other columns stay, the images with ``keep_images`` alone. One bad image is a row with its ``error``. Each of
+    ``concurrency`` actors opens the weights once and computes with ``threads`` cores, and a GPU with
+    ``device="cuda"``. ``options``: ``device``, ``precision``, ``tta``, ``max_size``, ``tile``, ``threshold``,
+    ``batch_size``, as for ``load``. Nothing runs before the rows are asked for. Raises ``InputError`` for a data set
+    without that column, for what ``load`` refuses, and without the extra ``ray``.
+    """
+    return later("batch.ray_dataset:map_detections")(
+        ds,
+        weights,
+        image_column=image_column,
+        keep_images=keep_images,
+        concurrency=concurrency,
+        threads=threads,
+        **options,
+    )
 
 
 def check(data: _Path, *, format: Format | None = None) -> Findings:

@@ -95,10 +95,12 @@ def _parser(function: Callable[..., Any], command: str) -> _Parser:
         if hint is bool:
             parser.add_argument(shown, action="store_true", help=_one_line(text))
         elif name != _RECIPE_FLAGS:
-            if p.default not in (p.empty, None):
+            if p.default not in (p.empty, None, False):
                 text += f" Default: {p.default}."
             options: dict[str, Any] = {"help": _one_line(text), "default": p.default}
             options["type"] = partial(convert, get_args(hint)[0] if is_list else hint, where=command, name=shown)
+            if hint == str | bool:  # its value may be left out
+                options |= {"nargs": "?", "const": True, "type": str}
             if is_positional:
                 options |= {"nargs": "+" if is_list else "?" if p.default is None else None}
                 options |= {"metavar": name.removesuffix("_name").upper()}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cornernet.commands import options
-from cornernet.tasks.detectors import open_detector
+from cornernet.commands.batch import DetectorOptions, EvaluationOnRay, RayOptions
+from cornernet.errors import InputError
+from cornernet.tasks.detectors import EXPORTED, open_detector
 
 
 def evaluate(
@@ -24,6 +26,10 @@ def evaluate(
     device: options.Device = None,
     out: str = "evaluation",
     strict: options.Strict = False,
+    ray: options.Ray = False,
+    part_size: options.PartSize = None,
+    workers: options.Workers = None,
+    threads: options.Threads = None,
 ) -> None:
     """COCO's 12 figures and AP per class of trained weights on a data set.
 
@@ -34,11 +40,22 @@ def evaluate(
         oracle: Put the ground truth in place of the network's heatmaps, or of heatmaps,offsets or heatmaps,pairing or
             all three: shows the AP that the other parts allow.
         out: Folder for metrics.json and predictions.json (COCO results); for data without numbers as ids also
-            ground_truth.json, which has those of the predictions.
+            ground_truth.json, which has those of the predictions. With --ray also detections, in parts: the same
+            command goes on where it ended.
     """
     from cornernet.tasks.measure import evaluate_on
 
-    detector = open_detector(weights, device, tta, precision, max_size, tile)
+    chosen = weights, device, tta, precision, max_size, tile
+    cluster, how = RayOptions(ray, part_size, workers, threads), None
+    if ray:
+        if oracle:
+            raise InputError("looks into the network on one machine", "--oracle", "leave --ray out")
+        how = EvaluationOnRay(
+            data, out, DetectorOptions(*chosen, batch_size), cluster, split=split, val_share=val_share
+        )
+        detector = open_detector(weights, None if weights.lower().endswith(EXPORTED) else "cpu", *chosen[2:])
+    else:
+        detector = open_detector(*chosen)
     settings = {"weights": weights, "tta": tta, "oracle": oracle}
     settings |= {"precision": precision, "max_size": max_size, "tile": tile}
     metrics = evaluate_on(
@@ -50,6 +67,7 @@ def evaluate(
         strict=strict,
         batch_size=batch_size,
         oracle=oracle,
+        how=how,
         out=Path(out),
         settings=settings,
     )

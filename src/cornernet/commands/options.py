@@ -33,6 +33,14 @@ Tile = Annotated[
 BatchSize = Annotated[
     int, "Images of one padded size, or tiles of one image, that share a pass; more than 1 helps on a GPU."
 ]
+Ray = Annotated[
+    str | bool,
+    "Use all cores or GPUs of a Ray cluster, at host:port, or auto for the one that runs here; alone: a cluster of this"
+    " machine, for this command.",
+]
+PartSize = Annotated[int | None, "With --ray: images of a part, which is written as a whole. Default: 500."]
+Workers = Annotated[int | None, "With --ray: detectors at once. Default: as many as the cluster has room for."]
+Threads = Annotated[int | None, "With --ray: cores of each detector. Default: 1, or 4 beside a GPU."]
 Threshold = Annotated[float | None, "Lowest score shown and written. Default: the one stored in the weights."]
 Format = Annotated[formats.Format | None, "The format of the data set, if it looks like two."]
 ValShare = Annotated[float | None, "The share of the images that training held back with the same option."]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cornernet.commands import options
+from cornernet.commands.batch import DetectorOptions, RayOptions, predict_on_ray
 from cornernet.commands.classes import parse_classes
 from cornernet.commands.tracking import check_sequences, counts_in_words, has_many_pictures, parse_count_line
 from cornernet.errors import InputError
@@ -43,9 +44,17 @@ def predict(
     hide_labels: bool = False,
     hide_scores: bool = False,
     heatmaps: bool = False,
+    ray: options.Ray = False,
+    part_size: options.PartSize = None,
+    workers: options.Workers = None,
+    threads: options.Threads = None,
+    image_column: str | None = None,
+    price: float | None = None,
 ) -> int:
     """Find objects in SOURCES: images, videos, folders, zip and tar archives, globs, text files of paths, http(s)
-    addresses, camera:0, streams (rtsp:// and others), - (standard input).
+    addresses, camera:0, streams (rtsp:// and others), - (standard input). With --ray, images alone, also in s3://,
+    gs:// and hf://, in tar files and in Parquet files; what is found is written as Parquet, and the same command goes
+    on where it ended.
 
     Args:
         out: Folder for everything that is written.
@@ -62,7 +71,23 @@ def predict(
         hide_labels: Draw boxes without class and score.
         hide_scores: Draw boxes with their class alone.
         heatmaps: Also draw corner heatmaps and paired corners.
+        image_column: With --ray: the column of Parquet files that holds encoded images, if several may be it.
+        price: With --ray: what a detector costs in an hour, for the cost in the summary.
     """
+    _refuse_weights(sources)
+    chosen = RayOptions(ray, part_size, workers, threads, price, image_column)
+    if ray:
+        others = {"--save": save, "--every": every > 1, "--track": track, "--count-line": count_line}
+        others |= {"--line-width": line_width, "--hide-labels": hide_labels, "--hide-scores": hide_scores}
+        return predict_on_ray(
+            sources,
+            out,
+            DetectorOptions(weights, device, tta, precision, max_size, tile, batch_size),
+            chosen,
+            threshold=threshold,
+            classes=classes,
+            others={name: bool(given) for name, given in others.items()} | {"--heatmaps": heatmaps},
+        )
     from cornernet.drawing.style import BoxStyle
     from cornernet.files import make_folder
     from cornernet.inference.stream import detect
@@ -81,7 +106,6 @@ def predict(
         raise InputError(what, next(filter(drawn.get, drawn)), "leave it out, or add pictures to --save")
     if heatmaps and tile:
         raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
-    _refuse_weights(sources)
     kinds, (side, _) = parse_kinds(save), parse_tile(tile)
     found = find_sources(sources, lambda line: print(f"cornernet: {line}", file=sys.stderr))
     videos = [source.video for source in found if source.video]

@@ -30,6 +30,7 @@ _PURPOSES = {
     "serve": "boxes over HTTP",
     "backbones": "trunks of the Hugging Face hub",
     "hub": "weights from and for the Hugging Face hub",
+    "ray": "jobs on a Ray cluster",
     "wandb": "train --logger wandb",
     "mlflow": "train --logger mlflow",
 }

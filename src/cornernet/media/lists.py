@@ -37,7 +37,7 @@ def read_list(place: str) -> list[str]:
     if not lines:
         raise InputError("no line in it names an image", place, fix)
     entries = [_resolved(line, path.parent) for line in lines]
-    if not any(is_address(entry) or os.path.exists(entry) for entry in entries):
+    if not any("://" in entry or os.path.exists(entry) for entry in entries):
         raise InputError(f"none of its {len(lines)} lines names a file that is there ({lines[0][:60]!r})", place, fix)
     return entries
 

@@ -96,27 +96,37 @@ def find_sources(places: Sequence[str], tell: Callable[[str], None] = _ignore) -
     that cannot be opened, or a line of a list that names no file, becomes a source with its error. Raises
     ``InputError`` if a place has no image.
     """
+    taken: set[str] = set()
+    return [_source(place, error, taken) for place, error in find_places(places, tell).items()]
+
+
+def find_places(
+    places: Sequence[str], tell: Callable[[str], None] = _ignore, also: tuple[str, ...] = ()
+) -> dict[str, InputError | None]:
+    """Where each source is, as `find_sources` has them, with the error of a line that names no file; none is opened.
+
+    In folders, files with the endings ``also`` are found too.
+    """
     if not places:
         raise InputError("no images given", fix="name files, folders, globs, addresses, camera:0 or - (standard input)")
     found: dict[str, InputError | None] = {}
     for place in places:
-        for each, error in _listed(place, tell):
+        for each, error in _listed(place, tell, also):
             found.setdefault(each, error)
     seen: dict[str, tuple[str, InputError | None]] = {}  # two spellings of a path are one file
     for place, error in found.items():
         seen.setdefault(place if _is_direct(place) else os.path.realpath(place), (place, error))
-    taken: set[str] = set()
-    return [_source(place, error, taken) for place, error in seen.values()]
+    return dict(seen.values())
 
 
-def _listed(place: str, tell: Callable[[str], None]) -> Iterator[tuple[str, InputError | None]]:
+def _listed(place: str, tell: Callable[[str], None], also: tuple[str, ...]) -> Iterator[tuple[str, InputError | None]]:
     """The files that a place stands for; those of a list each on its own, so that an error stops none of the others."""
     if not is_list(place):
-        yield from ((each, None) for each in _expanded(place, tell))
+        yield from ((each, None) for each in _expanded(place, tell, also))
         return
     for line in read_list(place):
         try:
-            yield from ((each, None) for each in _expanded(line, tell))
+            yield from ((each, None) for each in _expanded(line, tell, also))
         except InputError as error:
             yield line, InputError(f"{error.what} (named in {place})", error.where, error.fix)
 
@@ -231,16 +241,16 @@ def _standard_input() -> bytes:
     return data
 
 
-def _expanded(place: str, tell: Callable[[str], None]) -> list[str]:
+def _expanded(place: str, tell: Callable[[str], None], also: tuple[str, ...]) -> list[str]:
     """Every image and video file there, each once also if links lead to it; other kinds of places as they are."""
     if _is_direct(place):
         return [place]
     if "://" in place:
         raise InputError("addresses of this kind cannot be read", place, "give http(s)://, rtsp://, or a file")
-    if is_called_archive(Path(place)):
-        return _expanded_archive(place, tell)
+    if is_called_archive(Path(place)) and not place.lower().endswith(also):
+        return _expanded_archive(place, tell, also)
     passed, repeated = PassedOver(), 0
-    paths = find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES, passed)
+    paths = find_images([place], IMAGE_SUFFIXES + VIDEO_SUFFIXES + also, passed)
     if not os.path.isfile(place):
         for path in filter(_is_typescript, paths):
             passed.add(path)
@@ -263,11 +273,11 @@ def _expanded(place: str, tell: Callable[[str], None]) -> list[str]:
     return list(found.values())
 
 
-def _expanded_archive(archive: str, tell: Callable[[str], None]) -> list[str]:
+def _expanded_archive(archive: str, tell: Callable[[str], None], also: tuple[str, ...]) -> list[str]:
     """Every image and video file in an archive, unpacked."""
     folder = str(unpack(Path(archive)))
     try:
-        return _expanded(folder, lambda line: tell(line.replace(folder, archive)))
+        return _expanded(folder, lambda line: tell(line.replace(folder, archive)), also)
     except InputError as error:
         raise InputError(error.what, archive, error.fix.replace(folder, archive)) from error
 

@@ -53,9 +53,12 @@ def open_detector(
     precision: Arithmetic,
     max_size: int | None,
     tile: str | None = None,
+    *,
+    threads: int | None = None,
 ) -> BaseDetector:
     """``cornernet.load`` with a command's options, for weights or an exported file, which cannot explain.
 
+    ``threads`` are those of an exported file; weights compute with those of torch.
     Raises ``InputError`` for a device that cannot be used, and for an option that an exported file does not have.
     """
     if not weights.lower().endswith(EXPORTED):
@@ -67,7 +70,7 @@ def open_detector(
         what = f"{name} cannot be chosen for an exported file"
         raise InputError(what, weights, "use the weights it was made from")
     _check_max_size(max_size)
-    return load_exported(weights, device=device, max_size=max_size)
+    return load_exported(weights, device=device, max_size=max_size, threads=threads)
 
 
 def open_network(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cornernet.data.formats import Format
 from cornernet.errors import InputError
@@ -14,8 +13,15 @@ from cornernet.tasks.notices import report_dataset
 from cornernet.tasks.progress import ProgressBar
 
 if TYPE_CHECKING:
+    from cornernet.data.dataset import CocoDataset
     from cornernet.evaluation.ap import Metrics
     from cornernet.inference.api import BaseDetector
+
+
+class Evaluation(Protocol):
+    """Computes the figures on a data set, and the COCO results that they come from."""
+
+    def __call__(self, dataset: CocoDataset, *, progress: ProgressBar) -> tuple[Metrics, list[dict[str, Any]]]: ...
 
 
 def evaluate_on(
@@ -28,23 +34,23 @@ def evaluate_on(
     strict: bool = False,
     batch_size: int = 1,
     oracle: str | None = None,
+    how: Evaluation | None = None,
     out: Path | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Metrics:
     """The figures of ``detector`` on a split of ``data``, whose classes must be the detector's.
 
     ``oracle``, such as ``"heatmaps,offsets"``, puts the ground truth in place of these parts of the network's output
-    (paper, section 4.4.6); it needs weights. ``out`` is a folder for metrics.json, with the ``settings``, and for
-    predictions.json. Raises ``InputError`` for data that cannot be used.
+    (paper, section 4.4.6); it needs weights. ``how`` may compute the figures elsewhere. ``out`` is a folder for
+    metrics.json, with the ``settings``, and for predictions.json. Raises ``InputError`` for data that cannot be used.
     """
     from cornernet.data.find import find_data, load_split
     from cornernet.data.strays import with_stray_notes
     from cornernet.evaluation.predict import evaluate_dataset
     from cornernet.files import atomic_write_json, make_folder
 
-    compute = (
-        partial(evaluate_dataset, detector, batch_size=batch_size) if oracle is None else _oracle(detector, oracle)
-    )
+    usual = partial(evaluate_dataset, detector, batch_size=batch_size)
+    compute = how or (usual if oracle is None else _oracle(detector, oracle))
     labels = find_data(data, format)
     dataset = load_split(labels, split, val_share=val_share, strict=strict, class_names=detector.class_names)
     if val_share is None:
@@ -63,7 +69,7 @@ def evaluate_on(
     return metrics
 
 
-def _oracle(detector: BaseDetector, words: str) -> Callable[..., tuple[Metrics, list[dict[str, Any]]]]:
+def _oracle(detector: BaseDetector, words: str) -> Evaluation:
     """`evaluate_with_oracles`, waiting for the data set."""
     from cornernet.evaluation.oracles import evaluate_with_oracles, parse_parts
     from cornernet.inference.detector import Detector

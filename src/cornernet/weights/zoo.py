@@ -102,42 +102,47 @@ def open_weights(
     ``class_names`` replace those of a foreign file. Raises ``InputError`` if there are no usable weights.
     """
     path, name = Path(source), str(source)
-    if isinstance(source, str) and path.is_file() and (name in BUNDLED or trunk_name(name)):
-        fix = f"write ./{name} for the file, or rename it"
-        raise InputError("weights that come with the package have this name, and a file has it", name, fix)
-    if not path.is_file():  # a folder may have the name of weights: photos
-        release = find_release(name)
-        if release:
-            path = fetch(release, progress=progress)
-        elif name in BUNDLED:
-            path = BUNDLED[name]
-        elif variant := trunk_name(name):
+    if not path.is_file() and not find_release(name) and name not in BUNDLED:
+        if variant := trunk_name(name):
             return load_trunk(variant)
-        elif name.startswith(PREFIX):
+        if name.startswith(PREFIX):
             return load_hub_trunk(name)
-        elif is_weights_address(name):
-            return _from_address(name, class_names, progress)
-        elif path.exists():
-            best = path / "best.safetensors"
-            fix = f"give {best}" if best.is_file() else "name the weights file itself"
-            raise InputError("not a file", path, fix)
-        elif is_hub_name(name):
-            path = fetch_shared(name)
-        else:
-            names = [*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)]
-            what = f"no such weights file, and none of the names {', '.join(names)}"
-            raise InputError(what, source, nearest(name, names, ""))
-    return _read(path, class_names)
-
-
-def _from_address(address: str, class_names: Sequence[str] | None, progress: Progress | None) -> Weights:
-    """The weights at an address; what is none does not stay in the cache."""
-    path = fetch_address(address, progress)
+    path = find_weights_file(source, progress=progress)
     try:
         return _read(path, class_names)
     except InputError as error:
-        path.unlink(missing_ok=True)
-        raise InputError(f"what is there is not used: {error.what}", address, "give the address of the file") from None
+        if not is_weights_address(name):
+            raise
+        path.unlink(missing_ok=True)  # what is no weights file does not stay in the cache
+        raise InputError(f"what is there is not used: {error.what}", name, "give the address of the file") from None
+
+
+def find_weights_file(source: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
+    """The file of weights that `open_weights` reads, fetched if it is not here; trunks have none.
+
+    Raises ``InputError`` if there is no such file, and no weights of that name.
+    """
+    path, name = Path(source), str(source)
+    if path.is_file():
+        if isinstance(source, str) and (name in BUNDLED or trunk_name(name)):
+            fix = f"write ./{name} for the file, or rename it"
+            raise InputError("weights that come with the package have this name, and a file has it", name, fix)
+        return path
+    if release := find_release(name):  # a folder may have the name of weights: photos
+        return fetch(release, progress=progress)
+    if name in BUNDLED:
+        return BUNDLED[name]
+    if is_weights_address(name):
+        return fetch_address(name, progress)
+    if path.exists():
+        best = path / "best.safetensors"
+        fix = f"give {best}" if best.is_file() else "name the weights file itself"
+        raise InputError("not a file", path, fix)
+    if is_hub_name(name):
+        return fetch_shared(name)
+    names = [*BUNDLED, *PACKAGES, *(r.alias for r in RELEASES)]
+    what = f"no such weights file, and none of the names {', '.join(names)}"
+    raise InputError(what, source, nearest(name, names, ""))
 
 
 def _read(path: Path, class_names: Sequence[str] | None) -> Weights:

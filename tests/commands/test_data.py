@@ -179,12 +179,23 @@ def test_bad_images_and_lines_are_left_out_of_training_and_refused_if_strict(dat
     assert any("warning: train: 1 images and 1 boxes left out, 0 clipped; cornernet data check" in line for line in err)
 
 
-def test_an_image_that_turns_out_to_be_cut_off_in_training_ends_it_by_name(data, tmp_path, capsys):
+def test_an_image_that_turns_out_to_be_damaged_in_training_ends_it_by_name(data, tmp_path, capsys):
     path = data / "train/001.png"
-    path.write_bytes(path.read_bytes()[:-100])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    path.write_bytes(content)
     recipe = write_recipe(tmp_path, epochs=1, workers=0, batch_size=3)
     run("train", recipe, "--data", data, "--out", tmp_path / "run", code=2)
     assert "001.png: truncated or damaged" in said(capsys)[1][-1]
+
+
+def test_an_image_that_is_cut_off_is_left_out_of_training(data, tmp_path, capsys):
+    path = data / "train/001.png"
+    path.write_bytes(path.read_bytes()[:-100])
+    recipe = write_recipe(tmp_path, epochs=1, workers=0, batch_size=2)
+    run("train", recipe, "--data", data, "--out", tmp_path / "run", "--no-report")
+    assert any("001.png: truncated or damaged" in line for line in said(capsys)[1])
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["images"] == 2
 
 
 def test_check_of_a_clean_data_set(data, tmp_path, capsys):

@@ -100,7 +100,7 @@ def write_table(out: Path, data_sets: dict[str, str], seeds: int) -> None:
         for seed in range(seeds):
             metrics = run_folder(out, data, row, seed) / "metrics.json"
             if metrics.is_file():
-                found[data][row].append(json.loads(metrics.read_text(encoding="utf-8"))["AP"])
+                found[data][row].append(json.loads(metrics.read_text(encoding="utf-8"))["figures"]["AP"])
     atomic_write_json(out / "augmentations.json", found)
     print(f"| | {' | '.join(data_sets)} |\n|---|{'--:|' * len(data_sets)}")
     for row in ROWS:

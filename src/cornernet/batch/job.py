@@ -165,8 +165,8 @@ def _fingerprint(job: Job, device: str) -> dict[str, Any]:
     options |= {"batch_size": choice.batch_size, "part_size": job.part_size, "image_column": job.column}
     options["classes"] = None if choice.labels is None else sorted(choice.labels)
     threads = job.threads or (1 if device == "cpu" else _GPU_THREADS)
-    made_by = {"weights": content.hexdigest()[:16], "device": device, "threads": threads, "cornernet": choice.version}
-    return job.settings | options | made_by
+    made_by = {"device": device, "threads": threads, "cornernet": choice.version}
+    return job.settings | {"weights": content.hexdigest()[:16]} | options | made_by  # first what explains the others
 
 
 def _store_settings() -> tuple[tuple[str, str], ...]:

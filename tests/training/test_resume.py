@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_killed_while_validating(root, whole, tmp_path, monkeypatch, epoch):
     assert (tmp_path / "run/best.safetensors").read_bytes() == (undisturbed / "best.safetensors").read_bytes()
 
 
-def test_what_cannot_be_resumed_is_refused(root, tmp_path):
+def test_what_cannot_be_resumed_is_refused(root, undisturbed, tmp_path):
     assert cornernet("train", "--resume", tmp_path).returncode == 2
     trainer = root / "undisturbed" / "run"
     other = write_data(tmp_path / "data", train=6)
@@ -169,7 +170,7 @@ def test_what_cannot_be_resumed_is_refused(root, tmp_path):
         ("run.json", lambda content: b"\xff", "damaged ("),
     ],
 )
-def test_a_damaged_run_is_refused_in_a_line(root, tmp_path, file, damage, said):
+def test_a_damaged_run_is_refused_in_a_line(root, undisturbed, tmp_path, file, damage, said):
     """One flipped bit of the weights too: PyTorch would read it."""
     run = shutil.copytree(root / "undisturbed" / "run", tmp_path / "run")
     (run / file).write_bytes(damage((run / file).read_bytes()))
@@ -179,7 +180,22 @@ def test_a_damaged_run_is_refused_in_a_line(root, tmp_path, file, damage, said):
     assert said in refused.stderr
 
 
-def test_the_state_of_another_network_is_refused(root, tmp_path):
+def test_a_state_that_names_a_program_is_refused_and_does_not_run_it(root, undisturbed, tmp_path):
+    run = shutil.copytree(root / "undisturbed" / "run", tmp_path / "run")
+    text = f"touch {tmp_path}/canary".encode()
+    with zipfile.ZipFile(run / "state.ckpt", "w") as file:
+        call = b"\x80\x02cos\nsystem\nX" + len(text).to_bytes(4, "little") + text + b"\x85R."
+        file.writestr("archive/data.pkl", call)
+        file.writestr("archive/version", "3\n")
+        file.writestr("archive/byteorder", "little")
+    refused = cornernet("train", "--resume", run)
+    assert refused.returncode == 2
+    assert "state.ckpt: is not the state of this run (" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "canary").exists()
+
+
+def test_the_state_of_another_network_is_refused(root, undisturbed, tmp_path):
     run = shutil.copytree(root / "undisturbed" / "run", tmp_path / "run")
     recipe = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(recipe.replace("corner_channels: 8", "corner_channels: 16"))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning.pytorch as pl
@@ -267,7 +268,7 @@ def _fit(
             trainer.fit(module, loader, ckpt_path=str(state) if state else None, weights_only=True)
             keeper.finish(trainer, module)
             exit_code = 0
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, EOFError, LookupError, RuntimeError, TypeError, UnpicklingError, ValueError) as error:
             if state and not keeper.has_begun:
                 what = f"is not the state of this run ({first_line(error)})"
                 raise InputError(what, state, "restore it from a copy, or start the run anew") from error

@@ -62,6 +62,16 @@ def test_the_box_of_every_shape(tmp_path, given, corners):
     assert data.images[0].boxes.tolist() == [corners]
 
 
+@pytest.mark.parametrize("kind", [7, ["line"], {"a": 1}, True])
+@pytest.mark.parametrize("flags", [None, [], "x", {"a": [1]}])
+def test_fields_of_other_types_stop_nothing(tmp_path, kind, flags):
+    draw(tmp_path / "a.jpg")
+    good = shape([[20, 20], [80, 60]])
+    label(tmp_path / "a.json", good, good | {"shape_type": kind, "flags": flags}, flags=flags)
+    (image,) = load(tmp_path).images
+    assert [20, 20, 80, 60] in image.boxes.tolist()
+
+
 def test_lines_points_flags_and_parts_of_one_object_are_said(tmp_path):
     draw(tmp_path / "a.jpg")
     parts = [shape([[x, 1], [x + 9, 5], [x, 8]], "polygon", group=7) for x in (10, 50)]

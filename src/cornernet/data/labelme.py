@@ -138,7 +138,8 @@ def _read_file(file: Path, not_boxes: Counter[str], merged: list[str]) -> ImageL
         name, others = _image_names(file, content.get("imagePath"))
     except InputError as error:
         return ImageLabels(str(file), [file.stem], [], error=error)
-    if any(value is True for value in (content.get("flags") or {}).values()):
+    flags = content.get("flags")
+    if isinstance(flags, dict) and any(value is True for value in flags.values()):
         not_boxes["flags"] += 1
     item = ImageLabels(str(file), [name], [file.parent], others=others)
     item.size = size_of(content.get("imageHeight"), content.get("imageWidth"))
@@ -147,6 +148,7 @@ def _read_file(file: Path, not_boxes: Counter[str], merged: list[str]) -> ImageL
     groups: dict[tuple[object, str], Shape] = {}
     for number, shape in enumerate(shapes, start=1):
         kind = shape.get("shape_type") or "polygon"  # old files have none
+        kind = kind if isinstance(kind, str) else short(kind)
         bbox = _box(kind, shape.get("points"))
         if bbox is None:
             not_boxes[kind] += 1

@@ -225,6 +225,7 @@ def removed(*path: Any) -> Callable[[Raw], None]:
         (removed("annotations", 2, "image_id"), r"annotations\[2\].image_id is missing"),
         (replaced("annotations", 0, "image_id", value="x"), r"annotations\[0\].image_id must be an integer, not \"x\""),
         (replaced("images", 0, "id", value=2**70), r"images\[0\].id must be an integer"),
+        (replaced("images", 0, "height", value="1" * 5000), "height and width of image"),
         (replaced("annotations", 0, "category_id", value=3.5), r"annotations\[0\].category_id must be an integer"),
         (replaced("annotations", 0, "iscrowd", value="no"), r"annotations\[0\].iscrowd must be 0 or 1, not \"no\""),
         (removed("images", 1, "id"), r"images\[1\].id is missing"),

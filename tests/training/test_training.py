@@ -135,7 +135,8 @@ def test_a_gradient_that_is_not_finite_moves_no_weight(name):
 def test_a_broken_image_ends_the_run_with_its_name(tmp_path):
     data = write_data(tmp_path / "data", train=4)
     whole = (data / "train" / "003.png").read_bytes()
-    (data / "train" / "003.png").write_bytes(whole[:-100])  # its header is whole, so that it is found only now
+    middle = len(whole) // 2  # its header and its end are whole, so that it is found only now
+    (data / "train" / "003.png").write_bytes(whole[:middle] + bytes(200) + whole[middle + 200 :])
     recipe = load_recipe(str(write_recipe(tmp_path, epochs=1)))
     with pytest.raises(InputError, match=r"003\.png"):
         train(recipe, DataSource(str(data)), tmp_path / "run")

@@ -50,7 +50,7 @@ def _number(value: Any) -> Any:
         number = float(value)
     except ValueError:
         return value
-    if type(value) is str and value.strip().isdecimal():
+    if type(value) is str and value.strip().isdecimal() and len(value) < 19:
         return int(value)
     return number if math.isfinite(number) else value
 

@@ -52,7 +52,7 @@ release: .venv/installed
 	$(RUN)/pip --quiet install build twine uv pip-audit cyclonedx-bom
 	$(RUN)/uv --quiet pip compile pyproject.toml --extra serve --extra export -c constraints.txt --universal \
 		--python-version 3.11 --generate-hashes --no-header --output-file dist/requirements.lock
-	$(RUN)/pip-audit --requirement dist/requirements.lock --disable-pip
+	$(RUN)/pip-audit --strict --requirement dist/requirements.lock --disable-pip
 	$(RUN)/cyclonedx-py requirements dist/requirements.lock --output-file dist/sbom.json
 	$(RUN)/python -m build --outdir dist
 	$(RUN)/twine check dist/*.whl dist/*.tar.gz

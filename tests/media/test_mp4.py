@@ -11,7 +11,7 @@ import pytest
 from test_video import damage, write_video
 
 from cornernet.errors import InputError
-from cornernet.media.mp4 import mp4_track
+from cornernet.media.mp4 import Mp4Track, mp4_track
 from cornernet.media.video import Video
 
 MATRICES = {  # a b c d of the track's header, and what becomes of the mark in the upper left corner
@@ -84,3 +84,14 @@ def test_frames_are_turned_and_mirrored(tmp_path, name):
 def test_no_mp4(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     assert mp4_track(str(tmp_path / "a.mp4")) == (0, float("inf"), True, False)
+
+
+def test_boxes_in_boxes_without_end(tmp_path):
+    """A hostile header of 160 kB: each box holds nothing but the next one."""
+    content = b""
+    for _ in range(20_000):
+        content = (len(content) + 8).to_bytes(4) + b"mdia" + content
+    for name in (b"trak", b"moov"):
+        content = (len(content) + 8).to_bytes(4) + name + content
+    (tmp_path / "a.mp4").write_bytes(content)
+    assert mp4_track(str(tmp_path / "a.mp4")) == Mp4Track()

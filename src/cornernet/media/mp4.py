@@ -37,7 +37,7 @@ def mp4_track(path: str) -> Mp4Track:
         for name, content in _boxes(header):
             if name == b"trak" and (parts := _parts(content)).get(b"hdlr", b"")[8:12] == b"vide":
                 return _track(parts, movie.get(b"mvhd", b""))
-    except (OSError, struct.error):
+    except (OSError, RecursionError, struct.error):  # also boxes in boxes without end
         pass
     return Mp4Track()
 

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from statistics import mean
 
+from modern import write_split
+
 from cornernet.files import atomic_write_json
 
 TRAIN, VAL, EPOCHS = 150, 150, 10
@@ -70,13 +72,8 @@ def hold_back(data: Path, folder: Path) -> None:
     labels = json.loads((data / "annotations" / "instances_train.json").read_text(encoding="utf-8"))
     order = labels["images"].copy()
     random.Random(0).shuffle(order)
-    (folder / "annotations").mkdir(parents=True)
-    for split, images in (("train", order[:TRAIN]), ("val", order[TRAIN : TRAIN + VAL])):
-        inside = {image["id"] for image in images}
-        boxes = [annotation for annotation in labels["annotations"] if annotation["image_id"] in inside]
-        content = labels | {"images": images, "annotations": boxes}
-        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content), encoding="utf-8")
-        (folder / split).symlink_to((data / "train").resolve(), target_is_directory=True)
+    write_split(data, folder, "train", labels, order[:TRAIN])
+    write_split(data, folder, "val", labels, order[TRAIN : TRAIN + VAL])
 
 
 def run_folder(out: Path, data: str, row: str, seed: int) -> Path:

@@ -16,6 +16,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 HELD_BACK = 100
 
@@ -91,17 +92,20 @@ def hold_back(data: Path, folder: Path) -> None:
     order = list(range(len(labels["images"])))
     random.Random(0).shuffle(order)
     chosen = {labels["images"][place]["id"] for place in order[:HELD_BACK]}
-    (folder / "annotations").mkdir(parents=True, exist_ok=True)
     for split in ("train", "val"):
         images = [image for image in labels["images"] if (image["id"] in chosen) == (split == "val")]
-        inside = {image["id"] for image in images}
-        part = labels | {
-            "images": images,
-            "annotations": [annotation for annotation in labels["annotations"] if annotation["image_id"] in inside],
-        }
-        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(part), encoding="utf-8")
-        if not (folder / split).exists():
-            (folder / split).symlink_to((data / "train").resolve(), target_is_directory=True)
+        write_split(data, folder, split, labels, images)
+
+
+def write_split(data: Path, folder: Path, split: str, labels: dict[str, Any], images: list[dict[str, Any]]) -> None:
+    """Some of the images of ``data``'s train split, with their boxes, as a split of the data set in ``folder``."""
+    inside = {image["id"] for image in images}
+    boxes = [annotation for annotation in labels["annotations"] if annotation["image_id"] in inside]
+    part = labels | {"images": images, "annotations": boxes}
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(part), encoding="utf-8")
+    if not (folder / split).exists():
+        (folder / split).symlink_to((data / "train").resolve(), target_is_directory=True)
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--part-sizes", default="1,10,100")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    choice, class_names = choose_detector("shapes", max_size=64)
+    choice, detector = choose_detector("shapes", max_size=64)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "images")
         folder.mkdir()
@@ -40,7 +40,7 @@ def main() -> None:
             (folder / f"{i:05d}.jpg").write_bytes(scene)
         for number in range(args.rounds):
             for size in map(int, args.part_sizes.split(",")):
-                job = Job(f"{name}/{number}-{size}", {}, choice, class_names, size, workers=1)
+                job = Job(f"{name}/{number}-{size}", {}, choice, detector.class_names, size, workers=1)
                 print(json.dumps({"part_size": size} | measure(job, folder)), flush=True)
 
 

@@ -24,6 +24,11 @@ from cornernet.weights.store import Weights, save_weights
 OUT = "{out}"  # a new folder for each input
 _IMAGES = ("png", "jpg", "gif", "webp", "tif", "bmp", "ppm", "jp2", "avif", "tga", "pcx", "ico")
 CLASSES = ("disc", "ring", "star", "cross", "crescent", "triangle", "heart", "arrow", "box", "hourglass")
+SMALL = Architecture(
+    HourglassConfig(num_stacks=1, channels=[16, 16], blocks=[1, 1], feature_channels=16),
+    corner_channels=16,
+    branch_channels=16,
+)
 _VIDEOS = {"avi": "MJPG", "mp4": "mp4v", "webm": "VP80"}
 _TRAINING = ("--size", "hourglass-nano", "--epochs", "1", "--augmentation.crop_size", "64", "--no-report")
 
@@ -56,11 +61,10 @@ def _run(*words: object) -> None:
 
 def _weights(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    backbone = HourglassConfig(num_stacks=1, channels=[16, 16], blocks=[1, 1], feature_channels=16)
-    architecture = Architecture(backbone, corner_channels=16, branch_channels=16)
     torch.manual_seed(0)
-    model = CornerNet(architecture, 10)
-    stored = Weights(model.state_dict(), architecture, CLASSES, Preprocessing(pad_mask=7), threshold=0.2)
+    stored = Weights(
+        CornerNet(SMALL, len(CLASSES)).state_dict(), SMALL, CLASSES, Preprocessing(pad_mask=7), threshold=0.2
+    )
     return save_weights(folder / "tiny.safetensors", stored)
 
 
@@ -146,7 +150,7 @@ def _weight_kinds(folder: Path, weights: Path, data: Path) -> list[Kind]:
     place, image = folder / "weights", str(next((data / "val").iterdir()))
     ours, plain, old = place / "info.safetensors", place / "plain.pth", place / "old.pth"
     shutil.copy(weights, ours)
-    state = {f"module.{name}": tensor for name, tensor in CornerNet(*_small()).state_dict().items()}
+    state = {f"module.{name}": tensor for name, tensor in CornerNet(SMALL, 2).state_dict().items()}
     torch.save(state, plain)
     torch.save({"state_dict": state, "meta": {"CLASSES": ("a",)}}, old, _use_new_zipfile_serialization=False)
     kinds = [Kind("weights safetensors", (ours,), ("weights", "info", str(ours)))]
@@ -159,11 +163,6 @@ def _weight_kinds(folder: Path, weights: Path, data: Path) -> list[Kind]:
         files = (path, path.with_suffix(".bin")) if ending == ".xml" else (path,)
         kinds.append(Kind(f"exported {format}", files, ("predict", image, "--weights", str(path), *words)))
     return kinds
-
-
-def _small() -> tuple[Architecture, int]:
-    backbone = HourglassConfig(num_stacks=1, channels=[16, 16], blocks=[1, 1], feature_channels=16)
-    return Architecture(backbone, corner_channels=16, branch_channels=16), 2
 
 
 def payloads(canary: Path) -> list[bytes]:

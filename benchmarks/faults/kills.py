@@ -71,21 +71,15 @@ def trainings(folder: Path, data: Path, kills: int, rng: random.Random) -> tuple
         number += 1
         own = folder / f"run-{number}"
         for _ in range(min(rng.randint(1, 8), kills - counts["kills"])):
-            words = command("train", "--resume", own) if (own / "state.ckpt").is_file() else command(*start, own)
-            if not (own / "state.ckpt").is_file():
-                shutil.rmtree(own, ignore_errors=True)  # as a user does who starts again
             chosen = rng.choice(SIGNALS)
-            code, errors = kill(words, rng.uniform(0, 1.1 * seconds), chosen)
+            code, errors = kill(begin_or_go_on(start, own), rng.uniform(0, 1.1 * seconds), chosen)
             counts["kills"] += 1
             counts[chosen.name] += 1
             if "Traceback" in errors:
                 faults.append({"run": own.name, "signal": chosen.name, "fault": errors[-2000:]})
             if code == 0:
                 break
-        words = command("train", "--resume", own) if (own / "state.ckpt").is_file() else command(*start, own)
-        if words[4] != "--resume":
-            shutil.rmtree(own, ignore_errors=True)
-        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        ended = subprocess.run(begin_or_go_on(start, own), capture_output=True, text=True, check=False)
         different = [name for name in SAME if (own / name).read_bytes() != (whole / name).read_bytes()]
         hidden = [path.name for path in own.glob(".*")]
         counts["trainings"] += 1
@@ -96,6 +90,14 @@ def trainings(folder: Path, data: Path, kills: int, rng: random.Random) -> tuple
             )
         counts["left hidden files"] += bool(hidden)
     return counts, faults
+
+
+def begin_or_go_on(start: Sequence[object], own: Path) -> list[str]:
+    """What a user types next: ``--resume`` if a state was saved, else the first command in an empty folder."""
+    if (own / "state.ckpt").is_file():
+        return command("train", "--resume", own)
+    shutil.rmtree(own, ignore_errors=True)
+    return command(*start, own)
 
 
 def others(folder: Path, data: Path, kills: int, rng: random.Random) -> tuple[Counter[str], list[dict[str, Any]]]:

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,20 @@ def write_errors(path: Path, what: str = "cannot be written") -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         raise _error(path, what, error) from error
+
+
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """For the block, what compiled code writes to standard error goes nowhere; some of it has no other switch."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def parse_int(digits: str) -> int | float:

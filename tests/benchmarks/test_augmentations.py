@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 from cornernet.cli import main
 
-SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "augmentations.py"))
+BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
+sys.path.insert(0, BENCHMARKS)
+SCRIPT = runpy.run_path(f"{BENCHMARKS}/augmentations.py")
+sys.path.remove(BENCHMARKS)  # it has names of tests' folders
 
 
 @pytest.mark.parametrize("row", SCRIPT["ROWS"])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from cornernet.batch.detector_choice import DetectorChoice
 from cornernet.batch.weights_files import read_weights_files
 from cornernet.errors import InputError
 from cornernet.tasks.detectors import EXPORTED, Arithmetic, TestTime, open_detector
+
+if TYPE_CHECKING:
+    from cornernet.inference.api import BaseDetector
 
 
 def choose_detector(
@@ -20,8 +24,8 @@ def choose_detector(
     tile: str | None = None,
     batch_size: int = 1,
     threshold: float | None = None,
-) -> tuple[DetectorChoice, tuple[str, ...]]:
-    """The choice, with the weights' content, and the class names.
+) -> tuple[DetectorChoice, BaseDetector]:
+    """The choice, with the weights' content, and the detector that was opened to try it.
 
     ``threshold`` is by default that of the weights. A device of ``""`` in the choice is left to the cluster. Raises
     ``InputError`` for whatever a detector cannot be opened with.
@@ -41,4 +45,4 @@ def choose_detector(
         batch_size=batch_size,
         version=version("cornernet"),
     )
-    return choice, detector.class_names
+    return choice, detector

@@ -13,6 +13,7 @@ from threading import Event, Thread
 from typing import Any
 
 from cornernet.errors import InputError
+from cornernet.files import silent_stderr
 from cornernet.hardware import usable_cores
 from cornernet.telemetry import disable_telemetry
 
@@ -58,7 +59,7 @@ def connected(address: str | None) -> Iterator[Any]:
     ray = import_ray()
     local = {"num_cpus": max(1, int(usable_cores())), "include_dashboard": False} if address is None else {}
     try:
-        with _silent():
+        with silent_stderr():  # Ray's compiled code tells of its log level there
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except Exception as error:  # Ray has a class for each fault, of every base
         ray.shutdown()  # it may be connected in part
@@ -89,21 +90,6 @@ def _watch_head(address: str, ended: Event) -> None:
             line = f"cornernet: {address}: the head of the Ray cluster is gone; the same command goes on with the job"
             print(line, file=sys.stderr, flush=True)
             os._exit(2)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """For the block, what compiled code writes to standard error goes nowhere: Ray tells of its log level there."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _refuse_address(address: str) -> None:

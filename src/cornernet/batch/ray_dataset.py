@@ -14,7 +14,7 @@ from cornernet.errors import InputError
 from cornernet.media.images import read_image, to_rgb
 from cornernet.media.sources import Frame
 from cornernet.structures import Detections
-from cornernet.tasks.keywords import checked
+from cornernet.tasks.keywords import checked, tile_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,9 +43,8 @@ def map_detections(
     if unknown := set(options) - set(_OPTIONS):
         raise InputError(f"is no option; there are {', '.join(_OPTIONS)}", f"{where}: {min(unknown)}")
     given = checked(options | {"threads": threads}, where)
-    if isinstance(given.get("tile"), (int, tuple, list)):
-        tile = given["tile"]
-        given["tile"] = str(tile) if isinstance(tile, int) else ",".join(map(str, tile))
+    if given.get("tile") is not None:
+        given["tile"] = tile_words(given["tile"])
     del given["threads"]
     schema = ds.schema(fetch_if_missing=False)
     if schema is not None:

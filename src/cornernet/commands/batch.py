@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cornernet.batch.job import Job
     from cornernet.data.dataset import CocoDataset
     from cornernet.evaluation.ap import Metrics
+    from cornernet.inference.api import BaseDetector
 
 PART_SIZE = 500
 
@@ -68,20 +69,20 @@ def make_job(
     settings: dict[str, Any],
     threshold: float | None = None,
     classes: str | None = None,
-) -> Job:
-    """A job with a detector that was opened here once, so that what it cannot do is said before work starts."""
+) -> tuple[Job, BaseDetector]:
+    """A job, and its detector, opened here once, so that what it cannot do is said before work starts."""
     from cornernet.batch.choosing import choose_detector
     from cornernet.batch.job import Job
     from cornernet.batch.ray_cluster import import_ray
 
     import_ray()
-    choice, class_names = choose_detector(**asdict(options), threshold=threshold)
-    labels = parse_classes(classes, class_names)
-    return Job(
+    choice, detector = choose_detector(**asdict(options), threshold=threshold)
+    labels = parse_classes(classes, detector.class_names)
+    job = Job(
         out=out,
         settings=settings,
         choice=choice.with_labels(labels),
-        class_names=class_names,
+        class_names=detector.class_names,
         part_size=chosen.part_size or PART_SIZE,
         column=chosen.image_column,
         workers=chosen.workers,
@@ -89,6 +90,7 @@ def make_job(
         price=chosen.price,
         from_command=True,
     )
+    return job, detector
 
 
 def predict_on_ray(
@@ -109,7 +111,7 @@ def predict_on_ray(
     for name in filter(others.get, others):
         raise InputError("is no option of jobs on Ray, which write Parquet", name, "leave it out")
     named = [place if is_remote(place) else os.path.abspath(os.path.expanduser(place)) for place in sources]
-    job = make_job(out, options, chosen, settings={"sources": named}, threshold=threshold, classes=classes)
+    job, _ = make_job(out, options, chosen, settings={"sources": named}, threshold=threshold, classes=classes)
     bar = ProgressBar("predicting", "part")
     try:
         summary, _ = run_job(
@@ -131,10 +133,11 @@ def predict_on_ray(
 
 
 class EvaluationOnRay:
-    """An evaluation whose images are looked at by a cluster; for ``evaluate_on``."""
+    """An evaluation whose images are looked at by a cluster, with ``detector``; for ``evaluate_on``."""
 
     def __init__(self, data: str, out: str, options: DetectorOptions, chosen: RayOptions, **settings: Any) -> None:
-        self.job = make_job(out, options, chosen, settings={"data": os.path.abspath(data), **settings}, threshold=0.0)
+        settings["data"] = os.path.abspath(data)
+        self.job, self.detector = make_job(out, options, chosen, settings=settings, threshold=0.0)
         self.address = chosen.address
 
     def __call__(self, dataset: CocoDataset, *, progress: ProgressBar) -> tuple[Metrics, list[dict[str, Any]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from cornernet.commands import options
 from cornernet.commands.batch import DetectorOptions, EvaluationOnRay, RayOptions
 from cornernet.errors import InputError
-from cornernet.tasks.detectors import EXPORTED, open_detector
+from cornernet.tasks.detectors import open_detector
 
 
 def evaluate(
@@ -53,7 +53,7 @@ def evaluate(
         how = EvaluationOnRay(
             data, out, DetectorOptions(*chosen, batch_size), cluster, split=split, val_share=val_share
         )
-        detector = open_detector(weights, None if weights.lower().endswith(EXPORTED) else "cpu", *chosen[2:])
+        detector = how.detector
     else:
         detector = open_detector(*chosen)
     settings = {"weights": weights, "tta": tta, "oracle": oracle}

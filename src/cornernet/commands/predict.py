@@ -100,13 +100,14 @@ def predict(
     for name, number in (("batch-size", batch_size), ("every", every), ("line-width", line_width)):
         if number is not None and number < 1:
             raise InputError("give a number above 0", f"--{name} {number}")
+    kinds = parse_kinds(save)
     drawn = {"--line-width": line_width is not None, "--hide-labels": hide_labels, "--hide-scores": hide_scores}
-    if save and not {"pictures", "video"} & set(parse_kinds(save)) and any(drawn.values()):
+    if save and not {"pictures", "video"} & set(kinds) and any(drawn.values()):
         what = "changes pictures and videos, and --save has none of them"
         raise InputError(what, next(filter(drawn.get, drawn)), "leave it out, or add pictures to --save")
     if heatmaps and tile:
         raise InputError("shows one view of the whole image", "--heatmaps", "leave --tile out, or use --max-size")
-    kinds, (side, _) = parse_kinds(save), parse_tile(tile)
+    side, _ = parse_tile(tile)
     found = find_sources(sources, lambda line: print(f"cornernet: {line}", file=sys.stderr))
     videos = [source.video for source in found if source.video]
     if save and "video" in kinds and not any(source.may_move for source in found):

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import secrets
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,7 +12,7 @@ import cv2
 from cornernet.drawing.draw import draw_pairings, draw_seen, save_image
 from cornernet.drawing.style import PLAIN, BoxStyle
 from cornernet.errors import InputError
-from cornernet.files import make_folder
+from cornernet.files import make_folder, silent_stderr
 from cornernet.inference.stream import Result
 from cornernet.media.images import Pixels
 from cornernet.media.sources import LONGEST_NAME, free_name
@@ -123,7 +120,7 @@ class Videos(Writer):
         scale = min(1.0, _LARGEST_SIDE / max(image.shape))
         height, width = (max(_SMALLEST_SIDE, round(side * scale)) for side in image.shape[:2])
         self.size = width, height
-        with quiet_opencv(), _quiet_stderr():
+        with quiet_opencv(), silent_stderr():  # OpenCV's C code prints that WebM has no table of codec names
             codec = cv2.VideoWriter.fourcc(*"VP80")
             self.writer = cv2.VideoWriter(str(self.part), cv2.CAP_FFMPEG, codec, rate, self.size)
         self.name, self.rate, self.count = name, rate, 0
@@ -141,20 +138,6 @@ class Videos(Writer):
     def _write(self, picture: Pixels | cv2.typing.MatLike) -> None:
         self.writer.write(picture)
         self.count += 1
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """OpenCV's C code prints there that WebM has no table of codec names; nothing else switches that off."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def draw_explanation(image: Pixels, seen: Explanation, threshold: float, stem: Path, style: BoxStyle = PLAIN) -> None:

@@ -62,6 +62,11 @@ def checked(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     return values
 
 
+def tile_words(tile: int | str | Sequence[int]) -> str:
+    """A tile's size, or its size and overlap, as the command line has them: ``"1024,256"``."""
+    return ",".join(map(str, tile)) if isinstance(tile, (tuple, list)) else str(tile)
+
+
 def open_by_keywords(weights: str | os.PathLike[str], **options: Any) -> BaseDetector:
     """See ``cornernet.load``."""
     name = os.fspath(weights)
@@ -83,7 +88,7 @@ def open_by_keywords(weights: str | os.PathLike[str], **options: Any) -> BaseDet
     if tta:
         given["flip"], given["scales"] = parse_tta(tta)
     if tile is not None:
-        size, overlap = parse_tile(",".join(map(str, tile)) if isinstance(tile, (tuple, list)) else str(tile))
+        size, overlap = parse_tile(tile_words(tile))
         given |= {"tile": size, "tile_overlap": given.get("tile_overlap", overlap)}
     given["precision"] = parse_precision(given.get("precision", "fp32"))
     return load_detector(name, **given)
